@@ -1,0 +1,92 @@
+//! Chargeable events: who did what, when, and with what outcome. Values only, no Diameter here.
+//!
+//! Presence is session-unrelated, so every trigger gives one event (TS 32.260 §5.2.1). The event is stored in
+//! the batch of the state change it reports, and leaves the store when a CDF has acknowledged it.
+
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// The SIP method that is charged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Chargeable {
+    Publish,
+    Subscribe,
+    Notify,
+    Register,
+}
+
+impl Chargeable {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Chargeable::Publish => "PUBLISH",
+            Chargeable::Subscribe => "SUBSCRIBE",
+            Chargeable::Notify => "NOTIFY",
+            Chargeable::Register => "REGISTER",
+        }
+    }
+}
+
+/// Role-Of-Node, TS 32.299 §7.2.184: who started the transaction, seen from this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Role {
+    /// We sent the request (NOTIFY).
+    Originating,
+    /// We received it.
+    Terminating,
+}
+
+/// Facts about a message body, never the body (TS 32.299 §7.2.111).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BodyFacts {
+    pub content_type: String,
+    /// Bytes.
+    pub length: u32,
+    pub disposition: Option<String>,
+}
+
+/// One chargeable event, complete: the charging record is a function of this and of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Number of this event, unique for the life of the store and rising. It is the key in the spool and,
+    /// with the node's origin, gives the Session-Id, so that a resend is recognised as a duplicate.
+    pub number: u64,
+    pub method: Chargeable,
+    pub role: Role,
+    /// `Event` header: package without parameters.
+    pub package: Option<String>,
+    /// Requested lifetime in seconds, as asked.
+    pub expires: Option<u32>,
+    pub call_id: String,
+    /// Asserted identities of the requester, SIP and tel, at most two.
+    pub calling: Vec<String>,
+    /// Request-URI as received or sent.
+    pub called: String,
+    /// Presentity after canonicalisation, when it differs from `called`.
+    pub requested: Option<String>,
+    /// icid-value of P-Charging-Vector.
+    pub icid: Option<String>,
+    pub orig_ioi: Option<String>,
+    pub term_ioi: Option<String>,
+    /// P-Access-Network-Info as received.
+    pub access_network: Option<String>,
+    /// P-Asserted-Service.
+    pub service: Option<String>,
+    /// Other identities of the implicit registration set, from P-Associated-URI.
+    pub associated: Vec<String>,
+    /// Request received (or sent).
+    pub requested_at: Timestamp,
+    /// Final response sent (or received).
+    pub answered_at: Timestamp,
+    /// Status of the final response; 408 when there was none.
+    pub status: u16,
+    pub body: Option<BodyFacts>,
+    /// `ccf` values of P-Charging-Function-Addresses: CDFs, primary first.
+    pub ccf: Vec<String>,
+}
+
+impl Event {
+    /// Key in [`Table::Charging`](crate::record::Table): big-endian, so that the store's order is the order of events.
+    pub fn key(number: u64) -> [u8; 8] {
+        number.to_be_bytes()
+    }
+}

@@ -1,0 +1,102 @@
+//! What is stored: keys and values of one atomic batch. Values only; engines live in the program.
+//!
+//! A record is a table, a key and a value of compact bytes (postcard). The layout of each table's value is
+//! defined by the module that owns it; `docs/store.md` lists keys and versions.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// Tables of the store. The number is on disk: never reuse one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Table {
+    /// Publication without its body: presentity, entity-tag, expiry.
+    Publication = 1,
+    /// Body of a publication, written once for each change of state and not at a refresh.
+    Body = 2,
+    /// Subscription with its dialog.
+    Subscription = 3,
+    /// Registration state learnt from third-party REGISTER.
+    Registration = 4,
+    /// `tel:` identity to the presentity it names.
+    Alias = 5,
+    /// XML document with its entity-tag.
+    Document = 6,
+    /// Charging event not yet acknowledged by a CDF.
+    Charging = 7,
+    /// The node itself: format version, reserved ranges, watermarks.
+    Node = 8,
+    /// Last instant at which what watchers see of a presentity changed.
+    Touched = 9,
+    /// Charging event that a CDF refused for good; kept for the operator.
+    Quarantine = 10,
+}
+
+impl Table {
+    /// Every table, in the order in which recovery reads them.
+    pub const ALL: [Table; 10] = [
+        Table::Node,
+        Table::Document,
+        Table::Registration,
+        Table::Alias,
+        Table::Body,
+        Table::Publication,
+        Table::Touched,
+        Table::Subscription,
+        Table::Charging,
+        Table::Quarantine,
+    ];
+}
+
+/// One change of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Op {
+    Put { table: Table, key: Box<[u8]>, value: Box<[u8]> },
+    Delete { table: Table, key: Box<[u8]> },
+}
+
+/// Changes that become true together or not at all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    pub ops: Vec<Op>,
+}
+
+impl Batch {
+    pub fn is_empty(&self) -> bool {
+        self.ops.is_empty()
+    }
+
+    pub fn put<T: Serialize>(&mut self, table: Table, key: &[u8], value: &T) {
+        self.ops.push(Op::Put { table, key: key.into(), value: encode(value).into() });
+    }
+
+    /// Writes bytes that are stored as they are (a body, a document).
+    pub fn put_bytes(&mut self, table: Table, key: &[u8], value: &[u8]) {
+        self.ops.push(Op::Put { table, key: key.into(), value: value.into() });
+    }
+
+    pub fn delete(&mut self, table: Table, key: &[u8]) {
+        self.ops.push(Op::Delete { table, key: key.into() });
+    }
+
+    pub fn append(&mut self, other: &mut Batch) {
+        self.ops.append(&mut other.ops);
+    }
+}
+
+/// Compact bytes of a record.
+pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    // postcard into a growing vector fails only for types that refuse to be serialised; ours are plain structs.
+    postcard::to_allocvec(value).unwrap_or_default()
+}
+
+/// A record from its bytes; `None` when the bytes are not such a record.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    postcard::from_bytes(bytes).ok()
+}
+
+/// Format of the records in a store. A store with a higher version is refused at start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Format(pub u16);
+
+/// The format written by this version.
+pub const FORMAT: Format = Format(1);
