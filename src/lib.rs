@@ -1,0 +1,7 @@
+//! The world around the deciding crates: sockets, disks, clocks, operators.
+//!
+//! `ims` decides what an IMS presence application server answers and `diameter` how a charging node speaks;
+//! neither owns a socket, a file or a clock. This crate moves their inputs in and their effects out.
+#![forbid(unsafe_code)]
+
+pub mod store;

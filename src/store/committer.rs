@@ -1,0 +1,230 @@
+//! Group commit: one thread takes whatever waits, commits it as one group, then tells everyone in order.
+//!
+//! A disk synchronises a few hundred times a second, whatever is in the group, so the cost of durability is
+//! shared by all who wait. While one group is being written the next one gathers.
+
+use super::{Engine, StoreError};
+use ims::record::Batch;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Called once, on the committing thread, after the batch is durable or has failed. It must not block.
+pub type Done = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+/// Largest group, in batches: bounds the wait of the first one in it.
+const GROUP_BATCHES: usize = 1024;
+
+/// Largest group, in bytes of keys and values.
+const GROUP_BYTES: usize = 8 << 20;
+
+/// How often the free space is looked at.
+const SPACE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What the committer needs to know.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Batches that may wait. [`Committer::submit`] blocks above it.
+    pub queue: usize,
+    /// Free space, in bytes, under which the store is [`Health::LowSpace`].
+    pub reserve: u64,
+}
+
+/// Whether more state may be accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    Good,
+    /// Less free space than the reserve: refuse new state, while ends, expiries and acknowledgements go on.
+    LowSpace,
+    /// Nothing can be stored any more. The process should end; a restart recovers what was acknowledged.
+    Failed(StoreError),
+}
+
+/// What is measured of each group; `()` measures nothing.
+pub trait Observer: Send {
+    /// A group of `batches` batches was made durable in `took`.
+    fn committed(&mut self, batches: usize, took: Duration);
+}
+
+impl Observer for () {
+    fn committed(&mut self, _: usize, _: Duration) {}
+}
+
+struct Entry {
+    batch: Batch,
+    done: Done,
+}
+
+#[derive(Debug)]
+struct Shared {
+    depth: AtomicUsize,
+    health: Mutex<Health>,
+}
+
+impl Shared {
+    fn set_health(&self, health: Health) {
+        *self.health.lock().unwrap_or_else(PoisonError::into_inner) = health;
+    }
+}
+
+/// The door to the committing thread. Dropping it commits what waits and ends the thread.
+#[derive(Debug)]
+pub struct Committer {
+    entries: Option<SyncSender<Entry>>,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Committer {
+    /// Starts the thread, which owns `engine` from now on.
+    pub fn start(
+        engine: Box<dyn Engine>,
+        settings: Settings,
+        observer: impl Observer + 'static,
+    ) -> Result<Committer, StoreError> {
+        let (entries, waiting) = sync_channel(settings.queue.max(1));
+        let shared = Arc::new(Shared {
+            depth: AtomicUsize::new(0),
+            health: Mutex::new(Health::Good),
+        });
+        let work = Work {
+            engine,
+            settings,
+            observer,
+            shared: shared.clone(),
+            space_seen: None,
+        };
+        let thread = std::thread::Builder::new()
+            .name("store".into())
+            .spawn(move || work.run(&waiting));
+        let thread =
+            thread.map_err(|e| StoreError::from_io("store".as_ref(), "start its thread", &e))?;
+        Ok(Committer {
+            entries: Some(entries),
+            shared,
+            thread: Some(thread),
+        })
+    }
+
+    /// Queues a batch; `done` is called when it is durable, in the order of submission. An empty batch is
+    /// written nowhere and keeps its place in that order. Blocks while the queue is full, so look at
+    /// [`depth`](Committer::depth) before taking on new work.
+    pub fn submit(&self, batch: Batch, done: Done) {
+        self.shared.depth.fetch_add(1, Ordering::Relaxed);
+        let Some(entries) = &self.entries else {
+            return done(Err(StoreError::Closed));
+        };
+        if let Err(refused) = entries.send(Entry { batch, done }) {
+            self.shared.depth.fetch_sub(1, Ordering::Relaxed);
+            (refused.0.done)(Err(StoreError::Closed));
+        }
+    }
+
+    /// Batches that wait or are being written.
+    pub fn depth(&self) -> usize {
+        self.shared.depth.load(Ordering::Relaxed)
+    }
+
+    pub fn health(&self) -> Health {
+        self.shared
+            .health
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+impl Drop for Committer {
+    fn drop(&mut self) {
+        self.entries = None; // the thread ends after the last entry
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread was already reported by its hook; there is nobody left to tell.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The committing thread.
+struct Work<O> {
+    engine: Box<dyn Engine>,
+    settings: Settings,
+    observer: O,
+    shared: Arc<Shared>,
+    space_seen: Option<Instant>,
+}
+
+impl<O: Observer> Work<O> {
+    fn run(mut self, waiting: &Receiver<Entry>) {
+        let mut failed = None;
+        self.look_at_space();
+        while let Ok(first) = waiting.recv() {
+            let (batches, dones) = gather(first, waiting);
+            let size = dones.len();
+            let result = match &failed {
+                None => self.commit(&batches),
+                Some(error) => Err(StoreError::clone(error)),
+            };
+            if let (Err(error), None) = (&result, &failed) {
+                // After a failed write the engine's state is unknown: nothing may succeed from now on.
+                failed = Some(error.clone());
+                self.shared.set_health(Health::Failed(error.clone()));
+            }
+            for done in dones {
+                done(result.clone());
+            }
+            self.shared.depth.fetch_sub(size, Ordering::Relaxed);
+            if failed.is_none() {
+                self.look_at_space();
+            }
+        }
+    }
+
+    fn commit(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
+        if batches.iter().all(Batch::is_empty) {
+            return Ok(());
+        }
+        let started = Instant::now();
+        self.engine.commit(batches)?;
+        self.observer.committed(batches.len(), started.elapsed());
+        Ok(())
+    }
+
+    fn look_at_space(&mut self) {
+        if self
+            .space_seen
+            .is_some_and(|seen| seen.elapsed() < SPACE_INTERVAL)
+        {
+            return;
+        }
+        self.space_seen = Some(Instant::now());
+        // A file system that does not tell its free space is taken as having some: the write will show.
+        let free = self.engine.free_bytes().unwrap_or(None);
+        let low = free.is_some_and(|free| free < self.settings.reserve);
+        self.shared
+            .set_health(if low { Health::LowSpace } else { Health::Good });
+    }
+}
+
+/// Takes everything that waits behind `first`, up to the limits of a group.
+fn gather(first: Entry, waiting: &Receiver<Entry>) -> (Vec<Batch>, Vec<Done>) {
+    let mut bytes = size(&first.batch);
+    let (mut batches, mut dones) = (vec![first.batch], vec![first.done]);
+    while batches.len() < GROUP_BATCHES && bytes < GROUP_BYTES {
+        let Ok(entry) = waiting.try_recv() else { break };
+        bytes += size(&entry.batch);
+        batches.push(entry.batch);
+        dones.push(entry.done);
+    }
+    (batches, dones)
+}
+
+fn size(batch: &Batch) -> usize {
+    use ims::record::Op;
+    let of = |op: &Op| match op {
+        Op::Put { key, value, .. } => key.len() + value.len(),
+        Op::Delete { key, .. } => key.len(),
+    };
+    batch.ops.iter().map(of).sum()
+}
