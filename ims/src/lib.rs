@@ -3,7 +3,7 @@
 //! Nothing here owns a clock, a socket, a file, a thread or randomness. The program (`presentia`) moves
 //! inputs in and effects out; a simulation does the same under virtual time. Modules import downwards only:
 //!
-//! `time`, `record` < `sip` < `transaction` < `dialog` < `isc` < `charge` < `event` < `presence`, `xdm`, `registration` < `node`
+//! `time`, `record`, `xml` < `sip` < `transaction` < `dialog` < `isc` < `charge` < `event` < `presence`, `xdm`, `registration` < `node`
 #![forbid(unsafe_code)]
 
 pub mod charge;
@@ -19,3 +19,4 @@ pub mod sip;
 pub mod time;
 pub mod transaction;
 pub mod xdm;
+pub mod xml;

@@ -1,0 +1,3 @@
+//! XML from outside: a guarded reader and a validator, shared by the services that take documents.
+
+pub mod guard;
