@@ -4,4 +4,5 @@
 //! neither owns a socket, a file or a clock. This crate moves their inputs in and their effects out.
 #![forbid(unsafe_code)]
 
+pub mod charging;
 pub mod store;

@@ -1,0 +1,3 @@
+//! Offline charging: `ims` events become Rf accounting requests, kept in the store until a CDF has acknowledged them.
+
+pub mod settings;

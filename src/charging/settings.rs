@@ -1,0 +1,433 @@
+//! Section `[charging]` of the configuration: which events are charged, to which CDF, and what happens when it is down.
+
+use ims::charge::Chargeable;
+use ims::time::{Millis, Seconds};
+use serde::Deserialize;
+use std::net::SocketAddr;
+use thiserror::Error;
+
+/// Offline charging over Diameter Rf (RFC 6733 accounting, TS 32.260). Off while `peers` is empty.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// CDFs, or Diameter agents in front of them. Default: none, and charging is off.
+    pub peers: Vec<PeerSettings>,
+    /// Our DiameterIdentity; it is part of every Session-Id and must be unique to this node.
+    /// Default: `presentia.` and the home domain.
+    pub origin_host: Option<String>,
+    /// Our Diameter realm. Default: the home domain.
+    pub origin_realm: Option<String>,
+    /// Realm of the CDFs, for peers that do not name their own. Default: the home domain.
+    pub destination_realm: Option<String>,
+    /// Service-Context-Id of each record; a release or operator prefix may be put in front. Default: `32260@3gpp.org`.
+    pub service_context_id: String,
+    /// SIP URI of this application server, in Application-Server-Information.
+    /// Default: `sip:` and `origin_host`.
+    pub as_uri: Option<String>,
+    /// Which final responses make a record.
+    pub triggers: Triggers,
+    /// Whether a `ccf` of P-Charging-Function-Addresses chooses the CDF, when a trusted peer sent one. Default: true.
+    pub use_ccf: bool,
+    /// How many CDFs that are named only by a `ccf`, not in `peers`, may be connected at once; 0 means that a
+    /// `ccf` can choose among `peers` only. Default: 8. Range: 0-64.
+    pub dynamic_peers: u32,
+    /// Records sent and not yet answered, at most. Default: 64. Range: 1-1024.
+    pub max_in_flight: u32,
+    /// How long an answer may take before the record is sent again with the T flag, in milliseconds.
+    /// Default: 10000. Range: 100-120000.
+    pub answer_timeout_ms: Millis,
+    /// How long connecting, and then the capabilities exchange, may each take, in milliseconds.
+    /// Default: 5000. Range: 100-60000.
+    pub connect_timeout_ms: Millis,
+    /// Twinit of RFC 3539 §3.4.1, in seconds: silence after which a peer is asked whether it lives.
+    /// Default: 30. Range: 6 (the RFC's floor) to 600.
+    pub watchdog_s: Seconds,
+    /// First wait before connecting again, in milliseconds; doubled, with jitter, at each failure.
+    /// Default: 500. Range: 10-60000.
+    pub reconnect_min_ms: Millis,
+    /// Longest wait before connecting again, in milliseconds. Default: 30000 (Tc of RFC 6733 §2.1).
+    /// Range: `reconnect_min_ms`-600000.
+    pub reconnect_max_ms: Millis,
+    /// Spool records held in memory; the others wait on disk only. Default: 4096. Range: 16-1000000.
+    pub spool_memory_records: u32,
+    /// Spool depth from which each further doubling is logged as an alarm. Default: 10000. At least 1.
+    pub spool_alarm_records: u64,
+    /// Longest Diameter message taken from a peer, in bytes. Default: 65536. Range: 4096-1048576.
+    pub max_message_bytes: u32,
+}
+
+/// One CDF.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PeerSettings {
+    /// Its DiameterIdentity. A peer that says another Origin-Host in its CEA is disconnected.
+    pub host: String,
+    /// Its realm. Default: `destination_realm`.
+    #[serde(default)]
+    pub realm: Option<String>,
+    /// Where it listens: IP address and port, TCP.
+    pub address: SocketAddr,
+    /// The lowest number that is up is used; equal numbers share the load. Default: 0.
+    #[serde(default)]
+    pub priority: u16,
+}
+
+/// Which final responses make a record (TS 32.260 §5.2.1: by configuration, per node and method).
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Triggers {
+    /// PUBLISH. Default: true.
+    pub publish: bool,
+    /// SUBSCRIBE. Default: true.
+    pub subscribe: bool,
+    /// NOTIFY sent by us. Default: true.
+    pub notify: bool,
+    /// Third-party REGISTER. Default: true.
+    pub register: bool,
+    /// Also 3xx-6xx and missing responses. Default: true.
+    pub failures: bool,
+}
+
+impl Triggers {
+    /// Whether the final response `status` to `method` makes a record.
+    pub fn wants(&self, method: Chargeable, status: u16) -> bool {
+        let wanted = match method {
+            Chargeable::Publish => self.publish,
+            Chargeable::Subscribe => self.subscribe,
+            Chargeable::Notify => self.notify,
+            Chargeable::Register => self.register,
+        };
+        wanted && (self.failures || (200..300).contains(&status))
+    }
+}
+
+impl Default for Triggers {
+    fn default() -> Self {
+        Triggers {
+            publish: true,
+            subscribe: true,
+            notify: true,
+            register: true,
+            failures: true,
+        }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            peers: Vec::new(),
+            origin_host: None,
+            origin_realm: None,
+            destination_realm: None,
+            service_context_id: "32260@3gpp.org".into(),
+            as_uri: None,
+            triggers: Triggers::default(),
+            use_ccf: true,
+            dynamic_peers: 8,
+            max_in_flight: 64,
+            answer_timeout_ms: Millis(10_000),
+            connect_timeout_ms: Millis(5_000),
+            watchdog_s: Seconds(30),
+            reconnect_min_ms: Millis(500),
+            reconnect_max_ms: Millis(30_000),
+            spool_memory_records: 4_096,
+            spool_alarm_records: 10_000,
+            max_message_bytes: 65_536,
+        }
+    }
+}
+
+/// A value that cannot be served, by its key inside `[charging]`.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("charging.{key}: expected {expected}")]
+pub struct BadValue {
+    /// Key, as in `peers[1].host`.
+    pub key: String,
+    /// What would have been right.
+    pub expected: String,
+}
+
+/// Settings with every default filled in and every range checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checked {
+    pub origin_host: String,
+    pub origin_realm: String,
+    pub as_uri: String,
+    /// Peers, each with its realm.
+    pub peers: Vec<CheckedPeer>,
+    /// Realm for CDFs named by a `ccf` only.
+    pub destination_realm: String,
+    /// Everything that needs no completion.
+    pub given: Settings,
+}
+
+/// One CDF with its realm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckedPeer {
+    pub host: String,
+    pub realm: String,
+    pub address: SocketAddr,
+    pub priority: u16,
+}
+
+impl Settings {
+    /// Completes the settings with the home domain and checks them. `Ok(None)`: charging is off.
+    pub fn check(&self, home_domain: &str) -> Result<Option<Checked>, BadValue> {
+        self.check_ranges()?;
+        let or_home = |given: &Option<String>| given.clone().unwrap_or_else(|| home_domain.into());
+        let destination_realm = or_home(&self.destination_realm);
+        let checked = Checked {
+            origin_host: self
+                .origin_host
+                .clone()
+                .unwrap_or_else(|| format!("presentia.{home_domain}")),
+            origin_realm: or_home(&self.origin_realm),
+            as_uri: String::new(),
+            peers: self
+                .peers
+                .iter()
+                .map(|peer| CheckedPeer {
+                    host: peer.host.clone(),
+                    realm: peer
+                        .realm
+                        .clone()
+                        .unwrap_or_else(|| destination_realm.clone()),
+                    address: peer.address,
+                    priority: peer.priority,
+                })
+                .collect(),
+            destination_realm,
+            given: self.clone(),
+        };
+        identity("origin_host", &checked.origin_host)?;
+        identity("origin_realm", &checked.origin_realm)?;
+        identity("destination_realm", &checked.destination_realm)?;
+        for (i, peer) in checked.peers.iter().enumerate() {
+            identity(&format!("peers[{i}].host"), &peer.host)?;
+            identity(&format!("peers[{i}].realm"), &peer.realm)?;
+            if checked.peers[..i]
+                .iter()
+                .any(|p| p.host.eq_ignore_ascii_case(&peer.host))
+            {
+                return Err(bad(
+                    &format!("peers[{i}].host"),
+                    "a host that no other peer has",
+                ));
+            }
+        }
+        let as_uri = self
+            .as_uri
+            .clone()
+            .unwrap_or_else(|| format!("sip:{}", checked.origin_host));
+        if !(as_uri.starts_with("sip:") || as_uri.starts_with("sips:"))
+            || as_uri.contains(char::is_whitespace)
+        {
+            return Err(bad("as_uri", "a SIP URI, as in \"sip:ps.home1.net\""));
+        }
+        Ok((!checked.peers.is_empty()).then_some(Checked { as_uri, ..checked }))
+    }
+
+    fn check_ranges(&self) -> Result<(), BadValue> {
+        let ranges = [
+            ("dynamic_peers", u64::from(self.dynamic_peers), 0, 64),
+            ("max_in_flight", u64::from(self.max_in_flight), 1, 1_024),
+            ("answer_timeout_ms", self.answer_timeout_ms.0, 100, 120_000),
+            ("connect_timeout_ms", self.connect_timeout_ms.0, 100, 60_000),
+            ("watchdog_s", u64::from(self.watchdog_s.0), 6, 600),
+            ("reconnect_min_ms", self.reconnect_min_ms.0, 10, 60_000),
+            (
+                "reconnect_max_ms",
+                self.reconnect_max_ms.0,
+                self.reconnect_min_ms.0,
+                600_000,
+            ),
+            (
+                "spool_memory_records",
+                u64::from(self.spool_memory_records),
+                16,
+                1_000_000,
+            ),
+            ("spool_alarm_records", self.spool_alarm_records, 1, u64::MAX),
+            (
+                "max_message_bytes",
+                u64::from(self.max_message_bytes),
+                4_096,
+                1_048_576,
+            ),
+            ("peers", self.peers.len() as u64, 0, 64),
+        ];
+        for (key, value, min, max) in ranges {
+            if !(min..=max).contains(&value) {
+                return Err(bad(
+                    key,
+                    &format!("a number from {min} to {max}, not {value}"),
+                ));
+            }
+        }
+        if self.service_context_id.is_empty() || !self.service_context_id.contains('@') {
+            return Err(bad(
+                "service_context_id",
+                "text of the form \"32260@3gpp.org\"",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// DiameterIdentity is a fully qualified domain name (RFC 6733 §4.3.1).
+fn identity(key: &str, value: &str) -> Result<(), BadValue> {
+    let label = |l: &str| {
+        !l.is_empty()
+            && l.bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    let fine = value.len() <= 255 && value.split('.').all(label);
+    if fine {
+        Ok(())
+    } else {
+        Err(bad(key, "a domain name, as in \"cdf1.home1.net\""))
+    }
+}
+
+fn bad(key: &str, expected: &str) -> BadValue {
+    BadValue {
+        key: key.into(),
+        expected: expected.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Settings, toml::de::Error> {
+        toml::from_str(text)
+    }
+
+    #[test]
+    fn without_a_peer_charging_is_off() {
+        assert_eq!(parse("").unwrap(), Settings::default());
+        assert_eq!(Settings::default().check("ims.test"), Ok(None));
+    }
+
+    #[test]
+    fn what_is_not_given_follows_from_the_home_domain() {
+        let s = parse("[[peers]]\nhost = 'cdf1.ims.test'\naddress = '127.0.0.1:3868'").unwrap();
+        let c = s.check("ims.test").unwrap().unwrap();
+        assert_eq!(
+            (c.origin_host.as_str(), c.origin_realm.as_str()),
+            ("presentia.ims.test", "ims.test")
+        );
+        assert_eq!(
+            (c.as_uri.as_str(), c.peers[0].realm.as_str()),
+            ("sip:presentia.ims.test", "ims.test")
+        );
+    }
+
+    #[test]
+    fn a_bad_value_is_refused_by_its_key() {
+        const PEER: &str = "[[peers]]\nhost = 'a.b'\naddress = '127.0.0.1:3868'\n";
+        for (case, text, key) in [
+            (
+                "a watchdog under the RFC's floor",
+                "watchdog_s = 5",
+                "watchdog_s",
+            ),
+            ("no window", "max_in_flight = 0", "max_in_flight"),
+            (
+                "a longest wait under the first",
+                "reconnect_min_ms = 500\nreconnect_max_ms = 499",
+                "reconnect_max_ms",
+            ),
+            (
+                "an origin host with a space",
+                "origin_host = 'a b'",
+                "origin_host",
+            ),
+            ("an AS that is no SIP URI", "as_uri = 'http://x'", "as_uri"),
+            (
+                "a context without a domain",
+                "service_context_id = '32260'",
+                "service_context_id",
+            ),
+            (
+                "the same peer twice",
+                &format!("{PEER}{}", PEER.replace("a.b", "A.B")),
+                "peers[1].host",
+            ),
+        ] {
+            let refused = parse(text).unwrap().check("ims.test").unwrap_err();
+            assert_eq!(refused.key, key, "{case}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused() {
+        for text in [
+            "peer = []",
+            "[triggers]\nmessage = true",
+            "[[peers]]\nhost='a'\naddress='1.2.3.4:1'\nport=3",
+        ] {
+            assert!(
+                parse(text).unwrap_err().message().contains("unknown field"),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn triggers_choose_by_method_and_outcome() {
+        let some = Triggers {
+            notify: false,
+            failures: false,
+            ..Triggers::default()
+        };
+        for (case, triggers, method, status, wanted) in [
+            (
+                "all by default",
+                &Triggers::default(),
+                Chargeable::Notify,
+                481,
+                true,
+            ),
+            (
+                "a method switched off",
+                &some,
+                Chargeable::Notify,
+                200,
+                false,
+            ),
+            (
+                "a success without failures",
+                &some,
+                Chargeable::Publish,
+                200,
+                true,
+            ),
+            (
+                "202 is a success too",
+                &some,
+                Chargeable::Subscribe,
+                202,
+                true,
+            ),
+            (
+                "a failure without failures",
+                &some,
+                Chargeable::Publish,
+                412,
+                false,
+            ),
+            (
+                "a redirection is no success",
+                &some,
+                Chargeable::Register,
+                300,
+                false,
+            ),
+        ] {
+            assert_eq!(triggers.wants(method, status), wanted, "{case}");
+        }
+    }
+}
