@@ -50,8 +50,15 @@ impl Table {
 /// One change of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
-    Put { table: Table, key: Box<[u8]>, value: Box<[u8]> },
-    Delete { table: Table, key: Box<[u8]> },
+    Put {
+        table: Table,
+        key: Box<[u8]>,
+        value: Box<[u8]>,
+    },
+    Delete {
+        table: Table,
+        key: Box<[u8]>,
+    },
 }
 
 /// Changes that become true together or not at all.
@@ -66,16 +73,27 @@ impl Batch {
     }
 
     pub fn put<T: Serialize>(&mut self, table: Table, key: &[u8], value: &T) {
-        self.ops.push(Op::Put { table, key: key.into(), value: encode(value).into() });
+        self.ops.push(Op::Put {
+            table,
+            key: key.into(),
+            value: encode(value).into(),
+        });
     }
 
     /// Writes bytes that are stored as they are (a body, a document).
     pub fn put_bytes(&mut self, table: Table, key: &[u8], value: &[u8]) {
-        self.ops.push(Op::Put { table, key: key.into(), value: value.into() });
+        self.ops.push(Op::Put {
+            table,
+            key: key.into(),
+            value: value.into(),
+        });
     }
 
     pub fn delete(&mut self, table: Table, key: &[u8]) {
-        self.ops.push(Op::Delete { table, key: key.into() });
+        self.ops.push(Op::Delete {
+            table,
+            key: key.into(),
+        });
     }
 
     pub fn append(&mut self, other: &mut Batch) {
