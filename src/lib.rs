@@ -5,4 +5,6 @@
 #![forbid(unsafe_code)]
 
 pub mod charging;
+pub mod config;
 pub mod store;
+pub mod telemetry;

@@ -1,0 +1,394 @@
+//! The sections of the configuration as typed values. `default.toml` beside this file explains every key to
+//! the operator; a test holds both together.
+
+use super::cidr::Cidr;
+use ims::time::{Millis, Seconds};
+use serde::{Deserialize, Deserializer, de::Error};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// SIP: addresses, names, timers and limits of the transport.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sip {
+    #[serde(deserialize_with = "addresses")]
+    pub listen_udp: Vec<SocketAddr>,
+    #[serde(deserialize_with = "addresses")]
+    pub listen_tcp: Vec<SocketAddr>,
+    /// Lower case.
+    #[serde(deserialize_with = "domains")]
+    pub home_domains: Vec<String>,
+    /// See [`Config::as_uri`](super::Config::as_uri) for the value in force.
+    pub as_uri: Option<String>,
+    pub server: String,
+    /// RFC 3261 §17.1.1.1.
+    pub t1_ms: Millis,
+    pub t2_ms: Millis,
+    pub t4_ms: Millis,
+    /// Bytes.
+    pub udp_max: usize,
+    /// Bytes.
+    pub max_message: usize,
+    pub max_connections: usize,
+    pub tcp_idle_s: Seconds,
+    pub max_transactions: usize,
+}
+
+/// Who is believed.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Trust {
+    pub peers: Vec<Cidr>,
+}
+
+/// XCAP and administration over HTTP.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http {
+    /// `None`: no HTTP at all. Written as an empty string.
+    #[serde(deserialize_with = "address_or_empty")]
+    pub listen: Option<SocketAddr>,
+    /// Starts with `/` and does not end with one.
+    pub xcap_root: String,
+    pub trusted_proxies: Vec<Cidr>,
+    /// Bytes.
+    pub max_body: usize,
+    pub head_timeout_s: Seconds,
+    pub body_timeout_s: Seconds,
+    pub idle_timeout_s: Seconds,
+    pub max_connections: usize,
+    pub queue: usize,
+}
+
+/// Which store, and where.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Store {
+    pub engine: EngineKind,
+    pub path: PathBuf,
+    pub min_free_bytes: u64,
+    pub queue: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EngineKind {
+    Embedded,
+    Memory,
+}
+
+/// RFC 3903.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Publication {
+    pub expires_min: Seconds,
+    pub expires_default: Seconds,
+    pub expires_max: Seconds,
+    pub max_per_presentity: usize,
+    /// Bytes.
+    pub max_body: usize,
+}
+
+/// RFC 6665.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Subscription {
+    pub expires_min: Seconds,
+    pub expires_default: Seconds,
+    pub expires_max: Seconds,
+    pub max_per_presentity: usize,
+    /// 200 or 202.
+    pub pending_status: u16,
+    pub notify_interval_ms: Millis,
+}
+
+/// Policy of the operator.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Presence {
+    pub default_handling: Handling,
+    pub publishers: Vec<String>,
+    pub presentities: Presentities,
+}
+
+/// Treatment of a watcher (RFC 5025 §3.2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Handling {
+    Block,
+    Confirm,
+    PoliteBlock,
+    Allow,
+}
+
+/// Which addresses of a home domain exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Presentities {
+    HomeDomain,
+    Registered,
+}
+
+/// Third-party REGISTER.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Registration {
+    pub expires_default: Seconds,
+    pub expires_max: Seconds,
+    pub terminated_retention_s: Seconds,
+}
+
+/// RFC 4825.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Xcap {
+    /// Bytes.
+    pub max_document: usize,
+    pub max_documents_per_user: usize,
+    /// 401 or 403.
+    pub unknown_identity: u16,
+}
+
+/// Log lines.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    pub level: Level,
+    pub format: Format,
+    pub identities: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    Text,
+    Json,
+}
+
+/// How much is held.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    pub publications: usize,
+    pub subscriptions: usize,
+    pub registrations: usize,
+    pub documents: usize,
+    pub queue: usize,
+}
+
+/// The end.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Shutdown {
+    pub drain_s: Seconds,
+}
+
+impl Default for Sip {
+    fn default() -> Sip {
+        let here = SocketAddr::from(([127, 0, 0, 1], 5080));
+        Sip {
+            listen_udp: vec![here],
+            listen_tcp: vec![here],
+            home_domains: vec!["ims.test".into()],
+            as_uri: None,
+            server: "Presentia".into(),
+            t1_ms: Millis(500),
+            t2_ms: Millis(4000),
+            t4_ms: Millis(5000),
+            udp_max: 1300,
+            max_message: 65535,
+            max_connections: 1024,
+            tcp_idle_s: Seconds(600),
+            max_transactions: 200_000,
+        }
+    }
+}
+
+impl Default for Trust {
+    fn default() -> Trust {
+        Trust { peers: loopback() }
+    }
+}
+
+impl Default for Http {
+    fn default() -> Http {
+        Http {
+            listen: Some(SocketAddr::from(([127, 0, 0, 1], 8080))),
+            xcap_root: "/xcap-root".into(),
+            trusted_proxies: loopback(),
+            max_body: 1 << 20,
+            head_timeout_s: Seconds(10),
+            body_timeout_s: Seconds(30),
+            idle_timeout_s: Seconds(60),
+            max_connections: 256,
+            queue: 1024,
+        }
+    }
+}
+
+impl Default for Store {
+    fn default() -> Store {
+        Store {
+            engine: EngineKind::Embedded,
+            path: "./data".into(),
+            min_free_bytes: 64 << 20,
+            queue: 8192,
+        }
+    }
+}
+
+impl Default for Publication {
+    fn default() -> Publication {
+        Publication {
+            expires_min: Seconds(60),
+            expires_default: Seconds(3600),
+            expires_max: Seconds(7200),
+            max_per_presentity: 16,
+            max_body: 32768,
+        }
+    }
+}
+
+impl Default for Subscription {
+    fn default() -> Subscription {
+        Subscription {
+            expires_min: Seconds(60),
+            expires_default: Seconds(3600),
+            expires_max: Seconds(7200),
+            max_per_presentity: 10_000,
+            pending_status: 200,
+            notify_interval_ms: Millis(5000),
+        }
+    }
+}
+
+impl Default for Presence {
+    fn default() -> Presence {
+        Presence {
+            default_handling: Handling::Block,
+            publishers: Vec::new(),
+            presentities: Presentities::HomeDomain,
+        }
+    }
+}
+
+impl Default for Registration {
+    fn default() -> Registration {
+        Registration {
+            expires_default: Seconds(3600),
+            expires_max: Seconds(604_800),
+            terminated_retention_s: Seconds(0),
+        }
+    }
+}
+
+impl Default for Xcap {
+    fn default() -> Xcap {
+        Xcap {
+            max_document: 262_144,
+            max_documents_per_user: 32,
+            unknown_identity: 403,
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Log {
+        Log {
+            level: Level::Info,
+            format: Format::Text,
+            identities: false,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        const MILLION: usize = 1_000_000;
+        Limits {
+            publications: MILLION,
+            subscriptions: MILLION,
+            registrations: MILLION,
+            documents: MILLION,
+            queue: 16_384,
+        }
+    }
+}
+
+impl Default for Shutdown {
+    fn default() -> Shutdown {
+        Shutdown {
+            drain_s: Seconds(10),
+        }
+    }
+}
+
+fn loopback() -> Vec<Cidr> {
+    ["127.0.0.0/8", "::1"]
+        .iter()
+        .filter_map(|text| text.parse().ok())
+        .collect()
+}
+
+fn addresses<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<SocketAddr>, D::Error> {
+    let texts = Vec::<String>::deserialize(from)?;
+    texts
+        .iter()
+        .map(|text| address(text).map_err(D::Error::custom))
+        .collect()
+}
+
+fn address_or_empty<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SocketAddr>, D::Error> {
+    match String::deserialize(from)?.as_str() {
+        "" => Ok(None),
+        text => address(text).map(Some).map_err(D::Error::custom),
+    }
+}
+
+/// An address to listen on.
+pub fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        format!("expected ADDRESS:PORT, for example 127.0.0.1:5080 or [::1]:5080, not {text:?}")
+    })
+}
+
+fn domains<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    let texts = Vec::<String>::deserialize(from)?;
+    texts
+        .iter()
+        .map(|text| domain(text).map_err(D::Error::custom))
+        .collect()
+}
+
+/// A domain name (RFC 1123 §2.1) or IP address, in lower case.
+pub fn domain(text: &str) -> Result<String, String> {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let address = text
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse::<std::net::IpAddr>()
+        .is_ok();
+    match address || (text.len() <= 253 && text.split('.').all(label)) {
+        true => Ok(text.to_ascii_lowercase()),
+        false => Err(format!(
+            "expected a domain name, for example ims.example.net, not {text:?}"
+        )),
+    }
+}
