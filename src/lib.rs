@@ -4,7 +4,9 @@
 //! neither owns a socket, a file or a clock. This crate moves their inputs in and their effects out.
 #![forbid(unsafe_code)]
 
+pub mod admin;
 pub mod charging;
 pub mod config;
+pub mod http;
 pub mod store;
 pub mod telemetry;

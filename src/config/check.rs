@@ -56,12 +56,6 @@ fn ranges(config: &Config) -> Result<(), BadValue> {
         ("http.head_timeout_s", http.head_timeout_s.0.into(), 1, 600),
         ("http.body_timeout_s", http.body_timeout_s.0.into(), 1, 600),
         (
-            "http.idle_timeout_s",
-            http.idle_timeout_s.0.into(),
-            1,
-            3_600,
-        ),
-        (
             "http.max_connections",
             size(http.max_connections),
             1,

@@ -55,7 +55,6 @@ pub struct Http {
     pub max_body: usize,
     pub head_timeout_s: Seconds,
     pub body_timeout_s: Seconds,
-    pub idle_timeout_s: Seconds,
     pub max_connections: usize,
     pub queue: usize,
 }
@@ -227,9 +226,8 @@ impl Default for Http {
             xcap_root: "/xcap-root".into(),
             trusted_proxies: loopback(),
             max_body: 1 << 20,
-            head_timeout_s: Seconds(10),
+            head_timeout_s: Seconds(30),
             body_timeout_s: Seconds(30),
-            idle_timeout_s: Seconds(60),
             max_connections: 256,
             queue: 1024,
         }

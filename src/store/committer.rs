@@ -128,7 +128,22 @@ impl Committer {
     }
 
     pub fn health(&self) -> Health {
-        self.shared
+        self.watch().health()
+    }
+
+    /// A handle that sees the health of the store from anywhere.
+    pub fn watch(&self) -> Watch {
+        Watch(self.shared.clone())
+    }
+}
+
+/// Sees the health of a store; outlives its [`Committer`].
+#[derive(Clone, Debug)]
+pub struct Watch(Arc<Shared>);
+
+impl Watch {
+    pub fn health(&self) -> Health {
+        self.0
             .health
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -1,0 +1,168 @@
+//! An XCAP request over HTTP to a value and back (RFC 4825 §7, §8).
+
+use super::{Answer, Busy, Service, plain};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::{Body, Incoming};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Request, StatusCode};
+use ims::xdm::request::{self as xdm, Identity};
+use std::net::IpAddr;
+use std::time::Duration;
+use tracing::warn;
+
+/// What an XCAP resource takes (RFC 4825 §7); `OPTIONS` is answered here.
+const ALLOW: HeaderValue = HeaderValue::from_static("GET, HEAD, PUT, DELETE, OPTIONS");
+
+/// Seconds after which a client is asked to try again.
+const RETRY_AFTER_S: u16 = 2;
+
+/// Longest wait for a decision: it takes microseconds and one disk write.
+const DECISION_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Headers by which a trusted proxy says who is asking: TS 24.109 §6 and OMA XDM, in order of preference.
+const ASSERTED: [&str; 2] = ["x-3gpp-asserted-identity", "x-xcap-asserted-identity"];
+
+pub(super) async fn answer(
+    service: &Service,
+    peer: IpAddr,
+    target: &str,
+    request: Request<Incoming>,
+) -> Answer {
+    if request.method() == hyper::Method::OPTIONS {
+        let mut answer = plain(StatusCode::OK);
+        answer.headers_mut().insert(header::ALLOW, ALLOW);
+        return answer;
+    }
+    let (head, body) = request.into_parts();
+    let body = match read(service, body).await {
+        Ok(body) => body,
+        Err(refusal) => return refusal,
+    };
+    let identity = match service.trusts(peer) {
+        true => asserted(&head.headers),
+        false => Identity::Unknown,
+    };
+    let is_unknown = identity == Identity::Unknown;
+    let request = xdm::Request {
+        method: xdm::Method::named(head.method.as_str()),
+        target: target.to_owned(),
+        query: head.uri.query().map(str::to_owned),
+        content_type: joined(&head.headers, &header::CONTENT_TYPE),
+        content_encoding: joined(&head.headers, &header::CONTENT_ENCODING),
+        if_match: joined(&head.headers, &header::IF_MATCH),
+        if_none_match: joined(&head.headers, &header::IF_NONE_MATCH),
+        body,
+        identity,
+    };
+    let decided = match service.port.submit(request) {
+        Ok(decision) => tokio::time::timeout(DECISION_TIMEOUT, decision).await,
+        Err(Busy) => return busy(),
+    };
+    match decided {
+        Ok(Ok(response)) if is_unknown && [401, 403].contains(&response.status) => unknown(service),
+        Ok(Ok(response)) => written(response),
+        Ok(Err(_)) | Err(_) => {
+            warn!("an XCAP request was not decided");
+            busy()
+        }
+    }
+}
+
+/// The whole body within the limits, or the refusal.
+async fn read(service: &Service, body: Incoming) -> Result<Bytes, Answer> {
+    let settings = &service.config.http;
+    if body.size_hint().lower() > settings.max_body as u64 {
+        return Err(closing(StatusCode::PAYLOAD_TOO_LARGE));
+    }
+    let limit = Duration::from_secs(settings.body_timeout_s.0.into());
+    match tokio::time::timeout(limit, Limited::new(body, settings.max_body).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            Err(closing(StatusCode::PAYLOAD_TOO_LARGE))
+        }
+        Ok(Err(_)) => Err(closing(StatusCode::BAD_REQUEST)),
+        Err(_) => Err(closing(StatusCode::REQUEST_TIMEOUT)),
+    }
+}
+
+/// A refusal after which the rest of the request is not wanted.
+fn closing(status: StatusCode) -> Answer {
+    let mut answer = plain(status);
+    answer
+        .headers_mut()
+        .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    answer
+}
+
+fn busy() -> Answer {
+    let mut answer = plain(StatusCode::SERVICE_UNAVAILABLE);
+    answer
+        .headers_mut()
+        .insert(header::RETRY_AFTER, RETRY_AFTER_S.into());
+    answer
+}
+
+/// A refusal because nobody vouches for the sender, with the configured status.
+fn unknown(service: &Service) -> Answer {
+    if service.config.xcap.unknown_identity != 401 {
+        return plain(StatusCode::FORBIDDEN);
+    }
+    let mut answer = plain(StatusCode::UNAUTHORIZED);
+    // RFC 9110 §15.5.2 asks for a challenge; authentication itself is the proxy's (TS 33.222).
+    let realm = service
+        .config
+        .sip
+        .home_domains
+        .first()
+        .map_or("", String::as_str);
+    if let Ok(challenge) =
+        HeaderValue::from_str(&format!("X-3GPP-Asserted-Identity realm=\"{realm}\""))
+    {
+        answer
+            .headers_mut()
+            .insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    answer
+}
+
+/// Who is asking, in the words of a trusted proxy.
+fn asserted(headers: &HeaderMap) -> Identity {
+    let named = ASSERTED
+        .iter()
+        .map(|name| joined(headers, &HeaderName::from_static(name)));
+    match named.flatten().next() {
+        Some(value) if !value.trim().is_empty() => Identity::User(value),
+        _ => Identity::Unknown,
+    }
+}
+
+/// All lines of a header as one value; `None` when it is absent or not text.
+fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    let mut lines = headers
+        .get_all(name)
+        .iter()
+        .map(|value| value.to_str().ok());
+    let first = lines.next()??.to_owned();
+    lines.try_fold(first, |all, line| Some(format!("{all}, {}", line?)))
+}
+
+fn written(response: xdm::Response) -> Answer {
+    let status = StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut answer = plain(status);
+    let headers = answer.headers_mut();
+    if let Some(kind) = response.content_type {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    }
+    if let Some(Ok(etag)) = response.etag.as_deref().map(HeaderValue::from_str) {
+        headers.insert(header::ETAG, etag);
+    }
+    if let Some(allow) = response.allow {
+        headers.insert(header::ALLOW, HeaderValue::from_static(allow));
+    }
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(header::RETRY_AFTER, RETRY_AFTER_S.into());
+    }
+    *answer.body_mut() = Full::new(response.body);
+    answer
+}
