@@ -12,13 +12,14 @@ use crate::telemetry::Metrics;
 use crate::telemetry::metrics::{Held, Method, Rejected};
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::header::{self, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use ims::xdm::request as xdm;
 use patience::Patience;
 use std::convert::Infallible;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,6 +54,12 @@ pub struct Service {
     readiness: Arc<Readiness>,
     connections: Arc<Semaphore>,
     trusted_connections: Arc<Semaphore>,
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service").field("settings", &self.config.http).finish_non_exhaustive()
+    }
 }
 
 type Answer = Response<Full<Bytes>>;
@@ -103,9 +110,7 @@ impl Service {
         }
         if is_head {
             // RFC 9110 §9.3.2: the headers of a GET; the length is stated since the body is not sent.
-            let length = http_body_util::BodyExt::size_hint(answer.body())
-                .exact()
-                .unwrap_or(0);
+            let length = answer.body().size_hint().exact().unwrap_or(0);
             answer
                 .headers_mut()
                 .insert(header::CONTENT_LENGTH, length.into());
@@ -179,7 +184,7 @@ pub async fn serve(listener: TcpListener, service: Arc<Service>, mut stop: watch
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             Some(_) = tasks.join_next() => continue, // forget the finished ones
-            _ = stop.wait_for(|stop| *stop) => break,
+            () = stopped(&mut stop) => break,
         };
         match accepted {
             Ok((stream, peer)) => match service.admit(peer.ip()) {
@@ -202,6 +207,11 @@ pub async fn serve(listener: TcpListener, service: Arc<Service>, mut stop: watch
     }
     drop(listener);
     while tasks.join_next().await.is_some() {}
+}
+
+/// Waits until stopping is asked for, or nobody is left to ask.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 async fn connection(
@@ -231,7 +241,7 @@ async fn connection(
     let mut connection = std::pin::pin!(connection);
     let result = tokio::select! {
         result = connection.as_mut() => result,
-        _ = stop.wait_for(|stop| *stop) => {
+        () = stopped(&mut stop) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

@@ -6,7 +6,9 @@
 
 pub mod admin;
 pub mod charging;
+pub mod cli;
 pub mod config;
 pub mod http;
+pub mod server;
 pub mod store;
 pub mod telemetry;

@@ -1,1 +1,5 @@
-fn main() {}
+//! `presentia`: see `presentia --help`.
+
+fn main() -> std::process::ExitCode {
+    presentia::cli::main()
+}

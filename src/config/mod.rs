@@ -4,10 +4,12 @@ mod check;
 pub mod cidr;
 mod locate;
 mod sections;
+mod summary;
 
 pub use crate::charging::settings::Settings as Charging;
 pub use cidr::{Cidr, any_contains};
 pub use sections::*;
+pub use summary::Summary;
 
 use serde::Deserialize;
 use std::fmt;

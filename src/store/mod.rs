@@ -4,11 +4,14 @@
 //! of batches that can be read back at start, plus an ordered scan for the charging spool. What the records
 //! mean is decided in `ims`; which engine runs is decided in `server.rs`.
 
+use crate::config::EngineKind;
 use ims::record::{Batch, Table};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub mod committer;
+pub mod embedded;
+mod mark;
 pub mod memory;
 
 pub use committer::{Committer, Health};
@@ -116,6 +119,22 @@ impl StoreError {
             | Kind::NotFound => StoreError::NotWritable { path, why },
             _ => StoreError::Io { path, doing, why },
         }
+    }
+}
+
+/// Opens the engine that the configuration names.
+pub fn open(settings: &crate::config::Store) -> Result<Box<dyn Engine>, StoreError> {
+    Ok(match settings.engine {
+        EngineKind::Embedded => Box::new(embedded::Embedded::open(&settings.path)?),
+        EngineKind::Memory => Box::new(memory::Memory::new()),
+    })
+}
+
+/// Bytes that an ordinary user may still write to the file system of `path`.
+fn free_bytes(path: &Path) -> Result<Option<u64>, StoreError> {
+    match rustix::fs::statvfs(path) {
+        Ok(space) => Ok(Some(space.f_bavail.saturating_mul(space.f_frsize))),
+        Err(error) => Err(StoreError::from_io(path, "read the free space", &error.into())),
     }
 }
 

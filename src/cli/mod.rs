@@ -1,0 +1,87 @@
+//! The command line: one file a command, each with its arguments and what it does.
+//!
+//! A new command is a file with `Args` and `run`, and a line in [`Command`].
+
+mod config;
+mod serve;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Exit statuses, after sysexits(3) where it has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// What was asked about is not so: a check failed.
+    Failed = 1,
+    /// A peer or address that is needed cannot be had; EX_UNAVAILABLE.
+    Unavailable = 69,
+    /// A defect of this program; EX_SOFTWARE.
+    Internal = 70,
+    /// The store cannot be used; EX_IOERR.
+    Store = 74,
+    /// The configuration is refused; EX_CONFIG.
+    Config = 78,
+}
+
+/// Why a command ends without success: one sentence for people, a status for scripts.
+#[derive(Debug)]
+pub struct Failure {
+    pub exit: Exit,
+    pub message: String,
+}
+
+impl Failure {
+    pub fn new(exit: Exit, message: impl ToString) -> Failure {
+        Failure { exit, message: message.to_string() }
+    }
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  presentia serve                             SIP on 127.0.0.1:5080, XCAP on 127.0.0.1:8080, data in ./data
+  presentia config > presentia.toml           the complete default configuration, explained, to start from
+  presentia serve --config presentia.toml     a server of your own
+
+Exit status: 0 success, 1 a check failed, 2 wrong usage, 69 an address or peer cannot be had,
+70 a defect of this program, 74 the store cannot be used, 78 the configuration is refused.";
+
+/// IMS presence application server: Presence Server, Resource List Server and XDMS behind an S-CSCF.
+#[derive(Debug, Parser)]
+#[command(name = "presentia", version, after_help = AFTER_HELP, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Args),
+    Config(config::Args),
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Serve(args) => serve::run(&args),
+        Command::Config(args) => config::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("presentia: {}", failure.message);
+            ExitCode::from(failure.exit as u8)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}
