@@ -58,7 +58,9 @@ pub struct Service {
 
 impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Service").field("settings", &self.config.http).finish_non_exhaustive()
+        f.debug_struct("Service")
+            .field("settings", &self.config.http)
+            .finish_non_exhaustive()
     }
 }
 

@@ -35,14 +35,26 @@ impl Error {
 /// Runs until a signal asks for the end.
 pub async fn run(config: Config) -> Result<(), Error> {
     let metrics = Metrics::new();
-    let settings = store::committer::Settings { queue: config.store.queue, reserve: config.store.min_free_bytes };
-    let committer = Committer::start(store::open(&config.store)?, settings, metrics.commit_observer())?;
+    let settings = store::committer::Settings {
+        queue: config.store.queue,
+        reserve: config.store.min_free_bytes,
+    };
+    let committer = Committer::start(
+        store::open(&config.store)?,
+        settings,
+        metrics.commit_observer(),
+    )?;
     let readiness = Arc::new(Readiness::new(committer.watch()));
     let (stop, stopping) = watch::channel(false);
     eprint!("{}", config.summary());
     if let Some(address) = config.http.listen {
         let listener = http::bind(address).await?;
-        let service = http::Service::new(Arc::new(config), Arc::new(Undecided), metrics, readiness.clone());
+        let service = http::Service::new(
+            Arc::new(config),
+            Arc::new(Undecided),
+            metrics,
+            readiness.clone(),
+        );
         tokio::spawn(http::serve(listener, Arc::new(service), stopping));
     }
     readiness.set_listening();

@@ -28,9 +28,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         }
     };
     match std::io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Failure::new(Exit::Store, format!("cannot write to standard output ({error})")))
-        }
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::new(
+            Exit::Store,
+            format!("cannot write to standard output ({error})"),
+        )),
         _ => Ok(()), // a reader that has seen enough is no failure
     }
 }

@@ -3,6 +3,7 @@
 //! A new command is a file with `Args` and `run`, and a line in [`Command`].
 
 mod config;
+mod conformance;
 mod serve;
 
 use clap::{Parser, Subcommand};
@@ -33,7 +34,10 @@ pub struct Failure {
 
 impl Failure {
     pub fn new(exit: Exit, message: impl ToString) -> Failure {
-        Failure { exit, message: message.to_string() }
+        Failure {
+            exit,
+            message: message.to_string(),
+        }
     }
 }
 
@@ -58,6 +62,7 @@ struct Cli {
 enum Command {
     Serve(serve::Args),
     Config(config::Args),
+    Conformance(conformance::Args),
 }
 
 /// Runs the command that the process was started with.
@@ -65,6 +70,7 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(args) => serve::run(&args),
         Command::Config(args) => config::run(&args),
+        Command::Conformance(args) => return conformance::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -41,9 +41,15 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     telemetry::log::start(&config.log).map_err(|error| Failure::new(Exit::Config, error))?;
     // The driver decides on a thread of its own; these move bytes.
     let workers = std::thread::available_parallelism().map_or(2, |n| n.get().clamp(1, 4));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::new(Exit::Internal, format!("cannot start threads ({error})")))?;
-    runtime.block_on(server::run(config)).map_err(|error| Failure::new(error.exit(), error))
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .enable_all()
+        .build();
+    let runtime = runtime
+        .map_err(|error| Failure::new(Exit::Internal, format!("cannot start threads ({error})")))?;
+    runtime
+        .block_on(server::run(config))
+        .map_err(|error| Failure::new(error.exit(), error))
 }
 
 /// The file, with what the command line says in place of it.
@@ -66,7 +72,12 @@ fn configuration(args: &Args) -> Result<Config, Failure> {
         config.sip.home_domains.clone_from(&args.domain);
     }
     let checked = config.check();
-    checked.map_err(|bad| Failure::new(Exit::Config, format!("{}: expected {}", bad.key, bad.expected)))?;
+    checked.map_err(|bad| {
+        Failure::new(
+            Exit::Config,
+            format!("{}: expected {}", bad.key, bad.expected),
+        )
+    })?;
     Ok(config)
 }
 
@@ -77,7 +88,11 @@ mod tests {
     #[test]
     fn the_command_line_goes_before_the_file() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(&file, "[sip]\nhome_domains = ['a.test']\nudp_max = 1400\n[http]\nlisten = ''\n").unwrap();
+        std::fs::write(
+            &file,
+            "[sip]\nhome_domains = ['a.test']\nudp_max = 1400\n[http]\nlisten = ''\n",
+        )
+        .unwrap();
         let config = configuration(&Args {
             config: Some(file.path().into()),
             sip: vec!["192.0.2.1:5060".parse().unwrap()],
@@ -89,15 +104,28 @@ mod tests {
         assert_eq!(config.sip.listen_udp, config.sip.listen_tcp);
         assert_eq!(config.as_uri(), "sip:192.0.2.1:5060");
         assert_eq!(config.sip.home_domains, ["b.test"]);
-        assert_eq!((config.sip.udp_max, config.http.listen), (1400, None), "the file stands where nothing was said");
+        assert_eq!(
+            (config.sip.udp_max, config.http.listen),
+            (1400, None),
+            "the file stands where nothing was said"
+        );
         assert_eq!(config.store.path, PathBuf::from("/tmp/elsewhere"));
     }
 
     #[test]
     fn a_bad_file_is_a_configuration_failure() {
-        let args = Args { config: Some("/nonexistent/presentia.toml".into()), ..Args::default() };
+        let args = Args {
+            config: Some("/nonexistent/presentia.toml".into()),
+            ..Args::default()
+        };
         let failure = configuration(&args).unwrap_err();
         assert_eq!(failure.exit, Exit::Config);
-        assert!(failure.message.starts_with("/nonexistent/presentia.toml: cannot be read"), "{}", failure.message);
+        assert!(
+            failure
+                .message
+                .starts_with("/nonexistent/presentia.toml: cannot be read"),
+            "{}",
+            failure.message
+        );
     }
 }

@@ -15,7 +15,14 @@ impl Config {
 
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Config { sip, http, trust, store, charging, .. } = self.0;
+        let Config {
+            sip,
+            http,
+            trust,
+            store,
+            charging,
+            ..
+        } = self.0;
         writeln!(f, "Presentia {}", env!("CARGO_PKG_VERSION"))?;
         line(f, "SIP over UDP", &list(&sip.listen_udp))?;
         line(f, "SIP over TCP", &list(&sip.listen_tcp))?;
@@ -25,16 +32,26 @@ impl fmt::Display for Summary<'_> {
         match http.listen {
             Some(address) => {
                 line(f, "XCAP", &format!("http://{address}{}", http.xcap_root))?;
-                line(f, "admin", &format!("http://{address}/metrics /healthz /readyz"))?;
+                line(
+                    f,
+                    "admin",
+                    &format!("http://{address}/metrics /healthz /readyz"),
+                )?;
                 line(f, "HTTP proxies", &sets(&http.trusted_proxies))?;
             }
             None => line(f, "HTTP", "off")?,
         }
         match store.engine {
             EngineKind::Embedded => line(f, "data", &store.path.display().to_string())?,
-            EngineKind::Memory => line(f, "data", "in memory only: everything is forgotten at exit")?,
+            EngineKind::Memory => {
+                line(f, "data", "in memory only: everything is forgotten at exit")?
+            }
         }
-        let peers: Vec<String> = charging.peers.iter().map(|p| format!("{} ({})", p.host, p.address)).collect();
+        let peers: Vec<String> = charging
+            .peers
+            .iter()
+            .map(|p| format!("{} ({})", p.host, p.address))
+            .collect();
         match peers.is_empty() {
             true => line(f, "charging", "off: no [[charging.peers]] is configured"),
             false => line(f, "charging", &peers.join(", ")),
@@ -49,7 +66,11 @@ fn line(f: &mut fmt::Formatter<'_>, name: &str, value: &str) -> fmt::Result {
 fn list<T: fmt::Display>(values: &[T]) -> String {
     match values.is_empty() {
         true => "off".into(),
-        false => values.iter().map(T::to_string).collect::<Vec<_>>().join(", "),
+        false => values
+            .iter()
+            .map(T::to_string)
+            .collect::<Vec<_>>()
+            .join(", "),
     }
 }
 

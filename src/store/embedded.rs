@@ -20,9 +20,8 @@ const META: &str = "meta";
 const FORMAT_KEY: &str = "format";
 const GROUP_KEY: &str = "group";
 
-/// Memory for records not yet in sorted files, in bytes and for each table, and for all tables together.
+/// Memory for records not yet in sorted files, in bytes and for each table.
 const MEMTABLE_BYTES: u64 = 32 << 20;
-const WRITE_BUFFER_BYTES: u64 = 128 << 20;
 
 /// Journal on disk, in bytes, above which old parts are put into sorted files.
 const JOURNAL_BYTES: u64 = 256 << 20;
@@ -45,18 +44,21 @@ struct Tables {
 
 impl std::fmt::Debug for Embedded {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Embedded").field("path", &self.tables.path).field("group", &self.group).finish()
+        f.debug_struct("Embedded")
+            .field("path", &self.tables.path)
+            .field("group", &self.group)
+            .finish()
     }
 }
 
 impl Embedded {
     /// Opens the store in `path`, or makes one there.
     pub fn open(path: &Path) -> Result<Embedded, StoreError> {
-        std::fs::create_dir_all(path).map_err(|e| StoreError::from_io(path, "make the directory", &e))?;
+        std::fs::create_dir_all(path)
+            .map_err(|e| StoreError::from_io(path, "make the directory", &e))?;
         let failed = |error| named(path, "open", error);
         let database = Database::builder(path)
             .max_journaling_size(JOURNAL_BYTES)
-            .max_write_buffer_size(Some(WRITE_BUFFER_BYTES))
             .worker_threads(1)
             .open()
             .map_err(failed)?;
@@ -64,13 +66,25 @@ impl Embedded {
         let meta = database.keyspace(META, options).map_err(failed)?;
         let mut keyspaces = Vec::new();
         for table in Table::ALL {
-            keyspaces.push((table, database.keyspace(name(table), options).map_err(failed)?));
+            keyspaces.push((
+                table,
+                database.keyspace(name(table), options).map_err(failed)?,
+            ));
         }
         check_format(path, &meta)?;
         let group = number(path, &meta, GROUP_KEY)?.unwrap_or(0);
         let mark = Mark::open(path, group)?;
-        let tables = Arc::new(Tables { path: path.to_path_buf(), database, keyspaces });
-        Ok(Embedded { tables, meta, mark, group })
+        let tables = Arc::new(Tables {
+            path: path.to_path_buf(),
+            database,
+            keyspaces,
+        });
+        Ok(Embedded {
+            tables,
+            meta,
+            mark,
+            group,
+        })
     }
 }
 
@@ -111,26 +125,40 @@ fn number(path: &Path, meta: &Keyspace, key: &str) -> Result<Option<u64>, StoreE
     match value.map(|bytes| <[u8; 8]>::try_from(&*bytes)) {
         None => Ok(None),
         Some(Ok(bytes)) => Ok(Some(u64::from_be_bytes(bytes))),
-        Some(Err(_)) => {
-            Err(StoreError::Corrupt { file: path.to_path_buf(), what: format!("the record {key:?} is not a number") })
-        }
+        Some(Err(_)) => Err(StoreError::Corrupt {
+            file: path.to_path_buf(),
+            what: format!("the record {key:?} is not a number"),
+        }),
     }
 }
 
 /// Whose fault an error of fjall is.
 fn named(path: &Path, doing: &'static str, error: fjall::Error) -> StoreError {
-    let damaged = |what: String| StoreError::Corrupt { file: path.to_path_buf(), what };
+    let damaged = |what: String| StoreError::Corrupt {
+        file: path.to_path_buf(),
+        what,
+    };
     match error {
-        fjall::Error::Io(cause) | fjall::Error::Storage(fjall::LsmError::Io(cause)) => match cause.kind() {
-            // A file that ends early or holds nonsense, not a disk that fails.
-            std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::InvalidData => damaged(cause.to_string()),
-            _ => StoreError::from_io(path, doing, &cause),
-        },
-        fjall::Error::Locked => StoreError::Locked { path: path.to_path_buf() },
-        fjall::Error::Poisoned => {
-            StoreError::Io { path: path.to_path_buf(), doing, why: "an earlier write has failed".into() }
+        fjall::Error::Io(cause) | fjall::Error::Storage(fjall::LsmError::Io(cause)) => {
+            match cause.kind() {
+                // A file that ends early or holds nonsense, not a disk that fails.
+                std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::InvalidData => {
+                    damaged(cause.to_string())
+                }
+                _ => StoreError::from_io(path, doing, &cause),
+            }
         }
-        fjall::Error::InvalidVersion(version) => damaged(format!("its engine format is {version:?}, not 3")),
+        fjall::Error::Locked => StoreError::Locked {
+            path: path.to_path_buf(),
+        },
+        fjall::Error::Poisoned => StoreError::Io {
+            path: path.to_path_buf(),
+            doing,
+            why: "an earlier write has failed".into(),
+        },
+        fjall::Error::InvalidVersion(version) => {
+            damaged(format!("its engine format is {version:?}, not 3"))
+        }
         other => damaged(other.to_string()),
     }
 }
@@ -139,16 +167,24 @@ impl Engine for Embedded {
     fn commit(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
         check_sizes(batches)?;
         // SyncData: the journal is preallocated, so its size does not change with what is appended.
-        let mut group = self.tables.database.batch().durability(Some(PersistMode::SyncData));
+        let mut group = self
+            .tables
+            .database
+            .batch()
+            .durability(Some(PersistMode::SyncData));
         for op in last_of_each_key(batches) {
             match op {
-                Op::Put { table, key, value } => group.insert(self.tables.keyspace(*table)?, &**key, &**value),
+                Op::Put { table, key, value } => {
+                    group.insert(self.tables.keyspace(*table)?, &**key, &**value)
+                }
                 Op::Delete { table, key } => group.remove(self.tables.keyspace(*table)?, &**key),
             }
         }
         self.group += 1;
         group.insert(&self.meta, GROUP_KEY, self.group.to_be_bytes());
-        group.commit().map_err(|error| named(&self.tables.path, "commit", error))?;
+        group
+            .commit()
+            .map_err(|error| named(&self.tables.path, "commit", error))?;
         self.mark.set(self.group)
     }
 
@@ -169,20 +205,28 @@ fn last_of_each_key(batches: &[Batch]) -> impl Iterator<Item = &Op> {
         Op::Put { table, key, .. } | Op::Delete { table, key } => (*table, key.clone()),
     };
     let last: HashMap<_, _> = ops().enumerate().map(|(at, op)| (key_of(op), at)).collect();
-    ops().enumerate().filter(move |(at, op)| last.get(&key_of(op)) == Some(at)).map(|(_, op)| op)
+    ops()
+        .enumerate()
+        .filter(move |(at, op)| last.get(&key_of(op)) == Some(at))
+        .map(|(_, op)| op)
 }
 
 impl Tables {
     fn keyspace(&self, table: Table) -> Result<&Keyspace, StoreError> {
         let found = self.keyspaces.iter().find(|(of, _)| *of == table);
-        found.map(|(_, keyspace)| keyspace).ok_or(StoreError::Closed)
+        found
+            .map(|(_, keyspace)| keyspace)
+            .ok_or(StoreError::Closed)
     }
 }
 
 impl Reader for Tables {
     fn scan(&self, table: Table, from: &[u8], max: usize) -> Result<Vec<Record>, StoreError> {
         let rows = self.keyspace(table)?.range(from..);
-        let read = |row: fjall::Guard| row.into_inner().map(|(key, value)| (key.to_vec(), value.to_vec()));
+        let read = |row: fjall::Guard| {
+            row.into_inner()
+                .map(|(key, value)| (key.to_vec(), value.to_vec()))
+        };
         let records: fjall::Result<Vec<Record>> = rows.take(max).map(read).collect();
         records.map_err(|error| named(&self.path, "read", error))
     }
@@ -190,7 +234,9 @@ impl Reader for Tables {
     fn recover(&self, visit: &mut dyn FnMut(Table, &[u8], &[u8])) -> Result<(), StoreError> {
         for (table, keyspace) in &self.keyspaces {
             for row in keyspace.iter() {
-                let (key, value) = row.into_inner().map_err(|error| named(&self.path, "read", error))?;
+                let (key, value) = row
+                    .into_inner()
+                    .map_err(|error| named(&self.path, "read", error))?;
                 visit(*table, &key, &value);
             }
         }

@@ -26,13 +26,22 @@ impl Mark {
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(StoreError::from_io(&path, "read the mark", &error)),
         };
-        if let Some(missing) = noted.and_then(|noted| noted.checked_sub(recovered)).filter(|missing| *missing > 0) {
+        if let Some(missing) = noted
+            .and_then(|noted| noted.checked_sub(recovered))
+            .filter(|missing| *missing > 0)
+        {
             return Err(StoreError::Corrupt {
                 file: directory.to_path_buf(),
-                what: format!("its journal lacks the last {missing} groups of acknowledged records"),
+                what: format!(
+                    "its journal lacks the last {missing} groups of acknowledged records"
+                ),
             });
         }
-        let opened = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let opened = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path);
         let file = opened.map_err(|e| StoreError::from_io(&path, "open the mark", &e))?;
         Ok(Mark { file, path })
     }
@@ -67,8 +76,14 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mark = Mark::open(directory.path(), 0).unwrap();
         mark.set(7).unwrap();
-        for (case, recovered, fine) in [("ahead", 8, true), ("level", 7, true), ("behind", 6, false)] {
-            assert_eq!(Mark::open(directory.path(), recovered).is_ok(), fine, "{case}");
+        for (case, recovered, fine) in
+            [("ahead", 8, true), ("level", 7, true), ("behind", 6, false)]
+        {
+            assert_eq!(
+                Mark::open(directory.path(), recovered).is_ok(),
+                fine,
+                "{case}"
+            );
         }
         let refused = Mark::open(directory.path(), 5).unwrap_err().to_string();
         assert!(refused.contains("lacks the last 2 groups"), "{refused}");

@@ -116,6 +116,7 @@ impl StoreError {
             Kind::PermissionDenied
             | Kind::ReadOnlyFilesystem
             | Kind::NotADirectory
+            | Kind::AlreadyExists
             | Kind::NotFound => StoreError::NotWritable { path, why },
             _ => StoreError::Io { path, doing, why },
         }
@@ -134,7 +135,11 @@ pub fn open(settings: &crate::config::Store) -> Result<Box<dyn Engine>, StoreErr
 fn free_bytes(path: &Path) -> Result<Option<u64>, StoreError> {
     match rustix::fs::statvfs(path) {
         Ok(space) => Ok(Some(space.f_bavail.saturating_mul(space.f_frsize))),
-        Err(error) => Err(StoreError::from_io(path, "read the free space", &error.into())),
+        Err(error) => Err(StoreError::from_io(
+            path,
+            "read the free space",
+            &error.into(),
+        )),
     }
 }
 

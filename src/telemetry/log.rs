@@ -11,6 +11,9 @@ pub const LEVEL_VARIABLE: &str = "PRESENTIA_LOG";
 /// and they are off unless `[log] identities` is set, whatever the level.
 pub const IDENTITY_TARGET: &str = "identity";
 
+/// The store's engine reports its housekeeping at `info`; what goes wrong comes back as an error anyway.
+const QUIET: &str = "fjall=error,lsm_tree=error";
+
 /// Starts logging for the whole process. The first caller wins, so that tests may all call it.
 pub fn start(settings: &Log) -> Result<(), LogError> {
     let directives = match std::env::var(LEVEL_VARIABLE) {
@@ -37,7 +40,7 @@ fn filter(directives: &str, identities: bool) -> Result<EnvFilter, LogError> {
         true => "",
         false => ",identity=off",
     };
-    EnvFilter::try_new(format!("{directives}{own}")).map_err(|_| LogError {
+    EnvFilter::try_new(format!("{QUIET},{directives}{own}")).map_err(|_| LogError {
         directives: directives.to_owned(),
     })
 }
