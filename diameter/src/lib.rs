@@ -1,0 +1,36 @@
+//! A Diameter node for charging (RFC 6733, RFC 3539), as values: no socket, clock, file, thread or randomness.
+//!
+//! The door is [`node::Node`]: it is told the time and what happened (`handle`), and says what to do
+//! (`poll_output`). Below it, from the bytes upwards:
+//!
+//! - [`frame`] and [`message`] check every length before anything is read, [`write`] cannot misframe;
+//! - [`avp`] turns AVP data into values and back, [`dictionary`] names the AVPs that this node knows;
+//! - [`base`], [`peer`] and [`watchdog`] are the life of one peer, [`route`] is the choice among several;
+//! - [`rf`] and [`session`] say what an accounting request and its answer are.
+#![forbid(unsafe_code)]
+
+pub(crate) mod association;
+pub mod avp;
+pub mod base;
+pub mod dictionary;
+pub mod fault;
+pub mod frame;
+pub mod message;
+pub mod node;
+pub mod peer;
+pub mod rf;
+pub mod route;
+pub mod session;
+pub mod watchdog;
+pub mod write;
+
+/// Milliseconds on a clock that never steps back; where it starts does not matter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant(pub u64);
+
+impl Instant {
+    /// The instant `millis` milliseconds later.
+    pub fn after(self, millis: u64) -> Instant {
+        Instant(self.0.saturating_add(millis))
+    }
+}

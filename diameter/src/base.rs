@@ -1,0 +1,327 @@
+//! The messages that peers exchange about themselves: CER, DWR, DPR, their answers, and refusals (RFC 6733 §5, §7).
+
+use crate::avp::Address;
+use crate::dictionary::*;
+use crate::fault::{Fault, ResultCode};
+use crate::message::{Header, Message};
+use crate::write::Writer;
+use std::net::IpAddr;
+
+/// Who this node is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Local {
+    /// Origin-Host.
+    pub host: String,
+    /// Origin-Realm.
+    pub realm: String,
+    /// Product-Name.
+    pub product: String,
+    /// Origin-State-Id: rises at each start that loses state, so seconds since 1970 at the start serve (§8.16).
+    pub state_id: u32,
+}
+
+/// Who answered in a CEA.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remote {
+    pub host: String,
+    pub realm: String,
+}
+
+/// Why a capabilities exchange came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    // Theirs: they do not want us.
+    #[error("the peer refused us with Result-Code {0}")]
+    Result(u32),
+    // Theirs: they are not what they should be.
+    #[error("the peer is {said}, not {expected}")]
+    WrongHost { said: String, expected: String },
+    #[error("the peer does not serve accounting (application 3)")]
+    NoCommonApplication,
+    #[error("the peer's capabilities lack {0}")]
+    Missing(&'static str),
+}
+
+/// The longest message of this module is far below; only the limit of the format applies.
+const MAX: usize = 1 << 23;
+
+impl Local {
+    /// CER (§5.3.1). Accounting is advertised both by itself and under 3GPP's vendor: Rf is the base application
+    /// (TS 32.299 §6.2.1), and some peers look for one, some for the other.
+    pub(crate) fn cer(&self, address: IpAddr, hop_by_hop: u32, end_to_end: u32) -> Vec<u8> {
+        let mut w = Writer::hop_request(CMD_CAPABILITIES_EXCHANGE, hop_by_hop, end_to_end);
+        self.origin(&mut w);
+        w.address(&HOST_IP_ADDRESS, &Address::Ip(address))
+            .u32(&VENDOR_ID, VENDOR_3GPP)
+            .utf8(&PRODUCT_NAME, &self.product)
+            .u32(&ORIGIN_STATE_ID, self.state_id)
+            .u32(&SUPPORTED_VENDOR_ID, VENDOR_3GPP)
+            .u32(&ACCT_APPLICATION_ID, APP_ACCOUNTING)
+            .group(&VENDOR_SPECIFIC_APPLICATION_ID, |w| {
+                w.u32(&VENDOR_ID, VENDOR_3GPP)
+                    .u32(&ACCT_APPLICATION_ID, APP_ACCOUNTING);
+            });
+        w.finish(MAX).unwrap_or_default()
+    }
+
+    /// DWR (§5.5.1).
+    pub(crate) fn dwr(&self, hop_by_hop: u32, end_to_end: u32) -> Vec<u8> {
+        let mut w = Writer::hop_request(CMD_DEVICE_WATCHDOG, hop_by_hop, end_to_end);
+        self.origin(&mut w);
+        w.u32(&ORIGIN_STATE_ID, self.state_id);
+        w.finish(MAX).unwrap_or_default()
+    }
+
+    /// DPR (§5.4.1) with Disconnect-Cause REBOOTING: we stop, and the peer may expect us again.
+    pub(crate) fn dpr(&self, hop_by_hop: u32, end_to_end: u32) -> Vec<u8> {
+        let mut w = Writer::hop_request(CMD_DISCONNECT_PEER, hop_by_hop, end_to_end);
+        self.origin(&mut w);
+        w.i32(&DISCONNECT_CAUSE, 0);
+        w.finish(MAX).unwrap_or_default()
+    }
+
+    /// The answer to any request from the peer, good or not.
+    pub(crate) fn answer(
+        &self,
+        request: &Header,
+        of: Option<&Message<'_>>,
+        fault: &Fault,
+    ) -> Vec<u8> {
+        let mut w = Writer::answer(request, fault.result);
+        // "If a Session-Id is present in the request, it MUST be included in the answer"; Proxy-Info AVPs
+        // "MUST be added ... in the same order" (§6.2).
+        if let Some(id) = of
+            .and_then(|m| m.find(&SESSION_ID))
+            .and_then(|avp| avp.text())
+        {
+            w.utf8(&SESSION_ID, id);
+        }
+        w.u32(&RESULT_CODE, fault.result.0);
+        self.origin(&mut w);
+        if request.application == APP_COMMON && request.command == CMD_DEVICE_WATCHDOG {
+            w.u32(&ORIGIN_STATE_ID, self.state_id);
+        }
+        if !fault.failed.is_empty() {
+            w.around(&FAILED_AVP, &fault.failed);
+        }
+        for proxy in of
+            .into_iter()
+            .flat_map(|m| m.avps())
+            .filter(|avp| avp.is(&PROXY_INFO))
+        {
+            w.around(&PROXY_INFO, proxy.data);
+        }
+        w.finish(MAX).unwrap_or_default()
+    }
+
+    fn origin(&self, w: &mut Writer) {
+        w.utf8(&ORIGIN_HOST, &self.host)
+            .utf8(&ORIGIN_REALM, &self.realm);
+    }
+}
+
+/// Process-CEA (§5.3.2, §5.6.4): who the peer is, or why it will not do. `expected` is the host that was configured.
+pub(crate) fn read_cea(cea: &Message<'_>, expected: Option<&str>) -> Result<Remote, Refusal> {
+    let text = |def: &Def| cea.find(def).and_then(|avp| avp.text()).map(str::to_owned);
+    let result = cea
+        .find(&RESULT_CODE)
+        .and_then(|avp| avp.u32())
+        .ok_or(Refusal::Missing("Result-Code"))?;
+    if result != ResultCode::SUCCESS.0 {
+        return Err(Refusal::Result(result));
+    }
+    let host = text(&ORIGIN_HOST).ok_or(Refusal::Missing("Origin-Host"))?;
+    let realm = text(&ORIGIN_REALM).ok_or(Refusal::Missing("Origin-Realm"))?;
+    match expected {
+        Some(expected) if !expected.eq_ignore_ascii_case(&host) => {
+            return Err(Refusal::WrongHost {
+                said: host,
+                expected: expected.to_owned(),
+            });
+        }
+        _ => {}
+    }
+    let serves = |avp: crate::message::Avp<'_>| {
+        avp.is(&ACCT_APPLICATION_ID) && matches!(avp.u32(), Some(APP_ACCOUNTING | APP_RELAY))
+            || avp.is(&AUTH_APPLICATION_ID) && avp.u32() == Some(APP_RELAY)
+    };
+    let groups = cea
+        .avps()
+        .filter(|avp| avp.is(&VENDOR_SPECIFIC_APPLICATION_ID))
+        .flat_map(|avp| avp.group());
+    if cea.avps().chain(groups).any(serves) {
+        Ok(Remote { host, realm })
+    } else {
+        Err(Refusal::NoCommonApplication)
+    }
+}
+
+/// What is wrong with a DWR or DPR: an AVP we must understand and do not, or one that it must have and does not.
+pub(crate) fn check_request(request: &Message<'_>) -> Result<(), Fault> {
+    if let Some(avp) = request.unknown_mandatory() {
+        return Err(Fault::with(ResultCode::AVP_UNSUPPORTED, avp.whole));
+    }
+    for def in [ORIGIN_HOST, ORIGIN_REALM] {
+        if request.find(&def).is_none() {
+            // §7.1.5, 5005: "a Failed-AVP AVP ... with the missing AVP's code and a zero-filled value of minimum length".
+            let [a, b, c, d] = def.code.to_be_bytes();
+            return Err(Fault::with(
+                ResultCode::MISSING_AVP,
+                &[a, b, c, d, 0x40, 0, 0, 8],
+            ));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn local() -> Local {
+        Local {
+            host: "ps.ims.test".into(),
+            realm: "ims.test".into(),
+            product: "Presentia".into(),
+            state_id: 9,
+        }
+    }
+
+    /// A CEA from cdf.ims.test with what `fill` adds.
+    fn cea(result: u32, fill: impl FnOnce(&mut Writer)) -> Vec<u8> {
+        let cer = local().cer([127, 0, 0, 1].into(), 1, 2);
+        let mut w = Writer::answer(&Message::parse(&cer).unwrap().header, ResultCode::SUCCESS);
+        w.u32(&RESULT_CODE, result)
+            .utf8(&ORIGIN_HOST, "CDF.ims.test")
+            .utf8(&ORIGIN_REALM, "ims.test");
+        fill(&mut w);
+        w.finish(MAX).unwrap()
+    }
+
+    #[test]
+    fn accounting_is_found_wherever_a_peer_puts_it() {
+        let direct = |w: &mut Writer| _ = w.u32(&ACCT_APPLICATION_ID, 3);
+        let vendor = |w: &mut Writer| {
+            w.group(&VENDOR_SPECIFIC_APPLICATION_ID, |w| {
+                _ = w.u32(&VENDOR_ID, 10_415).u32(&ACCT_APPLICATION_ID, 3)
+            });
+        };
+        let relay = |w: &mut Writer| _ = w.u32(&AUTH_APPLICATION_ID, APP_RELAY);
+        let other =
+            |w: &mut Writer| _ = w.u32(&AUTH_APPLICATION_ID, 4).u32(&ACCT_APPLICATION_ID, 1);
+        let wrong = Refusal::WrongHost {
+            said: "CDF.ims.test".into(),
+            expected: "cdf2.ims.test".into(),
+        };
+        for (case, bytes, expected, refusal) in [
+            ("by itself", cea(2001, direct), Some("cdf.ims.test"), None),
+            (
+                "under a vendor",
+                cea(2001, vendor),
+                Some("cdf.ims.test"),
+                None,
+            ),
+            ("as a relay", cea(2001, relay), None, None),
+            (
+                "nowhere",
+                cea(2001, other),
+                None,
+                Some(Refusal::NoCommonApplication),
+            ),
+            (
+                "behind a refusal",
+                cea(5010, direct),
+                None,
+                Some(Refusal::Result(5010)),
+            ),
+            (
+                "at another host",
+                cea(2001, direct),
+                Some("cdf2.ims.test"),
+                Some(wrong),
+            ),
+        ] {
+            let read = read_cea(&Message::parse(&bytes).unwrap(), expected);
+            assert_eq!(read.err(), refusal, "{case}");
+        }
+    }
+
+    #[test]
+    fn a_request_that_cannot_be_understood_is_refused_by_its_avp() {
+        let request = |fill: &dyn Fn(&mut Writer)| {
+            let mut w = Writer::hop_request(CMD_DEVICE_WATCHDOG, 1, 2);
+            fill(&mut w);
+            w.finish(MAX).unwrap()
+        };
+        const UNKNOWN: Def = Def {
+            name: "?",
+            code: 99_999,
+            vendor: 0,
+            kind: Kind::U32,
+            mandatory: true,
+        };
+        let good = request(&|w| local().origin(w));
+        let optional = request(&|w| {
+            local().origin(w);
+            w.u32(
+                &Def {
+                    mandatory: false,
+                    ..UNKNOWN
+                },
+                1,
+            );
+        });
+        let unknown = request(&|w| {
+            local().origin(w);
+            w.u32(&UNKNOWN, 1);
+        });
+        let missing = request(&|w| _ = w.utf8(&ORIGIN_HOST, "a"));
+        for (case, bytes, result) in [
+            ("complete", good, None),
+            ("with an unknown AVP without M", optional, None),
+            (
+                "with an unknown AVP with M",
+                unknown,
+                Some(ResultCode::AVP_UNSUPPORTED),
+            ),
+            ("without its realm", missing, Some(ResultCode::MISSING_AVP)),
+        ] {
+            let message = Message::parse(&bytes).unwrap();
+            let fault = check_request(&message).err();
+            assert_eq!(fault.as_ref().map(|f| f.result), result, "{case}");
+            let answer = local().answer(
+                &message.header,
+                Some(&message),
+                &fault.unwrap_or(Fault::new(ResultCode::SUCCESS)),
+            );
+            let answer = Message::parse(&answer).unwrap();
+            assert_eq!(
+                answer.find(&FAILED_AVP).is_some(),
+                result.is_some(),
+                "{case}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_answer_gives_back_the_session_and_the_proxies() {
+        let mut w = Writer::request(274, 3);
+        w.utf8(&SESSION_ID, "a;1;2").group(&PROXY_INFO, |w| {
+            _ = w.utf8(&PROXY_HOST, "p1").octets(&PROXY_STATE, b"s")
+        });
+        let bytes = w.finish(MAX).unwrap();
+        let request = Message::parse(&bytes).unwrap();
+        let fault = Fault::new(ResultCode::COMMAND_UNSUPPORTED);
+        let answer = local().answer(&request.header, Some(&request), &fault);
+        let answer = Message::parse(&answer).unwrap();
+        assert_eq!(
+            answer.avps().next().and_then(|avp| avp.text()),
+            Some("a;1;2")
+        );
+        assert_eq!(
+            answer.find(&PROXY_INFO).map(|avp| avp.data),
+            request.find(&PROXY_INFO).map(|avp| avp.data)
+        );
+        assert!(answer.header.flags.error() && !answer.header.flags.request());
+    }
+}

@@ -1,0 +1,493 @@
+//! The whole node behind one door: `handle` is told the time and what happened, `poll_output` says what to do.
+
+use crate::Instant;
+use crate::association::{Association, Tools};
+use crate::base::Local;
+use crate::dictionary::{DESTINATION_HOST, DESTINATION_REALM};
+use crate::fault::FrameError;
+use crate::message::{Header, Message};
+use crate::route::{Candidate, PeerId, Pending, Waiting, choose};
+use crate::write::{Writer, stamp};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+
+/// How the node behaves. Times are in milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    pub local: Local,
+    /// Twinit (RFC 3539 §3.4.1), at least 6,000.
+    pub watchdog: u64,
+    /// How long a request may stay unanswered.
+    pub answer_timeout: u64,
+    /// How long a connection, a CEA, a DPA may each take.
+    pub connect_timeout: u64,
+    /// First and longest wait before connecting again.
+    pub backoff: (u64, u64),
+    /// Requests in flight at most.
+    pub max_pending: usize,
+    /// Longest message sent, in bytes.
+    pub max_message: usize,
+}
+
+/// One peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerSettings {
+    /// Its DiameterIdentity; `None`: whatever it says it is.
+    pub host: Option<String>,
+    /// Destination-Realm of what is sent to it; `None`: the realm it says it is in.
+    pub realm: Option<String>,
+    /// The lowest number that is up is chosen.
+    pub priority: u16,
+    /// Whether it takes requests that do not name it.
+    pub general: bool,
+}
+
+/// One connection of a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId {
+    pub peer: PeerId,
+    pub generation: u32,
+}
+
+/// A request to send. Destination and identifiers are put in for each peer that it is sent to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The caller's name for it.
+    pub ticket: u64,
+    /// The same each time this request is sent; its first bit must be 0.
+    pub end_to_end: u32,
+    /// Whether it may have been received already: the T flag (RFC 6733 §3).
+    pub retransmitted: bool,
+    /// Peers to be tried first, by name; they also get a Destination-Host.
+    pub prefer: Vec<PeerId>,
+    /// The peer that has just failed it.
+    pub avoid: Option<PeerId>,
+    /// A finished message without Destination-Realm and Destination-Host.
+    pub message: Vec<u8>,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// The time has come that [`Node::deadline`] asked for.
+    Tick,
+    Connected {
+        connection: ConnectionId,
+        local: IpAddr,
+    },
+    ConnectFailed {
+        connection: ConnectionId,
+        why: String,
+    },
+    /// One framed message.
+    Received {
+        connection: ConnectionId,
+        message: &'a [u8],
+    },
+    /// The stream cannot be framed; `start` is what stood where a message should begin.
+    Garbled {
+        connection: ConnectionId,
+        start: &'a [u8],
+        error: FrameError,
+    },
+    Disconnected {
+        connection: ConnectionId,
+    },
+    Request(Request),
+    /// Ends every association with a DPR.
+    Stop,
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    Connect {
+        connection: ConnectionId,
+    },
+    Send {
+        connection: ConnectionId,
+        bytes: Vec<u8>,
+    },
+    Close {
+        connection: ConnectionId,
+    },
+    /// Each request gets exactly one.
+    Answered {
+        ticket: u64,
+        peer: Option<PeerId>,
+        outcome: Outcome,
+    },
+    PeerState {
+        peer: PeerId,
+        condition: Condition,
+        why: String,
+    },
+}
+
+/// How a request ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A well-formed answer.
+    Answer(Vec<u8>),
+    /// An answer that cannot be read.
+    Unreadable,
+    /// Sent, and nothing came back: it may have been received.
+    Unanswered,
+    /// Not sent: no peer is up.
+    NoPeer,
+    /// Not sent: too many are in flight.
+    Full,
+    /// Not sent: longer than a message may be.
+    TooLong,
+}
+
+/// A peer as the operator sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Condition {
+    Closed,
+    Connecting,
+    /// Open, but it must first answer three watchdogs, since it broke before.
+    Reopening,
+    Up,
+    /// Open and silent: requests go elsewhere.
+    Suspect,
+    Closing,
+}
+
+#[derive(Debug)]
+pub struct Node {
+    settings: Settings,
+    random: ChaCha8Rng,
+    peers: BTreeMap<PeerId, Association>,
+    next_peer: u32,
+    pending: Pending,
+    out: VecDeque<Output>,
+    /// Answers that nobody waited for: late, doubled or invented.
+    stray_answers: u64,
+    stopping: bool,
+}
+
+impl Node {
+    pub fn new(settings: Settings, seed: [u8; 32]) -> Node {
+        let mut random = ChaCha8Rng::from_seed(seed);
+        // RFC 6733 §3: identifiers start at random, so that those of an earlier life are not met again.
+        let pending = Pending::new(settings.max_pending, random.next_u32());
+        Node {
+            settings,
+            random,
+            peers: BTreeMap::new(),
+            next_peer: 0,
+            pending,
+            out: VecDeque::new(),
+            stray_answers: 0,
+            stopping: false,
+        }
+    }
+
+    /// A new peer; a connection is asked for at once.
+    pub fn add_peer(&mut self, now: Instant, settings: PeerSettings) -> PeerId {
+        let id = PeerId(self.next_peer);
+        self.next_peer += 1;
+        self.peers.insert(id, Association::new(id, settings));
+        if !self.stopping {
+            self.with(id, now, |peer, tools| peer.start(tools));
+        }
+        id
+    }
+
+    /// Ends the association with a peer, which is forgotten once it is closed.
+    pub fn remove_peer(&mut self, now: Instant, id: PeerId) {
+        self.with(id, now, |peer, tools| peer.stop(tools));
+    }
+
+    pub fn handle(&mut self, now: Instant, input: Input<'_>) {
+        match input {
+            Input::Tick => self.tick(now),
+            Input::Connected { connection, local } => {
+                self.on(connection, now, |peer, tools| peer.connected(local, tools));
+            }
+            Input::ConnectFailed { connection, why } => {
+                self.on(connection, now, |peer, tools| {
+                    peer.connect_failed(why, tools)
+                });
+            }
+            Input::Disconnected { connection } => {
+                self.on(connection, now, |peer, tools| peer.disconnected(tools));
+            }
+            Input::Garbled {
+                connection,
+                start,
+                error,
+            } => {
+                self.on(connection, now, |peer, tools| {
+                    peer.garbled(start, error, tools)
+                });
+            }
+            Input::Received {
+                connection,
+                message,
+            } => self.received(now, connection, message),
+            Input::Request(request) => self.request(now, request),
+            Input::Stop => {
+                self.stopping = true;
+                for id in self.ids() {
+                    self.with(id, now, |peer, tools| peer.stop(tools));
+                }
+            }
+        }
+    }
+
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    /// When `Tick` is due at the latest.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.peers
+            .values()
+            .filter_map(Association::deadline)
+            .chain(self.pending.deadline())
+            .min()
+    }
+
+    /// Whether some peer takes requests that name none.
+    pub fn is_up(&self) -> bool {
+        self.candidates().iter().any(|c| c.general)
+    }
+
+    pub fn condition(&self, peer: PeerId) -> Option<Condition> {
+        self.peers.get(&peer).map(Association::condition)
+    }
+
+    /// Requests in flight.
+    pub fn in_flight(&self) -> usize {
+        self.pending.len()
+    }
+
+    pub fn stray_answers(&self) -> u64 {
+        self.stray_answers
+    }
+
+    /// Whether every association is closed for good.
+    pub fn has_stopped(&self) -> bool {
+        self.stopping && self.peers.values().all(Association::has_left)
+    }
+
+    fn ids(&self) -> Vec<PeerId> {
+        self.peers.keys().copied().collect()
+    }
+
+    fn tick(&mut self, now: Instant) {
+        while let Some(lost) = self.pending.expired(now) {
+            self.finish(lost.ticket, Some(lost.peer), Outcome::Unanswered);
+        }
+        for id in self.ids() {
+            self.with(id, now, |peer, tools| peer.tick(tools));
+        }
+    }
+
+    /// Lets a peer take a step if this is its present connection.
+    fn on(
+        &mut self,
+        connection: ConnectionId,
+        now: Instant,
+        step: impl FnOnce(&mut Association, &mut Tools<'_>),
+    ) {
+        if self
+            .peers
+            .get(&connection.peer)
+            .is_some_and(|peer| peer.connection() == connection)
+        {
+            self.with(connection.peer, now, step);
+        }
+    }
+
+    /// Lets a peer take a step, then does what follows from a change of its condition.
+    fn with(
+        &mut self,
+        id: PeerId,
+        now: Instant,
+        step: impl FnOnce(&mut Association, &mut Tools<'_>),
+    ) {
+        let Node {
+            settings,
+            random,
+            peers,
+            pending,
+            out,
+            ..
+        } = self;
+        let Some(peer) = peers.get_mut(&id) else {
+            return;
+        };
+        let before = peer.condition();
+        step(
+            peer,
+            &mut Tools {
+                now,
+                settings,
+                random,
+                pending,
+                out,
+            },
+        );
+        let after = peer.condition();
+        if before != after {
+            let why = peer.why.clone();
+            self.out.push_back(Output::PeerState {
+                peer: id,
+                condition: after,
+                why,
+            });
+            match after {
+                Condition::Suspect => self.fail_over(now, id, Lost::Perhaps),
+                Condition::Closed => self.fail_over(now, id, Lost::Surely),
+                _ => {}
+            }
+        }
+        if !self.stopping && self.peers.get(&id).is_some_and(Association::has_left) {
+            self.peers.remove(&id);
+        }
+    }
+
+    fn received(&mut self, now: Instant, connection: ConnectionId, bytes: &[u8]) {
+        let id = connection.peer;
+        if self
+            .peers
+            .get(&id)
+            .is_none_or(|peer| peer.connection() != connection)
+        {
+            return;
+        }
+        let parsed = Message::parse(bytes);
+        let mut answer = false;
+        let outcome = match (&parsed, Header::read(bytes)) {
+            (Ok(message), _) => {
+                self.with(id, now, |peer, tools| {
+                    answer = peer.received(message, tools)
+                });
+                Outcome::Answer(bytes.to_vec())
+            }
+            (Err(fault), Some(header)) if header.flags.request() => {
+                self.with(id, now, |peer, tools| peer.refuse(&header, fault, tools));
+                return;
+            }
+            (Err(_), _) => {
+                answer = true;
+                Outcome::Unreadable
+            }
+        };
+        let Some(header) = Header::read(bytes).filter(|_| answer) else {
+            return;
+        };
+        match self.pending.answered(header.hop_by_hop, id) {
+            Some(waiting) => self.finish(waiting.ticket, Some(id), outcome),
+            None => self.stray_answers += 1,
+        }
+    }
+
+    fn request(&mut self, now: Instant, request: Request) {
+        let Request {
+            ticket,
+            end_to_end,
+            retransmitted,
+            prefer,
+            avoid,
+            message,
+        } = request;
+        if self.pending.is_full() {
+            return self.finish(ticket, None, Outcome::Full);
+        }
+        match choose(&self.candidates(), &prefer, avoid) {
+            None => self.finish(ticket, None, Outcome::NoPeer),
+            Some(peer) => {
+                let waiting = Waiting {
+                    ticket,
+                    end_to_end,
+                    peer,
+                    request: message,
+                    prefer,
+                };
+                self.transmit(now, waiting, retransmitted);
+            }
+        }
+    }
+
+    fn candidates(&self) -> Vec<Candidate> {
+        let up = self
+            .peers
+            .values()
+            .filter(|peer| peer.condition() == Condition::Up);
+        up.map(|peer| Candidate {
+            id: peer.id,
+            priority: peer.settings.priority,
+            general: peer.settings.general,
+            load: self.pending.load(peer.id),
+        })
+        .collect()
+    }
+
+    /// Sends to `waiting.peer`, with the destination that this peer is.
+    fn transmit(&mut self, now: Instant, waiting: Waiting, retransmitted: bool) {
+        let Some(peer) = self.peers.get(&waiting.peer) else {
+            return self.finish(waiting.ticket, None, Outcome::NoPeer);
+        };
+        let mut writer = Writer::reopen(&waiting.request);
+        if let Some(realm) = &peer.settings.realm {
+            writer.utf8(&DESTINATION_REALM, realm);
+        }
+        // Only a request that names its host gets it: another CDF would answer 3002 to a record that a fail-over
+        // brought there (RFC 6733 §6.1.4).
+        if let Some(host) = peer
+            .settings
+            .host
+            .as_ref()
+            .filter(|_| waiting.prefer.contains(&peer.id))
+        {
+            writer.utf8(&DESTINATION_HOST, host);
+        }
+        let Ok(mut bytes) = writer.finish(self.settings.max_message) else {
+            return self.finish(waiting.ticket, None, Outcome::TooLong);
+        };
+        let connection = peer.connection();
+        let hop_by_hop = self.pending.fresh();
+        stamp(&mut bytes, hop_by_hop, waiting.end_to_end, retransmitted);
+        self.pending
+            .insert(hop_by_hop, now.after(self.settings.answer_timeout), waiting);
+        self.out.push_back(Output::Send { connection, bytes });
+    }
+
+    /// Sends what a peer owes to another one, with the T flag and the same End-to-End Identifier (RFC 6733 §5.5.4).
+    fn fail_over(&mut self, now: Instant, from: PeerId, lost: Lost) {
+        let up = self.candidates();
+        if lost == Lost::Perhaps && !up.iter().any(|c| c.general) {
+            return; // nowhere to go: the answer may still come
+        }
+        for mut waiting in self.pending.sent_to(from) {
+            match choose(&up, &waiting.prefer, Some(from)).filter(|id| *id != from) {
+                Some(other) => {
+                    waiting.peer = other;
+                    self.transmit(now, waiting, true);
+                }
+                None => self.finish(waiting.ticket, Some(from), Outcome::Unanswered),
+            }
+        }
+    }
+
+    fn finish(&mut self, ticket: u64, peer: Option<PeerId>, outcome: Outcome) {
+        self.out.push_back(Output::Answered {
+            ticket,
+            peer,
+            outcome,
+        });
+    }
+}
+
+/// Whether a peer that went may still answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lost {
+    Perhaps,
+    Surely,
+}

@@ -1,0 +1,283 @@
+//! Which peer takes a request, and the table of those that have not been answered (RFC 6733 §5.1, §5.5.4, §6.1).
+
+use crate::Instant;
+use std::collections::{BTreeMap, VecDeque};
+
+/// A peer of this node, for as long as the node lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerId(pub u32);
+
+/// What the choice knows of a peer that is up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    pub id: PeerId,
+    /// The lowest number is chosen.
+    pub priority: u16,
+    /// Whether it may take requests that do not name it.
+    pub general: bool,
+    /// Requests it has not answered.
+    pub load: usize,
+}
+
+/// The first of `prefer` that is up; else, of the general peers, the one with the lowest number, and among equals
+/// the least loaded. A peer in `avoid` has just failed this request: it is taken only when there is no other.
+pub fn choose(up: &[Candidate], prefer: &[PeerId], avoid: Option<PeerId>) -> Option<PeerId> {
+    let find = |id: &PeerId| up.iter().find(|c| c.id == *id);
+    let preferred = prefer.iter().filter_map(find).find(|c| Some(c.id) != avoid);
+    let general = || {
+        let others = up.iter().filter(|c| c.general && Some(c.id) != avoid);
+        others.min_by_key(|c| (c.priority, c.load, c.id))
+    };
+    let avoided = || {
+        let avoided = find(&avoid?)?;
+        (avoided.general || prefer.contains(&avoided.id)).then_some(avoided)
+    };
+    preferred.or_else(general).or_else(avoided).map(|c| c.id)
+}
+
+/// A request that waits for its answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// The caller's name for it.
+    pub ticket: u64,
+    pub end_to_end: u32,
+    /// Where it was sent.
+    pub peer: PeerId,
+    /// The request before its destination and identifiers were put in.
+    pub request: Vec<u8>,
+    pub prefer: Vec<PeerId>,
+}
+
+/// Requests in flight, by hop-by-hop identifier: unique across all connections of this node.
+#[derive(Debug)]
+pub struct Pending {
+    max: usize,
+    waiting: BTreeMap<u32, Waiting>,
+    /// In the order of sending, which with one timeout for all is the order of deadlines. May name what is gone.
+    deadlines: VecDeque<(Instant, u32)>,
+    next: u32,
+}
+
+impl Pending {
+    /// For at most `max` requests; identifiers start at `first`.
+    pub fn new(max: usize, first: u32) -> Pending {
+        Pending {
+            max,
+            waiting: BTreeMap::new(),
+            deadlines: VecDeque::new(),
+            next: first,
+        }
+    }
+
+    /// An identifier that nothing in flight has.
+    pub fn fresh(&mut self) -> u32 {
+        loop {
+            self.next = self.next.wrapping_add(1);
+            if !self.waiting.contains_key(&self.next) {
+                return self.next;
+            }
+        }
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.waiting.len() >= self.max
+    }
+
+    pub fn insert(&mut self, hop_by_hop: u32, deadline: Instant, waiting: Waiting) {
+        // Names of what is gone would outgrow the requests if nothing expired for long.
+        if self.deadlines.len() > 2 * self.max + 16 {
+            self.deadlines
+                .retain(|(_, hop)| self.waiting.contains_key(hop));
+        }
+        self.waiting.insert(hop_by_hop, waiting);
+        self.deadlines.push_back((deadline, hop_by_hop));
+    }
+
+    /// Takes out what this answer belongs to. An answer from another peer belongs to nothing.
+    pub fn answered(&mut self, hop_by_hop: u32, from: PeerId) -> Option<Waiting> {
+        if self.waiting.get(&hop_by_hop)?.peer != from {
+            return None;
+        }
+        self.waiting.remove(&hop_by_hop)
+    }
+
+    /// Takes out one request whose time is over.
+    pub fn expired(&mut self, now: Instant) -> Option<Waiting> {
+        while let Some(&(deadline, hop)) = self.deadlines.front() {
+            if deadline > now && self.waiting.contains_key(&hop) {
+                return None;
+            }
+            self.deadlines.pop_front();
+            if let Some(waiting) = self.waiting.remove(&hop) {
+                return Some(waiting);
+            }
+        }
+        None
+    }
+
+    /// Takes out everything that was sent to a peer, oldest first.
+    pub fn sent_to(&mut self, peer: PeerId) -> Vec<Waiting> {
+        let hops: Vec<u32> = self.deadlines.iter().map(|(_, hop)| *hop).collect();
+        hops.into_iter()
+            .filter_map(|hop| self.answered(hop, peer))
+            .collect()
+    }
+
+    /// Requests that a peer has not answered.
+    pub fn load(&self, peer: PeerId) -> usize {
+        self.waiting.values().filter(|w| w.peer == peer).count()
+    }
+
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// When the next request expires.
+    pub fn deadline(&self) -> Option<Instant> {
+        let mut live = self
+            .deadlines
+            .iter()
+            .filter(|(_, hop)| self.waiting.contains_key(hop));
+        live.next().map(|(deadline, _)| *deadline)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: PeerId = PeerId(1);
+    const B: PeerId = PeerId(2);
+    const NAMED: PeerId = PeerId(3);
+
+    fn candidate(id: PeerId, priority: u16, load: usize) -> Candidate {
+        Candidate {
+            id,
+            priority,
+            general: id != NAMED,
+            load,
+        }
+    }
+
+    #[test]
+    fn the_peer_is_chosen_by_name_then_by_priority_then_by_load() {
+        let (a, b, named) = (
+            candidate(A, 0, 9),
+            candidate(B, 1, 0),
+            candidate(NAMED, 0, 0),
+        );
+        let equal = candidate(B, 0, 8);
+        for (case, up, prefer, avoid, chosen) in [
+            ("nobody is up", &[][..], &[][..], None, None),
+            ("the lowest number", &[b, a], &[], None, Some(A)),
+            ("what is left", &[b], &[], None, Some(B)),
+            ("the less loaded of equals", &[a, equal], &[], None, Some(B)),
+            ("by name, whatever the number", &[a, b], &[B], None, Some(B)),
+            (
+                "the second name when the first is down",
+                &[a, b],
+                &[NAMED, B],
+                None,
+                Some(B),
+            ),
+            ("no name is up", &[a], &[NAMED], None, Some(A)),
+            ("a peer for its name only", &[named], &[], None, None),
+            ("its name", &[a, named], &[NAMED], None, Some(NAMED)),
+            ("not the one that failed", &[a, b], &[], Some(A), Some(B)),
+            (
+                "not the one that failed, even by name",
+                &[a, b],
+                &[A],
+                Some(A),
+                Some(B),
+            ),
+            (
+                "the one that failed, for lack of another",
+                &[a],
+                &[],
+                Some(A),
+                Some(A),
+            ),
+            ("never another's own peer", &[named], &[], Some(NAMED), None),
+        ] {
+            assert_eq!(choose(up, prefer, avoid), chosen, "{case}");
+        }
+    }
+
+    fn waiting(ticket: u64, peer: PeerId) -> Waiting {
+        Waiting {
+            ticket,
+            end_to_end: 0,
+            peer,
+            request: Vec::new(),
+            prefer: Vec::new(),
+        }
+    }
+
+    fn table(requests: &[(u64, PeerId)]) -> Pending {
+        let mut pending = Pending::new(4, u32::MAX - 1);
+        for (ticket, peer) in requests {
+            let hop = pending.fresh();
+            pending.insert(hop, Instant(*ticket), waiting(*ticket, *peer));
+        }
+        pending
+    }
+
+    #[test]
+    fn identifiers_wrap_and_skip_what_is_in_flight() {
+        let mut pending = table(&[(1, A), (2, A)]);
+        assert_eq!(pending.waiting.keys().collect::<Vec<_>>(), [&0, &u32::MAX]);
+        pending.next = u32::MAX - 1;
+        assert_eq!(pending.fresh(), 1);
+    }
+
+    #[test]
+    fn an_answer_takes_its_request_once_and_only_from_its_peer() {
+        let mut pending = table(&[(1, A), (2, B)]);
+        assert_eq!(pending.answered(u32::MAX, B), None);
+        assert_eq!(pending.answered(7, A), None);
+        assert_eq!(pending.answered(u32::MAX, A).map(|w| w.ticket), Some(1));
+        assert_eq!(pending.answered(u32::MAX, A), None);
+    }
+
+    #[test]
+    fn requests_expire_in_order_and_not_after_their_answer() {
+        let mut pending = table(&[(1, A), (2, A), (3, A)]);
+        pending.answered(u32::MAX, A);
+        assert_eq!(pending.deadline(), Some(Instant(2)));
+        assert_eq!(pending.expired(Instant(1)), None);
+        assert_eq!(pending.expired(Instant(2)).map(|w| w.ticket), Some(2));
+        assert_eq!(pending.expired(Instant(2)), None);
+        assert_eq!(pending.len(), 1);
+    }
+
+    #[test]
+    fn what_a_peer_owes_is_taken_oldest_first() {
+        let mut pending = table(&[(1, A), (2, B), (3, A)]);
+        assert_eq!((pending.load(A), pending.load(B)), (2, 1));
+        assert_eq!(
+            pending
+                .sent_to(A)
+                .iter()
+                .map(|w| w.ticket)
+                .collect::<Vec<_>>(),
+            [1, 3]
+        );
+        assert_eq!(pending.len(), 1);
+    }
+
+    #[test]
+    fn deadlines_of_answered_requests_do_not_pile_up() {
+        let mut pending = table(&[]);
+        for i in 0..1_000 {
+            let hop = pending.fresh();
+            pending.insert(hop, Instant(i), waiting(i, A));
+            pending.answered(hop, A);
+        }
+        assert!(pending.deadlines.len() <= 25, "{}", pending.deadlines.len());
+    }
+}
