@@ -1,3 +1,5 @@
 //! XML from outside: a guarded reader and a validator, shared by the services that take documents.
 
 pub mod guard;
+pub mod schema;
+pub mod schemas;
