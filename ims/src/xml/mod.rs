@@ -1,5 +1,6 @@
 //! XML from outside: a guarded reader and a validator, shared by the services that take documents.
 
 pub mod guard;
+mod scan;
 pub mod schema;
 pub mod schemas;

@@ -26,8 +26,8 @@ enum Slot<'a> {
 }
 
 pub(super) struct Builder<'a> {
-    units: Vec<Unit<'a>>,
-    globals: Globals<'a>,
+    pub(super) units: Vec<Unit<'a>>,
+    pub(super) globals: Globals<'a>,
     pub(super) components: Components,
     slots: Vec<Slot<'a>>,
     /// Content models of complex types as written, for those that extend them.
@@ -104,84 +104,8 @@ impl<'a> Builder<'a> {
         id
     }
 
-    /// Gives every global component its index, then resolves the declarations.
-    fn declare(&mut self) -> Result<(), LoadError> {
-        let named = |(space, local, place): (Option<&str>, &str, &Place<'a>)| {
-            (Name::new(space, local), *place)
-        };
-        for (name, place) in self.globals.types.iter().map(named).collect::<Vec<_>>() {
-            let id = self.pending(place)?;
-            if !self.components.global_types.add(&name, id) {
-                return Err(self.error(place, "a built-in type is defined anew"));
-            }
-        }
-        for (name, place) in self
-            .globals
-            .attributes
-            .iter()
-            .map(named)
-            .collect::<Vec<_>>()
-        {
-            let kind = self.attribute_type(place)?;
-            self.components.declared_attributes.add(&name, ());
-            self.components.global_attributes.add(&name, kind);
-        }
-        let elements: Vec<_> = self.globals.elements.iter().map(named).collect();
-        for (name, place) in &elements {
-            let id = self.element(name.clone(), *place)?;
-            self.components.global_elements.add(name, id);
-        }
-        self.substitution_groups(&elements)?;
-        for unit in &self.units {
-            self.components.spaces.extend(unit.target.clone());
-        }
-        self.components.spaces.sort();
-        self.components.spaces.dedup();
-        Ok(())
-    }
-
-    fn substitution_groups(&mut self, elements: &[(Name, Place<'a>)]) -> Result<(), LoadError> {
-        let mut members: BTreeMap<ElementId, Vec<ElementId>> = BTreeMap::new();
-        for (name, place) in elements {
-            let Some(head) = place.attribute("substitutionGroup") else {
-                continue;
-            };
-            let head = self.global_element(*place, head)?;
-            let own = self
-                .components
-                .global_elements
-                .get(name.space.as_deref(), &name.local)
-                .copied();
-            let untyped = place.attribute("type").is_none()
-                && place.child(&["simpleType", "complexType"]).is_none();
-            let inherited = self.components.element(head).map(|head| head.kind);
-            if let (Some(id), Some(kind), true) = (own, inherited, untyped)
-                && let Some(element) = self.components.elements.get_mut(id.0 as usize)
-            {
-                element.kind = kind;
-            }
-            members.entry(head).or_default().extend(own);
-        }
-        for head in members.keys() {
-            let mut all: Vec<ElementId> = Vec::new();
-            let mut heads = vec![*head];
-            while let Some(next) = heads.pop() {
-                for member in members.get(&next).into_iter().flatten() {
-                    if member != head && !all.contains(member) {
-                        all.push(*member);
-                        heads.push(*member);
-                    }
-                }
-            }
-            if let Some(element) = self.components.elements.get_mut(head.0 as usize) {
-                element.substitutes = all;
-            }
-        }
-        Ok(())
-    }
-
     /// An index for a type whose body is built later.
-    fn pending(&mut self, place: Place<'a>) -> Result<TypeId, LoadError> {
+    pub(super) fn pending(&mut self, place: Place<'a>) -> Result<TypeId, LoadError> {
         if self.slots.len() >= COMPONENTS {
             return Err(self.error(place, &format!("more than {COMPONENTS} types")));
         }
@@ -245,7 +169,7 @@ impl<'a> Builder<'a> {
     }
 
     /// An element declaration with a name and a type.
-    fn element(&mut self, name: Name, place: Place<'a>) -> Result<ElementId, LoadError> {
+    pub(super) fn element(&mut self, name: Name, place: Place<'a>) -> Result<ElementId, LoadError> {
         if self.components.elements.len() >= COMPONENTS {
             return Err(self.error(place, &format!("more than {COMPONENTS} elements")));
         }
@@ -458,7 +382,11 @@ impl<'a> Builder<'a> {
         })
     }
 
-    fn global_element(&self, place: Place<'a>, name: &str) -> Result<ElementId, LoadError> {
+    pub(super) fn global_element(
+        &self,
+        place: Place<'a>,
+        name: &str,
+    ) -> Result<ElementId, LoadError> {
         let name = self.reference(place, name)?;
         // References are resolved after every global element got its index, except from a global
         // element's own declaration, which holds none.
@@ -487,10 +415,6 @@ impl<'a> Builder<'a> {
             (None, Some(inline)) => self.pending(inline),
             (None, None) => Ok(self.any_simple_type),
         }
-    }
-
-    pub(super) fn member_type(&mut self, place: Place<'a>) -> Result<TypeId, LoadError> {
-        self.pending(place)
     }
 
     pub(super) fn remember(&mut self, id: TypeId, particle: Particle) {

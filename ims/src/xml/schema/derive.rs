@@ -277,7 +277,7 @@ impl<'a> Builder<'a> {
                     simple.union.push(self.type_named(union, name)?);
                 }
                 for inline in union.children() {
-                    simple.union.push(self.member_type(inline)?);
+                    simple.union.push(self.pending(inline)?);
                 }
                 for member in &simple.union {
                     self.built_before(union, *member, depth)?;

@@ -11,17 +11,21 @@ mod automaton;
 mod build;
 mod builtin;
 mod collect;
+mod declare;
 mod derive;
+mod fault;
 mod model;
 mod pattern;
 mod simple;
 mod validate;
+mod values;
 
 use model::Components;
 use roxmltree::{Document, ParsingOptions};
 use std::fmt;
 
-pub use validate::{Fault, Invalid, Unknown};
+pub use fault::{Fault, Invalid};
+pub use validate::Unknown;
 
 /// Longest schema document, in bytes, and most documents in one set.
 const SOURCE: usize = 1 << 20;

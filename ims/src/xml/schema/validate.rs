@@ -1,16 +1,15 @@
 //! Walks a document along a schema and reports the first fault with its place.
 
 use super::automaton::{Cursor, Leaf};
+use super::fault::{Fault, Invalid, label, path};
 use super::model::*;
-use super::simple::{Meaning, SimpleType, listed};
 use crate::xml::guard::shortened;
-use roxmltree::{Attribute, Document, ExpandedName, Node};
+use roxmltree::{Document, ExpandedName, Node};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::fmt;
 
 /// Namespace of `xsi:type` and its like.
-const XSI: &str = "http://www.w3.org/2001/XMLSchema-instance";
+pub(super) const XSI: &str = "http://www.w3.org/2001/XMLSchema-instance";
 
 /// Deepest element looked at. The guard allows less; this protects the stack if it was left out.
 const DEPTH: usize = 256;
@@ -25,121 +24,10 @@ pub enum Unknown {
     RefusedInKnownNamespaces,
 }
 
-/// The first thing found wrong with a document.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Invalid {
-    pub fault: Fault,
-    /// Line and column in characters, counted from 1.
-    pub line: u32,
-    pub column: u32,
-    /// The element concerned, as `/ruleset/rule[2]/actions`: local names, and the place among siblings of
-    /// the same name where there are several.
-    pub path: String,
-}
-
-/// What is wrong. Texts that quote the document are cut to a bounded length.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// No schema declares the element, and one is needed here.
-    Undeclared {
-        element: String,
-    },
-    /// The element may not stand here; what may is listed, as far as it has names.
-    Unexpected {
-        element: String,
-        expected: Vec<String>,
-    },
-    /// The content ends too early.
-    Incomplete {
-        expected: Vec<String>,
-    },
-    /// Text where only elements may stand.
-    Text,
-    /// An abstract element or type stands for itself.
-    Abstract {
-        name: String,
-    },
-    /// An attribute that the type does not have.
-    Attribute {
-        name: String,
-    },
-    /// An attribute that must be there is not.
-    Missing {
-        attribute: String,
-    },
-    /// A value that its type does not have; `phrase` completes "the value ...".
-    Value {
-        of: String,
-        value: String,
-        phrase: String,
-    },
-    /// An ID that the document has already used.
-    DuplicateId {
-        id: String,
-    },
-    /// An IDREF to an ID that the document does not have.
-    DanglingIdRef {
-        id: String,
-    },
-    /// `xsi:type` names no type, or none that is derived from the declared one.
-    BadType {
-        name: String,
-    },
-    /// `xsi:nil` on an element that is not nillable.
-    Nil,
-    TooDeep,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Fault::Undeclared { element } => write!(f, "element {element} is not known"),
-            Fault::Unexpected { element, expected } if expected.is_empty() => {
-                write!(f, "element {element} is not allowed here")
-            }
-            Fault::Unexpected { element, expected } => {
-                write!(
-                    f,
-                    "element {element} is not allowed here, expected {}",
-                    expected.join(", ")
-                )
-            }
-            Fault::Incomplete { expected } => {
-                write!(f, "content is missing, expected {}", expected.join(", "))
-            }
-            Fault::Text => f.write_str("text is not allowed here"),
-            Fault::Abstract { name } => write!(f, "{name} is abstract"),
-            Fault::Attribute { name } => write!(f, "attribute {name} is not allowed here"),
-            Fault::Missing { attribute } => write!(f, "attribute {attribute} is missing"),
-            Fault::Value { of, value, phrase } => {
-                write!(f, "the value \"{value}\" of {of} {phrase}")
-            }
-            Fault::DuplicateId { id } => write!(f, "the id \"{id}\" is used twice"),
-            Fault::DanglingIdRef { id } => write!(f, "there is no id \"{id}\""),
-            Fault::BadType { name } => write!(f, "xsi:type \"{name}\" does not fit"),
-            Fault::Nil => f.write_str("xsi:nil is not allowed here"),
-            Fault::TooDeep => f.write_str("elements are nested too deep"),
-        }
-    }
-}
-
-/// A phrase for a person: path, what is wrong, and where in the text.
-impl fmt::Display for Invalid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}: {} (line {}, column {})",
-            self.path, self.fault, self.line, self.column
-        )
-    }
-}
-
-impl std::error::Error for Invalid {}
-
-type Checked = Result<(), Box<(usize, Fault)>>;
+pub(super) type Checked = Result<(), Box<(usize, Fault)>>;
 
 /// A fault found at a byte offset of the document; its element's path is worked out once, at the end.
-fn at<T>(node: Node<'_, '_>, fault: Fault) -> Result<T, Box<(usize, Fault)>> {
+pub(super) fn at<T>(node: Node<'_, '_>, fault: Fault) -> Result<T, Box<(usize, Fault)>> {
     Err(Box::new((node.range().start, fault)))
 }
 
@@ -171,11 +59,11 @@ pub(super) fn validate(
     })
 }
 
-struct Walk<'s, 'd> {
-    components: &'s Components,
+pub(super) struct Walk<'s, 'd> {
+    pub(super) components: &'s Components,
     unknown: Unknown,
-    ids: BTreeSet<Cow<'d, str>>,
-    references: Vec<(usize, Cow<'d, str>)>,
+    pub(super) ids: BTreeSet<Cow<'d, str>>,
+    pub(super) references: Vec<(usize, Cow<'d, str>)>,
 }
 
 impl<'s, 'd> Walk<'s, 'd> {
@@ -304,102 +192,8 @@ impl<'s, 'd> Walk<'s, 'd> {
         }
     }
 
-    fn no_attributes(&self, node: Node<'d, '_>) -> Checked {
-        match node.attributes().find(|a| a.namespace() != Some(XSI)) {
-            Some(attribute) => at_attribute(
-                &attribute,
-                Fault::Attribute {
-                    name: attribute_label(&attribute),
-                },
-            ),
-            None => Ok(()),
-        }
-    }
-
-    fn attributes(&mut self, node: Node<'d, '_>, complex: &ComplexType) -> Checked {
-        let mut required = 0;
-        for attribute in node.attributes() {
-            let (space, local) = (attribute.namespace(), attribute.name());
-            if space == Some(XSI)
-                && matches!(
-                    local,
-                    "type" | "nil" | "schemaLocation" | "noNamespaceSchemaLocation"
-                )
-            {
-                continue;
-            }
-            let Some(declared) = complex.attributes.iter().find(|a| a.name.is(space, local)) else {
-                self.wild_attribute(node, &attribute, complex)?;
-                continue;
-            };
-            required += usize::from(declared.required);
-            self.attribute_value(node, &attribute, declared.kind)?;
-            if declared
-                .fixed
-                .as_deref()
-                .is_some_and(|fixed| fixed != attribute.value())
-            {
-                let fixed = declared.fixed.as_slice();
-                return at_attribute(
-                    &attribute,
-                    bad_value(&attribute, format!("is not {}", listed(fixed))),
-                );
-            }
-        }
-        if required == complex.attributes.iter().filter(|a| a.required).count() {
-            return Ok(());
-        }
-        let absent = complex.attributes.iter().find(|a| {
-            a.required
-                && !node
-                    .attributes()
-                    .any(|b| a.name.is(b.namespace(), b.name()))
-        });
-        match absent {
-            Some(absent) => at(
-                node,
-                Fault::Missing {
-                    attribute: absent.name.local.clone(),
-                },
-            ),
-            None => Ok(()),
-        }
-    }
-
-    /// An attribute that the type does not name.
-    fn wild_attribute(
-        &mut self,
-        node: Node<'d, '_>,
-        attribute: &Attribute<'_, 'd>,
-        complex: &ComplexType,
-    ) -> Checked {
-        let (space, local) = (attribute.namespace(), attribute.name());
-        let wildcard = complex
-            .any_attribute
-            .iter()
-            .find(|wildcard| wildcard.takes(space));
-        let declared = self.components.global_attributes.get(space, local).copied();
-        match (wildcard.map(|w| w.process), declared) {
-            (Some(Process::Skip), _) => Ok(()),
-            (Some(Process::Strict | Process::Lax), Some(kind)) => {
-                self.attribute_value(node, attribute, kind)
-            }
-            (Some(Process::Lax), None)
-                if !self.refuses(space, local, &self.components.declared_attributes) =>
-            {
-                Ok(())
-            }
-            _ => at_attribute(
-                attribute,
-                Fault::Attribute {
-                    name: attribute_label(attribute),
-                },
-            ),
-        }
-    }
-
     /// Whether a name that nothing here declares is refused although a wildcard lets it in.
-    fn refuses(&self, space: Option<&str>, local: &str, declared: &Table<()>) -> bool {
+    pub(super) fn refuses(&self, space: Option<&str>, local: &str, declared: &Table<()>) -> bool {
         let known = |space: &str| {
             self.components
                 .spaces
@@ -409,59 +203,6 @@ impl<'s, 'd> Walk<'s, 'd> {
         self.unknown == Unknown::RefusedInKnownNamespaces
             && space.is_some_and(known)
             && declared.get(space, local).is_none()
-    }
-
-    fn attribute_value(
-        &mut self,
-        node: Node<'d, '_>,
-        attribute: &Attribute<'_, 'd>,
-        kind: TypeId,
-    ) -> Checked {
-        let Some(Type::Simple(simple)) = self.components.kind(kind) else {
-            return Ok(());
-        };
-        let offset = attribute.range().start;
-        match simple.check(self.components, attribute.value()) {
-            Err(phrase) => at_attribute(attribute, bad_value(attribute, phrase)),
-            Ok((value, meaning)) => {
-                let value = Cow::Owned(value.into_owned());
-                self.meaning(node, offset, value, meaning)
-            }
-        }
-    }
-
-    /// What a value says about the rest of the document.
-    fn meaning(
-        &mut self,
-        node: Node<'d, '_>,
-        offset: usize,
-        value: Cow<'d, str>,
-        meaning: Meaning,
-    ) -> Checked {
-        match meaning {
-            Meaning::Plain => {}
-            Meaning::Id => {
-                let id = shortened(&value);
-                if !self.ids.insert(value) {
-                    return Err(Box::new((offset, Fault::DuplicateId { id })));
-                }
-            }
-            Meaning::IdRef => self.references.push((offset, value)),
-            Meaning::QName => {
-                let unbound = |(prefix, _): (&str, &str)| {
-                    prefix != "xml" && node.lookup_namespace_uri(Some(prefix)).is_none()
-                };
-                if value.split_once(':').is_some_and(unbound) {
-                    let fault = Fault::Value {
-                        of: label(node),
-                        value: shortened(&value),
-                        phrase: "has a prefix that is not bound".to_owned(),
-                    };
-                    return Err(Box::new((offset, fault)));
-                }
-            }
-        }
-        Ok(())
     }
 
     fn content(
@@ -643,45 +384,6 @@ impl<'s, 'd> Walk<'s, 'd> {
         }
     }
 
-    /// The text of an element of a simple type.
-    fn text(&mut self, node: Node<'d, '_>, simple: &SimpleType, default: Option<&str>) -> Checked {
-        if let Some(child) = node.children().find(Node::is_element) {
-            return at(
-                child,
-                Fault::Unexpected {
-                    element: label(child),
-                    expected: Vec::new(),
-                },
-            );
-        }
-        let mut pieces = node
-            .children()
-            .filter_map(|n| n.text_storage().filter(|_| n.is_text()));
-        // A comment or an instruction parts the text, but not the value.
-        let first: &str = pieces.next().map_or("", |piece| piece.as_str());
-        let whole: String = [first]
-            .into_iter()
-            .chain(pieces.map(|piece| piece.as_str()))
-            .collect();
-        if whole.is_empty() && default.is_some() {
-            return Ok(());
-        }
-        match simple.check(self.components, &whole) {
-            Err(phrase) => at(
-                node,
-                Fault::Value {
-                    of: label(node),
-                    value: shortened(&whole),
-                    phrase,
-                },
-            ),
-            Ok((value, meaning)) => {
-                let value = Cow::Owned(value.into_owned());
-                self.meaning(node, node.range().start, value, meaning)
-            }
-        }
-    }
-
     /// Names of the elements among the leaves, for a message.
     fn names<'l>(&self, leaves: impl Iterator<Item = &'l Leaf>) -> Vec<String> {
         const SHOWN: usize = 6;
@@ -709,46 +411,7 @@ enum Fit {
     Wild(Process),
 }
 
-fn at_attribute<T>(attribute: &Attribute<'_, '_>, fault: Fault) -> Result<T, Box<(usize, Fault)>> {
-    Err(Box::new((attribute.range().start, fault)))
-}
-
-fn bad_value(attribute: &Attribute<'_, '_>, phrase: String) -> Fault {
-    Fault::Value {
-        of: attribute_label(attribute),
-        value: shortened(attribute.value()),
-        phrase,
-    }
-}
-
-/// The element's local name, cut to a bounded length.
-fn label(node: Node<'_, '_>) -> String {
-    shortened(node.tag_name().name())
-}
-
-fn attribute_label(attribute: &Attribute<'_, '_>) -> String {
-    shortened(attribute.name())
-}
-
 /// Namespace of an element; none where `xmlns=""` takes the default away, which the parser reads as an empty one.
 fn space_of<'n>(name: ExpandedName<'n, 'n>) -> Option<&'n str> {
     name.namespace().filter(|space| !space.is_empty())
-}
-
-/// Path of an element by local names.
-fn path(node: Node<'_, '_>) -> String {
-    let mut steps: Vec<String> = Vec::new();
-    for element in node.ancestors().filter(Node::is_element) {
-        let same = |n: &Node<'_, '_>| n.is_element() && n.tag_name() == element.tag_name();
-        let before = element.prev_siblings().skip(1).filter(same).count();
-        let more = before > 0 || element.next_siblings().skip(1).any(|n| same(&n));
-        let name = label(element);
-        steps.push(if more {
-            format!("/{name}[{}]", before + 1)
-        } else {
-            format!("/{name}")
-        });
-    }
-    steps.reverse();
-    steps.concat()
 }
