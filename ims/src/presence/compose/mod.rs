@@ -1,7 +1,19 @@
-//! Composition: one raw document out of all publications of a presentity and what the network knows (OMA policy).
+//! Composition: one raw state out of all publications of a presentity and what the network knows (the OMA policy).
+//!
+//! Nothing is copied: the state is a list of references into the publications.
+
+mod ids;
+mod merge;
+mod registration;
+
+pub use registration::RegistrationFacts;
 
 use super::pidf::Contribution;
+use super::pidf::fragment::{Parsed, Piece, Sort, Span};
+use super::pidf::names::Kind;
+use super::pidf::scan::Token;
 use crate::time::Timestamp;
+use std::sync::Arc;
 
 /// One publication as an input of composition.
 #[derive(Clone, Copy, Debug)]
@@ -14,35 +26,209 @@ pub struct Source<'a> {
     pub order: u64,
 }
 
-/// What third-party REGISTER told about the presentity.
-#[derive(Clone, Copy, Debug)]
-pub struct RegistrationFacts<'a> {
-    /// The registered public identity; contact of the network-made tuple.
-    pub identity: &'a str,
-    /// Registered now, or registered before and not any more.
-    pub active: bool,
-    /// When that became so.
-    pub since: Timestamp,
+/// A piece of one of the sources.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Element {
+    pub source: u16,
+    pub piece: u16,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Id {
+    Published {
+        source: u16,
+        span: Span,
+    },
+    /// The published id is taken by an older publication.
+    Renamed(Box<str>),
+}
+
+/// A tuple, person or device of the composed state; its elements are in the order of the schema.
+#[derive(Clone, Debug)]
+pub(crate) struct Component {
+    pub sort: Sort,
+    pub id: Id,
+    first: u32,
+    count: u32,
+}
+
+/// An `id` inside a piece that had to give way to another.
+#[derive(Clone, Debug)]
+pub(crate) struct RenamedId {
+    pub source: u16,
+    pub span: Span,
+    pub id: Box<str>,
 }
 
 /// The composed state. Raw: nothing of it may be sent but through [`super::content::view`].
-#[derive(Clone, Debug)]
-pub struct Composed {}
+#[derive(Clone, Debug, Default)]
+pub struct Composed {
+    sources: Vec<Arc<Parsed>>,
+    components: Vec<Component>,
+    elements: Vec<Element>,
+    /// Notes and extensions directly in `<presence>`; positions in [`Parsed::presence`].
+    presence: Vec<Element>,
+    /// In order of source and offset.
+    renamed: Vec<RenamedId>,
+    /// Which source is the network's.
+    network: Option<u16>,
+    sphere: Option<Box<str>>,
+}
 
 impl Composed {
-    /// Nobody published anything and the network knows nothing: watchers get [`super::content::unavailable`].
+    /// Nobody published anything and the network knows of nobody: watchers get [`super::content::unavailable`].
     pub fn is_empty(&self) -> bool {
-        true
+        self.components.is_empty() && self.presence.is_empty()
     }
 
-    /// The sphere all published persons agree on (RFC 5025 §3.1.2), else `None`.
+    /// The sphere that all published persons with a sphere agree on (RFC 5025 §3.1.2), else `None`.
     pub fn sphere(&self) -> Option<&str> {
-        None
+        self.sphere.as_deref()
+    }
+
+    pub(crate) fn sources(&self) -> &[Arc<Parsed>] {
+        &self.sources
+    }
+
+    pub(crate) fn source(&self, element: Element) -> Option<&Parsed> {
+        self.sources
+            .get(usize::from(element.source))
+            .map(|parsed| &**parsed)
+    }
+
+    pub(crate) fn components(&self) -> &[Component] {
+        &self.components
+    }
+
+    pub(crate) fn elements(&self, component: &Component) -> &[Element] {
+        let first = component.first as usize;
+        self.elements
+            .get(first..first + component.count as usize)
+            .unwrap_or(&[])
+    }
+
+    /// Made by the network alone: no publication has a part in it.
+    pub(crate) fn is_network_made(&self, component: &Component) -> bool {
+        self.network.is_some_and(|network| {
+            self.elements(component)
+                .iter()
+                .all(|element| element.source == network)
+        })
+    }
+
+    pub(crate) fn presence(&self) -> &[Element] {
+        &self.presence
+    }
+
+    /// An element of a component, with the publication it is from.
+    pub(crate) fn piece(&self, element: Element) -> Option<(&Parsed, &Piece)> {
+        let parsed = self.source(element)?;
+        Some((parsed, parsed.pieces.get(usize::from(element.piece))?))
+    }
+
+    pub(crate) fn id<'a>(&'a self, component: &'a Component) -> &'a str {
+        match &component.id {
+            Id::Published { source, span } => self
+                .sources
+                .get(usize::from(*source))
+                .map_or("", |parsed| parsed.slice(*span)),
+            Id::Renamed(id) => id,
+        }
+    }
+
+    /// Ids inside pieces of that source that are not as published.
+    pub(crate) fn renamed(&self, source: u16) -> impl Iterator<Item = &RenamedId> {
+        self.renamed
+            .iter()
+            .filter(move |renamed| renamed.source == source)
     }
 }
 
-/// Composes `sources` (in any order) with the registration state.
-pub fn compose(sources: &[Source<'_>], registration: Option<&RegistrationFacts<'_>>) -> Composed {
-    let _ = (sources, registration);
-    Composed {}
+/// Composes `sources` (in any order) with the registration state. Without a publication and without registration the
+/// presentity is unavailable, and nothing tells whether it ever was registered.
+pub fn compose(sources: &[Source<'_>], registration: Option<&RegistrationFacts>) -> Composed {
+    let network = registration
+        .filter(|facts| facts.active() || !sources.is_empty())
+        .map(RegistrationFacts::source);
+    let mut inputs: Vec<Source<'_>> = sources
+        .iter()
+        .copied()
+        .chain(network)
+        .take(usize::from(u16::MAX))
+        .collect();
+    inputs.sort_unstable_by_key(|source| source.order);
+    let mut composed = match inputs.as_slice() {
+        [] => return Composed::default(),
+        [only] => single(only),
+        _ => merge::merge(&inputs),
+    };
+    composed.network = inputs
+        .iter()
+        .position(|source| source.order == registration::ORDER)
+        .and_then(|i| u16::try_from(i).ok());
+    composed.sphere = sphere(&composed.sources);
+    composed
+}
+
+/// One publication and nothing to compose it with: its components as they are.
+fn single(source: &Source<'_>) -> Composed {
+    let parsed = source.contribution.parsed();
+    let mut components = Vec::with_capacity(parsed.components.len());
+    let mut elements: Vec<Element> = Vec::with_capacity(parsed.pieces.len());
+    for component in &parsed.components {
+        let first = elements.len();
+        elements.extend(
+            (component.first..component.first + component.count)
+                .map(|piece| Element { source: 0, piece }),
+        );
+        components.push(Component {
+            sort: component.sort,
+            id: Id::Published {
+                source: 0,
+                span: component.id,
+            },
+            first: index(first),
+            count: u32::from(component.count),
+        });
+    }
+    let presence = (0..u16::try_from(parsed.presence.len()).unwrap_or(u16::MAX))
+        .map(|piece| Element { source: 0, piece });
+    Composed {
+        presence: presence.collect(),
+        sources: vec![parsed.clone()],
+        components,
+        elements,
+        ..Composed::default()
+    }
+}
+
+/// Limits on sources and elements keep counts far below this.
+fn index(position: usize) -> u32 {
+    u32::try_from(position).unwrap_or(u32::MAX)
+}
+
+/// RFC 5025 §3.1.2: the value that all spheres published have; none or several are no value.
+fn sphere(sources: &[Arc<Parsed>]) -> Option<Box<str>> {
+    let mut value: Option<&str> = None;
+    for parsed in sources {
+        for piece in parsed
+            .pieces
+            .iter()
+            .filter(|piece| piece.kind == Kind::Sphere)
+        {
+            let mut scanner = parsed.scan(piece);
+            scanner.next().ok()?;
+            while let Ok(token) = scanner.next() {
+                match token {
+                    Token::Start(tag) if value.is_some_and(|value| value != tag.local) => {
+                        return None;
+                    }
+                    Token::Start(tag) => value = Some(tag.local),
+                    Token::Eof => break,
+                    Token::Text { .. } | Token::End(_) => {}
+                }
+            }
+        }
+    }
+    value.map(Box::from)
 }

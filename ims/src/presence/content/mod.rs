@@ -1,7 +1,15 @@
-//! Content rules: the document one watcher may see (RFC 5025 §3.3 and the OMA transformations). Fails closed.
+//! Content rules: the document one watcher may see (RFC 5025 §3.3 and the OMA transformations). Fails closed: what is
+//! not granted by name is not copied.
+
+mod grant;
+mod neutral;
+mod render;
+mod uri;
+
+pub use neutral::{neutral, unavailable};
 
 use super::compose::Composed;
-use super::rules::Permissions;
+use super::rules::{Permissions, Provide};
 use bytes::Bytes;
 
 /// A presence document that passed the content rules. There is no way to make one from raw state.
@@ -22,20 +30,15 @@ impl Authorized {
 }
 
 /// The document for a watcher with `permissions`, naming `entity`, the URI the watcher subscribed to.
+///
+/// A watcher who may see every service but sees no component at all gets [`unavailable`]: whether something was
+/// published that this watcher may not see makes no difference.
 pub fn view(composed: &Composed, permissions: &Permissions, entity: &str) -> Authorized {
-    let _ = (composed, permissions);
-    neutral(entity)
-}
-
-/// Polite block (RFC 5025 §3.2.1): one closed service, whatever is published.
-pub fn neutral(entity: &str) -> Authorized {
-    unavailable(entity)
-}
-
-/// What an allowed watcher sees of a presentity about which nothing is known.
-pub fn unavailable(entity: &str) -> Authorized {
-    let _ = entity;
+    let selection = grant::select(composed, permissions);
+    if selection.is_empty() && permissions.services == Provide::All {
+        return unavailable(entity);
+    }
     Authorized {
-        bytes: Bytes::new(),
+        bytes: render::render(composed, &selection, entity).into(),
     }
 }

@@ -1,8 +1,18 @@
 //! PIDF bodies (RFC 3863) with the presence data model (RFC 4479), RPID (RFC 4480) and the OMA elements.
 
-mod names;
+pub(crate) mod canonical;
+pub(crate) mod fragment;
+pub(crate) mod lexis;
+pub(crate) mod names;
+mod read;
+pub(crate) mod scan;
+mod validate;
 
-/// Bounds on one body; what exceeds one is refused.
+use fragment::Parsed;
+use std::sync::Arc;
+
+/// Bounds on one body; what exceeds one is refused. Nesting, attributes and declarations have fixed bounds
+/// (32 levels, 64 attributes on an element, 64 namespace declarations in scope).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Largest body, in bytes. Default: 65,536.
@@ -48,21 +58,42 @@ impl PidfError {
     }
 }
 
-/// One publication's state, checked once: cheap to clone, self-contained, nothing else of the body kept.
+impl From<lexis::Malformed> for PidfError {
+    fn from(malformed: lexis::Malformed) -> Self {
+        PidfError::NotWellFormed {
+            what: malformed.what,
+            at: malformed.at,
+        }
+    }
+}
+
+/// One publication's state, checked once. Cheap to clone; nothing else of the body is kept.
 #[derive(Clone, Debug)]
 pub struct Contribution {
-    entity: Box<str>,
+    parsed: Arc<Parsed>,
 }
 
 impl Contribution {
     /// The presentity the document names, references resolved, otherwise as written.
     pub fn entity(&self) -> &str {
-        &self.entity
+        self.parsed.slice(self.parsed.entity)
     }
 
     /// Bytes of memory held, all included.
     pub fn memory(&self) -> usize {
-        self.entity.len()
+        let p = &self.parsed;
+        size_of::<Parsed>()
+            + p.text.len()
+            + size_of_val(&*p.components)
+            + size_of_val(&*p.pieces)
+            + size_of_val(&*p.presence)
+            + size_of_val(&*p.bindings)
+            + size_of_val(&*p.namespaces)
+            + size_of_val(&*p.ids)
+    }
+
+    pub(crate) fn parsed(&self) -> &Arc<Parsed> {
+        &self.parsed
     }
 }
 
@@ -71,8 +102,12 @@ pub fn parse(body: &[u8], limits: &Limits) -> Result<Contribution, PidfError> {
     if body.len() > limits.body {
         return Err(PidfError::TooLarge);
     }
-    Err(PidfError::Invalid {
-        what: "Not a presence document",
-        at: 0,
+    let body = std::str::from_utf8(body).map_err(|error| PidfError::NotWellFormed {
+        what: "Not UTF-8",
+        at: error.valid_up_to(),
+    })?;
+    let body = body.strip_prefix('\u{FEFF}').unwrap_or(body);
+    Ok(Contribution {
+        parsed: Arc::new(read::read(body, limits)?),
     })
 }

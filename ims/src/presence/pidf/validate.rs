@@ -1,0 +1,488 @@
+//! The schemas of PIDF, the data model and the OMA elements as one state machine over tags.
+//!
+//! Structure and values that composition, rules or watchers rely on are checked in full; the inside of RPID elements
+//! and of unknown extensions only has to be well-formed.
+
+use super::fragment::{Place, Sort};
+use super::lexis;
+use super::names::{Kind, Ns};
+use super::scan::{Attribute, Tag};
+use crate::presence::datetime;
+use std::borrow::Cow;
+
+/// What an element is to the reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Presence,
+    Component(Sort),
+    Status,
+    /// Granted or withheld as a whole.
+    Piece(Kind, Place),
+    /// Part of a piece.
+    Inside,
+}
+
+/// Types of elements that hold text only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Value {
+    Any,
+    /// `open` or `closed`.
+    Basic,
+    DateTime,
+    /// `active` or `terminated`: registration and barring state.
+    Network,
+    /// `active` or `idle`: RPID user input.
+    Input,
+    Integer,
+    /// No text at all.
+    Empty,
+}
+
+/// Where in its content an open element is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Document,
+    Presence {
+        place: Place,
+    },
+    /// `place` is that of the last child; `None` before `<status>`.
+    Tuple {
+        place: Option<Place>,
+    },
+    Status {
+        place: Option<Place>,
+    },
+    Person {
+        place: Place,
+    },
+    Device {
+        place: Place,
+    },
+    Text(Value),
+    /// An OMA element: its own children in order, then others. The number is the next field.
+    Fields(&'static [Field], usize),
+    /// Anything well-formed.
+    Open,
+}
+
+/// A child element of an OMA element.
+#[derive(Debug, PartialEq, Eq)]
+struct Field {
+    name: &'static str,
+    required: bool,
+    content: Content,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Content {
+    Text(Value),
+    /// Repeatable, with an `id` attribute.
+    Networks,
+}
+
+const fn text(name: &'static str, required: bool, value: Value) -> Field {
+    Field {
+        name,
+        required,
+        content: Content::Text(value),
+    }
+}
+
+/// Willingness, overriding willingness, session participation.
+const BASIC: &[Field] = &[text("basic", false, Value::Basic)];
+const SERVICE: &[Field] = &[
+    text("service-id", true, Value::Any),
+    text("version", true, Value::Any),
+    text("description", false, Value::Any),
+];
+const NETWORKS: &[Field] = &[Field {
+    name: "network",
+    required: true,
+    content: Content::Networks,
+}];
+/// A choice in the schema: `active` leaves no room for `terminated`, see [`Grammar::field`].
+const NETWORK: &[Field] = &[
+    text("active", false, Value::Empty),
+    text("terminated", false, Value::Empty),
+];
+
+/// The fault, as a reason phrase.
+pub(crate) type Check<T> = Result<T, &'static str>;
+
+/// The state machine.
+#[derive(Debug)]
+pub(crate) struct Grammar<'a> {
+    stack: Vec<State>,
+    /// Text of the open element that holds text only.
+    value: Cow<'a, str>,
+}
+
+impl<'a> Grammar<'a> {
+    pub(crate) fn new() -> Self {
+        let mut stack = Vec::with_capacity(8);
+        stack.push(State::Document);
+        Grammar {
+            stack,
+            value: Cow::Borrowed(""),
+        }
+    }
+
+    /// A start tag: what it is, or why it may not stand here.
+    pub(crate) fn open(&mut self, tag: &Tag<'a>, attributes: &[Attribute<'a>]) -> Check<Role> {
+        let (role, inside) = match self.stack.last_mut() {
+            None | Some(State::Document) => root(tag)?,
+            Some(State::Presence { place }) => presence(tag, place)?,
+            Some(State::Tuple { place }) => tuple(tag, place)?,
+            Some(State::Status { place }) => status(tag, place)?,
+            Some(State::Person { place }) => person(tag, place)?,
+            Some(State::Device { place }) => device(tag, place)?,
+            Some(State::Text(_)) => return Err("Element in place of text"),
+            Some(State::Fields(fields, next)) => (Role::Inside, field(tag, fields, next)?),
+            Some(State::Open) => (Role::Inside, State::Open),
+        };
+        check_attributes(tag, role, attributes)?;
+        if matches!(inside, State::Text(_)) {
+            self.value = Cow::Borrowed("");
+        }
+        self.stack.push(inside);
+        Ok(role)
+    }
+
+    pub(crate) fn text(&mut self, text: &'a str, cdata: bool) -> Check<()> {
+        match self.stack.last() {
+            Some(State::Open) => Ok(()),
+            Some(State::Text(Value::Any)) => Ok(()),
+            Some(State::Text(_)) => {
+                let more = if cdata {
+                    Cow::Borrowed(text)
+                } else {
+                    lexis::unescape(text)
+                };
+                self.value = if self.value.is_empty() {
+                    more
+                } else {
+                    Cow::Owned(format!("{}{more}", self.value))
+                };
+                Ok(())
+            }
+            _ if !cdata && text.bytes().all(lexis::is_space) => Ok(()),
+            _ => Err("Text between elements"),
+        }
+    }
+
+    /// The end of the innermost open element.
+    pub(crate) fn close(&mut self) -> Check<()> {
+        match self.stack.pop() {
+            Some(State::Tuple { place: None }) => Err("tuple without status"),
+            Some(State::Device { place }) if place < Place::Address => {
+                Err("device without deviceID")
+            }
+            Some(State::Fields(fields, next)) => match fields.get(next) {
+                Some(field) if field.required => Err("OMA element incomplete"),
+                _ => Ok(()),
+            },
+            Some(State::Text(value)) => check_value(value, &self.value),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn root(tag: &Tag<'_>) -> Check<(Role, State)> {
+    match (tag.ns, tag.local) {
+        (Ns::Pidf, "presence") => Ok((
+            Role::Presence,
+            State::Presence {
+                place: Place::Basic,
+            },
+        )),
+        _ => Err("Not a presence document"),
+    }
+}
+
+/// RFC 3863 §4.1.1: tuples, then notes, then elements of other namespaces.
+fn presence(tag: &Tag<'_>, place: &mut Place) -> Check<(Role, State)> {
+    let (role, inside, now) = match (tag.ns, tag.local) {
+        (Ns::Pidf, "tuple") => (
+            Role::Component(Sort::Tuple),
+            State::Tuple { place: None },
+            Place::Basic,
+        ),
+        (Ns::Pidf, "note") => (
+            Role::Piece(Kind::Note, Place::Note),
+            State::Text(Value::Any),
+            Place::Note,
+        ),
+        (Ns::DataModel, "person") => (
+            Role::Component(Sort::Person),
+            State::Person {
+                place: Place::Extension,
+            },
+            Place::Timestamp,
+        ),
+        (Ns::DataModel, "device") => (
+            Role::Component(Sort::Device),
+            State::Device {
+                place: Place::Extension,
+            },
+            Place::Timestamp,
+        ),
+        (Ns::Pidf | Ns::Unqualified, _) => return Err("Unknown element in presence"),
+        _ => (
+            Role::Piece(Kind::Unknown, Place::Extension),
+            State::Open,
+            Place::Timestamp,
+        ),
+    };
+    if now < *place {
+        return Err("Elements of presence out of order");
+    }
+    *place = now;
+    Ok((role, inside))
+}
+
+/// RFC 3863 §4.1.2: status, extensions, contact, notes, timestamp.
+fn tuple(tag: &Tag<'_>, place: &mut Option<Place>) -> Check<(Role, State)> {
+    if (tag.ns, tag.local) == (Ns::Pidf, "status") {
+        return match place.replace(Place::Status) {
+            None => Ok((Role::Status, State::Status { place: None })),
+            Some(_) => Err("More than one status"),
+        };
+    }
+    let Some(last) = place else {
+        return Err("tuple without status");
+    };
+    let (kind, now, inside) = match (tag.ns, tag.local) {
+        (Ns::Pidf, "contact") => (Kind::Contact, Place::Address, State::Text(Value::Any)),
+        (Ns::Pidf, "note") => (Kind::Note, Place::Note, State::Text(Value::Any)),
+        (Ns::Pidf, "timestamp") => (
+            Kind::Timestamp,
+            Place::Timestamp,
+            State::Text(Value::DateTime),
+        ),
+        (Ns::Pidf | Ns::Unqualified, _) => return Err("Unknown element in tuple"),
+        _ => extension(tag),
+    };
+    in_order(last, now)?;
+    Ok((Role::Piece(kind, now), inside))
+}
+
+/// RFC 3863 §4.1.4: at most one basic, then extensions.
+fn status(tag: &Tag<'_>, place: &mut Option<Place>) -> Check<(Role, State)> {
+    match (tag.ns, tag.local) {
+        (Ns::Pidf, "basic") if place.is_none() => {
+            *place = Some(Place::Basic);
+            Ok((
+                Role::Piece(Kind::Basic, Place::Basic),
+                State::Text(Value::Basic),
+            ))
+        }
+        (Ns::Pidf, "basic") => Err("basic not first in status"),
+        (Ns::Pidf | Ns::Unqualified, _) => Err("Unknown element in status"),
+        _ => {
+            *place = Some(Place::Status);
+            let (kind, _, inside) = extension(tag);
+            Ok((Role::Piece(kind, Place::Status), inside))
+        }
+    }
+}
+
+/// RFC 4479 §6: extensions, notes, timestamp.
+fn person(tag: &Tag<'_>, last: &mut Place) -> Check<(Role, State)> {
+    let (kind, now, inside) = match (tag.ns, tag.local) {
+        (Ns::DataModel, "note") => (Kind::Note, Place::Note, State::Text(Value::Any)),
+        (Ns::DataModel, "timestamp") => (
+            Kind::Timestamp,
+            Place::Timestamp,
+            State::Text(Value::DateTime),
+        ),
+        (Ns::DataModel | Ns::Unqualified, _) => return Err("Unknown element in person"),
+        _ => extension(tag),
+    };
+    in_order(last, now)?;
+    Ok((Role::Piece(kind, now), inside))
+}
+
+/// RFC 4479 §6: extensions, deviceID, notes, timestamp.
+fn device(tag: &Tag<'_>, last: &mut Place) -> Check<(Role, State)> {
+    let (kind, now, inside) = match (tag.ns, tag.local) {
+        (Ns::DataModel, "deviceID") => (Kind::DeviceId, Place::Address, State::Text(Value::Any)),
+        (Ns::DataModel, "note") => (Kind::Note, Place::Note, State::Text(Value::Any)),
+        (Ns::DataModel, "timestamp") => (
+            Kind::Timestamp,
+            Place::Timestamp,
+            State::Text(Value::DateTime),
+        ),
+        (Ns::DataModel | Ns::Unqualified, _) => return Err("Unknown element in device"),
+        _ => extension(tag),
+    };
+    if now > Place::Address && *last < Place::Address {
+        return Err("device without deviceID");
+    }
+    in_order(last, now)?;
+    Ok((Role::Piece(kind, now), inside))
+}
+
+fn in_order(last: &mut Place, now: Place) -> Check<()> {
+    let repeats = matches!(now, Place::Extension | Place::Note);
+    if now < *last || (now == *last && !repeats) {
+        return Err("Elements out of order or repeated");
+    }
+    *last = now;
+    Ok(())
+}
+
+/// An element of another namespace where the schemas allow any.
+fn extension(tag: &Tag<'_>) -> (Kind, Place, State) {
+    let kind = Kind::of(tag.ns, tag.local);
+    let inside = match kind {
+        Kind::Class | Kind::StatusIcon | Kind::DeviceId => State::Text(Value::Any),
+        Kind::Note => State::Text(Value::Any),
+        Kind::Timestamp => State::Text(Value::DateTime),
+        Kind::Basic => State::Text(Value::Basic),
+        Kind::UserInput => State::Text(Value::Input),
+        Kind::TimeOffset => State::Text(Value::Integer),
+        Kind::RegistrationState | Kind::BarringState => State::Text(Value::Network),
+        Kind::Willingness | Kind::OverridingWillingness | Kind::SessionParticipation => {
+            State::Fields(BASIC, 0)
+        }
+        Kind::ServiceDescription => State::Fields(SERVICE, 0),
+        Kind::NetworkAvailability => State::Fields(NETWORKS, 0),
+        _ => State::Open,
+    };
+    (kind, Place::Extension, inside)
+}
+
+/// A child of an OMA element: the next of its own, or one of another namespace after them.
+fn field(tag: &Tag<'_>, fields: &'static [Field], next: &mut usize) -> Check<State> {
+    if tag.ns == Ns::Unqualified {
+        return Err("Unknown element in OMA element");
+    }
+    let missing = |from: usize, to: usize| {
+        fields
+            .get(from..to)
+            .is_some_and(|skipped| skipped.iter().any(|f| f.required))
+    };
+    if tag.ns != Ns::Oma {
+        if missing(*next, fields.len()) {
+            return Err("OMA element incomplete");
+        }
+        *next = fields.len() + 1;
+        return Ok(State::Open);
+    }
+    // `network` repeats until an element of another namespace.
+    if let [
+        Field {
+            name: "network", ..
+        },
+    ] = fields
+    {
+        if tag.local != "network" || *next > 1 {
+            return Err("Unknown element in OMA element");
+        }
+        *next = 1;
+        return Ok(State::Fields(NETWORK, 0));
+    }
+    let position = fields
+        .iter()
+        .position(|f| f.name == tag.local)
+        .filter(|p| *p >= *next);
+    match position.and_then(|p| Some((p, fields.get(p)?))) {
+        Some((
+            p,
+            Field {
+                content: Content::Text(value),
+                ..
+            },
+        )) if !missing(*next, p) => {
+            // active or terminated, not both
+            *next = if *value == Value::Empty {
+                fields.len()
+            } else {
+                p + 1
+            };
+            Ok(State::Text(*value))
+        }
+        _ => Err("Unknown element in OMA element"),
+    }
+}
+
+/// Attributes the schemas allow. Hints at schema locations may stand anywhere; extensions may carry any attribute.
+fn check_attributes(tag: &Tag<'_>, role: Role, attributes: &[Attribute<'_>]) -> Check<()> {
+    let mut identified = false;
+    let open = matches!(
+        tag.ns,
+        Ns::Rpid | Ns::Oma | Ns::Geopriv | Ns::Other | Ns::Xsi | Ns::Xml | Ns::Unqualified
+    );
+    for attribute in attributes {
+        match (role, attribute.ns, attribute.name) {
+            (_, Ns::Xsi, _) if attribute.local.ends_with("chemaLocation") => {}
+            (Role::Presence, Ns::Unqualified, "entity") => identified = true,
+            (Role::Component(_), Ns::Unqualified, "id") => identified = true,
+            (Role::Piece(Kind::Contact, _), Ns::Unqualified, "priority")
+                if is_priority(attribute.value) => {}
+            (Role::Piece(Kind::Note, _), Ns::Xml, _)
+                if attribute.local == "lang" && is_language(attribute.value) => {}
+            (Role::Inside | Role::Piece(..), _, _) if open => {}
+            (Role::Inside, _, _) => {} // an extension's own use of these namespaces
+            _ => return Err("Attribute not allowed"),
+        }
+    }
+    if tag.ns == Ns::Oma && tag.local == "network" && !attributes.iter().any(|a| a.name == "id") {
+        return Err("network without id");
+    }
+    match role {
+        Role::Presence if !identified => Err("presence without entity"),
+        Role::Component(_) if !identified => Err("Component without id"),
+        _ => Ok(()),
+    }
+}
+
+/// `qvalue` of RFC 3863 §4.4: 0 to 1 with at most three decimals.
+fn is_priority(value: &str) -> bool {
+    let (whole, decimals) = lexis::trim(value)
+        .split_once('.')
+        .unwrap_or((lexis::trim(value), ""));
+    let digits = decimals.len() <= 3 && decimals.bytes().all(|b| b.is_ascii_digit());
+    digits && (whole == "0" || (whole == "1" && decimals.bytes().all(|b| b == b'0')))
+}
+
+/// `xml:lang`: a language tag, or empty.
+fn is_language(value: &str) -> bool {
+    let subtag = |(i, tag): (usize, &str)| {
+        (1..=8).contains(&tag.len())
+            && tag
+                .bytes()
+                .all(|b| b.is_ascii_alphabetic() || (i > 0 && b.is_ascii_digit()))
+    };
+    value.is_empty() || lexis::trim(value).split('-').enumerate().all(subtag)
+}
+
+fn check_value(value: Value, text: &str) -> Check<()> {
+    let (ok, fault) = match value {
+        Value::Any => (true, ""),
+        Value::Basic => (
+            matches!(text, "open" | "closed"),
+            "basic neither open nor closed",
+        ),
+        Value::DateTime => (
+            datetime::parse(text).is_some(),
+            "timestamp is not a dateTime",
+        ),
+        Value::Network => (
+            matches!(text, "active" | "terminated"),
+            "State neither active nor terminated",
+        ),
+        Value::Input => (
+            matches!(text, "active" | "idle"),
+            "user-input neither active nor idle",
+        ),
+        Value::Integer => (is_integer(lexis::trim(text)), "time-offset is not a number"),
+        Value::Empty => (text.is_empty(), "Text in an empty element"),
+    };
+    if ok { Ok(()) } else { Err(fault) }
+}
+
+fn is_integer(text: &str) -> bool {
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
+}
