@@ -80,7 +80,7 @@ fn document(identity: &str, device: Option<&str>, active: bool) -> Vec<u8> {
         ),
     );
     escape_into(&mut out, device.unwrap_or(&made));
-    text(text(&mut out, &format!("</dm:deviceID></dm:device></presence>"));mut out, "</dm:deviceID></dm:device></presence>");
+    text(&mut out, "</dm:deviceID></dm:device></presence>");
     out
 }
 
