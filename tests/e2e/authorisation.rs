@@ -1,0 +1,57 @@
+//! Who may watch, where it takes more than one SIP peer at a time to see it.
+
+use crate::harness::{Request, Server, Ua, pidf, rules};
+use std::time::Duration;
+
+const BOB: &str = "sip:bob@ims.test";
+const ALICE: &str = "sip:alice@ims.test";
+
+/// AUT-06: a document survives kill -9, and so does what it says.
+#[test]
+fn a_block_written_before_a_crash_still_blocks_after_it() {
+    let mut server = Server::start("");
+    assert_eq!(server.put_rules(BOB, &rules(ALICE, "allow")), 201);
+    let mut alice = Ua::new(server.sip);
+    let (dialog, _) = alice.watch(&Request::subscribe(ALICE, BOB));
+    assert_eq!(server.put_rules(BOB, &rules(ALICE, "block")), 200);
+    let ended = alice.notify(&dialog.call_id);
+    assert!(
+        ended.get("subscription-state").contains("reason=rejected"),
+        "{ended:?}"
+    );
+    server.kill9();
+    server.launch();
+    assert_eq!(
+        alice.ask(&Request::subscribe(ALICE, BOB)).status(),
+        Some(403)
+    );
+    server.stop();
+}
+
+/// AUT-02: what a politely blocked watcher sees does not move when the presentity publishes.
+#[test]
+fn a_politely_blocked_watcher_learns_nothing_from_publications() {
+    let server = Server::start("");
+    assert_eq!(server.put_rules(BOB, &rules(ALICE, "polite-block")), 201);
+    let (mut alice, mut bob) = (Ua::new(server.sip), Ua::new(server.sip));
+    let (mut dialog, before) = alice.watch(&Request::subscribe(ALICE, BOB));
+    let etag = bob
+        .ask(&Request::publish(BOB, &pidf(BOB, "open", "secret")))
+        .get("sip-etag")
+        .to_owned();
+    assert_eq!(
+        bob.ask(&Request::publish(BOB, "").with("SIP-If-Match", etag))
+            .status(),
+        Some(200)
+    );
+    assert_eq!(alice.request(Duration::from_millis(500)), None, "no NOTIFY");
+    assert_eq!(alice.ask(&dialog.refresh(600)).status(), Some(200));
+    let after = alice.notify(&dialog.call_id);
+    assert_eq!(before.body, after.body, "the same document at a refresh");
+    assert!(
+        !after.body.contains("secret") && after.body.contains("closed"),
+        "{}",
+        after.body
+    );
+    server.stop();
+}

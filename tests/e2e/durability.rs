@@ -1,0 +1,316 @@
+//! kill -9: nothing that was acknowledged is lost.
+
+use crate::harness::{Message, Request, Server, pidf};
+use std::collections::{BTreeMap, VecDeque};
+use std::net::UdpSocket;
+use std::time::{Duration, Instant};
+
+/// Presentities; each publishes once and watches itself once.
+const PEOPLE: usize = 5_000;
+/// Acknowledgements after which the server is killed.
+const KILLS: [usize; 3] = [1_500, 5_000, 8_500];
+/// Requests on their way at the same time.
+const WINDOW: usize = 64;
+/// Longest silence while answers are due.
+const SILENCE: Duration = Duration::from_secs(20);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Publish,
+    Subscribe,
+    /// Refresh of an acknowledged publication, without a body.
+    Refresh,
+    /// Modification of it, which its watcher must see.
+    Modify,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Person {
+    etag: Option<String>,
+    /// Call-ID of the acknowledged subscription.
+    dialog: Option<String>,
+}
+
+/// A request that has no final response yet.
+#[derive(Clone, Debug)]
+struct Waiting {
+    person: usize,
+    step: Step,
+    call_id: String,
+    text: String,
+}
+
+/// What has come in one dialog: the highest CSeq of a NOTIFY, and its body.
+#[derive(Clone, Debug, Default)]
+struct Heard {
+    cseq: u64,
+    body: String,
+}
+
+/// A client that keeps many requests under way and answers each NOTIFY.
+struct Load {
+    socket: UdpSocket,
+    me: String,
+    people: Vec<Person>,
+    /// By branch.
+    under_way: BTreeMap<String, Waiting>,
+    /// By Call-ID.
+    dialogs: BTreeMap<String, Heard>,
+    serial: u64,
+    acknowledged: usize,
+    lost: Vec<String>,
+}
+
+fn uri(person: usize) -> String {
+    format!("sip:p{person}@ims.test")
+}
+
+impl Load {
+    fn new() -> Load {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_millis(20)))
+            .unwrap();
+        let me = socket.local_addr().unwrap().to_string();
+        Load {
+            socket,
+            me,
+            people: vec![Person::default(); PEOPLE],
+            under_way: BTreeMap::new(),
+            dialogs: BTreeMap::new(),
+            serial: 0,
+            acknowledged: 0,
+            lost: Vec::new(),
+        }
+    }
+
+    fn send(&mut self, server: &Server, person: usize, step: Step) {
+        let me = uri(person);
+        let etag = self.people[person].etag.clone().unwrap_or_default();
+        let request = match step {
+            Step::Publish => Request::publish(&me, &pidf(&me, "open", "before")),
+            Step::Subscribe => Request::subscribe(&me, &me),
+            Step::Refresh => Request::publish(&me, "").with("SIP-If-Match", etag),
+            Step::Modify => {
+                Request::publish(&me, &pidf(&me, "closed", "after")).with("SIP-If-Match", etag)
+            }
+        };
+        self.serial += 1;
+        let text = request.text("UDP", &self.me, self.serial);
+        let sent = Message::parse(text.as_bytes()).unwrap();
+        let call_id = sent.get("call-id").to_owned();
+        self.socket.send_to(text.as_bytes(), server.sip).unwrap();
+        self.under_way.insert(
+            sent.branch().to_owned(),
+            Waiting {
+                person,
+                step,
+                call_id,
+                text,
+            },
+        );
+    }
+
+    /// Takes in one datagram; true when there was one.
+    fn pump(&mut self) -> bool {
+        let mut buffer = [0; 65_536];
+        let Ok((size, peer)) = self.socket.recv_from(&mut buffer) else {
+            return false;
+        };
+        let Some(message) = Message::parse(&buffer[..size]) else {
+            return true;
+        };
+        match message.status() {
+            Some(status @ 200..) => self.answered(status, &message),
+            Some(_) => {}
+            None => {
+                self.socket
+                    .send_to(message.answer("200 OK").as_bytes(), peer)
+                    .unwrap();
+                self.notified(&message);
+            }
+        }
+        true
+    }
+
+    fn answered(&mut self, status: u16, message: &Message) {
+        let Some(Waiting {
+            person,
+            step,
+            call_id,
+            ..
+        }) = self.under_way.remove(message.branch())
+        else {
+            return;
+        };
+        if status != 200 {
+            self.lost.push(format!(
+                "{step:?} of {} was answered {}",
+                uri(person),
+                message.first
+            ));
+            return;
+        }
+        self.acknowledged += 1;
+        match step {
+            Step::Subscribe => self.people[person].dialog = Some(call_id),
+            _ => self.people[person].etag = Some(message.get("sip-etag").to_owned()),
+        }
+    }
+
+    fn notified(&mut self, message: &Message) {
+        let heard = self
+            .dialogs
+            .entry(message.get("call-id").to_owned())
+            .or_default();
+        if message.cseq() > heard.cseq {
+            *heard = Heard {
+                cseq: message.cseq(),
+                body: message.body.clone(),
+            };
+        }
+    }
+
+    /// What has come in the acknowledged dialog of a person. One whose 200 was lost in a crash does not count.
+    fn heard(&self, person: usize) -> Heard {
+        let dialog = self.people[person].dialog.as_ref();
+        dialog
+            .and_then(|dialog| self.dialogs.get(dialog))
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// Runs every step to its answer, with the server killed and started again at the given counts.
+    fn drive(&mut self, server: &mut Server, mut steps: VecDeque<(usize, Step)>, kills: &[usize]) {
+        let mut kills = kills.iter();
+        let mut next = kills.next();
+        let mut heard = Instant::now();
+        while !steps.is_empty() || !self.under_way.is_empty() {
+            while self.under_way.len() < WINDOW
+                && let Some((person, step)) = steps.pop_front()
+            {
+                self.send(server, person, step);
+            }
+            if self.pump() {
+                heard = Instant::now();
+            } else if heard.elapsed() > Duration::from_millis(500) {
+                assert!(
+                    heard.elapsed() < SILENCE,
+                    "no answer for {SILENCE:?}:\n{}",
+                    server.log()
+                );
+                for waiting in self.under_way.values() {
+                    self.socket
+                        .send_to(waiting.text.as_bytes(), server.sip)
+                        .unwrap(); // a retransmission
+                }
+            }
+            if next.is_some_and(|count| self.acknowledged >= *count) {
+                next = kills.next();
+                server.kill9();
+                server.launch();
+                heard = Instant::now();
+                // What had no answer is asked for anew, as another transaction.
+                steps.extend(
+                    std::mem::take(&mut self.under_way)
+                        .into_values()
+                        .map(|w| (w.person, w.step)),
+                );
+            }
+        }
+    }
+
+    /// Answers what still comes in, until nothing has come for a while or `done` holds.
+    fn settle(&mut self, done: impl Fn(&Load) -> bool) {
+        let end = Instant::now() + Duration::from_secs(60);
+        while !done(self) && Instant::now() < end {
+            self.pump();
+        }
+    }
+}
+
+/// Three times in the middle of 5,000 PUBLISH and 5,000 SUBSCRIBE the server is killed. Afterwards each acknowledged
+/// entity-tag is refreshed with 200, and each acknowledged subscription gets the next change without subscribing again,
+/// under a CSeq above every one seen before.
+#[test]
+fn kill_9_in_the_middle_of_5000_publish_and_subscribe_loses_nothing_acknowledged() {
+    let mut server = Server::start("");
+    let mut load = Load::new();
+    let all = |step: &[Step]| {
+        (0..PEOPLE)
+            .flat_map(|person| step.iter().map(move |s| (person, *s)))
+            .collect()
+    };
+
+    load.drive(&mut server, all(&[Step::Publish, Step::Subscribe]), &KILLS);
+    assert_eq!(load.lost, Vec::<String>::new(), "refused while building up");
+    assert_eq!(
+        load.people
+            .iter()
+            .filter(|p| p.etag.is_some() && p.dialog.is_some())
+            .count(),
+        PEOPLE
+    );
+    server.kill9();
+    server.launch();
+    load.settle(|load| (0..PEOPLE).all(|person| load.heard(person).cseq > 0));
+    let before: Vec<u64> = (0..PEOPLE).map(|person| load.heard(person).cseq).collect();
+
+    load.drive(&mut server, all(&[Step::Refresh]), &[]);
+    let tags = load.lost.len();
+    load.drive(&mut server, all(&[Step::Modify]), &[]);
+    let told = |load: &Load, person: usize| {
+        let heard = load.heard(person);
+        heard.body.contains("after") && heard.cseq > before[person]
+    };
+    load.settle(|load| (0..PEOPLE).all(|person| told(load, person)));
+    let told = (0..PEOPLE).filter(|person| told(&load, *person)).count();
+    println!(
+        "{PEOPLE} publications acknowledged, {tags} lost; {PEOPLE} subscriptions acknowledged, {} lost",
+        PEOPLE - told
+    );
+    assert_eq!(
+        load.lost,
+        Vec::<String>::new(),
+        "acknowledged publications that are gone"
+    );
+    assert_eq!(
+        told, PEOPLE,
+        "acknowledged subscriptions that got the change under a higher CSeq"
+    );
+    server.stop();
+}
+
+/// An unsubscription and a removal that were acknowledged stay done.
+#[test]
+fn what_was_ended_before_a_crash_does_not_come_back() {
+    let mut server = Server::start("");
+    let mut bob = crate::harness::Ua::new(server.sip);
+    let me = "sip:bob@ims.test";
+    let etag = bob
+        .ask(&Request::publish(me, &pidf(me, "open", "gone")))
+        .get("sip-etag")
+        .to_owned();
+    let (mut dialog, _) = bob.watch(&Request::subscribe(me, me));
+    assert_eq!(bob.ask(&dialog.refresh(0)).status(), Some(200));
+    let removal = Request::publish(me, "")
+        .without("Expires")
+        .with("Expires", 0)
+        .with("SIP-If-Match", &etag);
+    assert_eq!(bob.ask(&removal).status(), Some(200));
+    server.kill9();
+    server.launch();
+    assert_eq!(
+        bob.ask(&dialog.refresh(600)).status(),
+        Some(481),
+        "the dialog stays ended"
+    );
+    assert_eq!(
+        bob.ask(&Request::publish(me, "").with("SIP-If-Match", &etag))
+            .status(),
+        Some(412)
+    );
+    let (_, seen) = bob.watch(&Request::subscribe(me, me));
+    assert!(!seen.body.contains("gone"), "{}", seen.body);
+    server.stop();
+}
