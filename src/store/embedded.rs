@@ -12,6 +12,7 @@ use super::{Engine, Reader, Record, StoreError, check_sizes};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use ims::record::{Batch, FORMAT, Op, Table};
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -57,11 +58,7 @@ impl Embedded {
         std::fs::create_dir_all(path)
             .map_err(|e| StoreError::from_io(path, "make the directory", &e))?;
         let failed = |error| named(path, "open", error);
-        let database = Database::builder(path)
-            .max_journaling_size(JOURNAL_BYTES)
-            .worker_threads(1)
-            .open()
-            .map_err(failed)?;
+        let database = open_database(path)?;
         let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
         let meta = database.keyspace(META, options).map_err(failed)?;
         let mut keyspaces = Vec::new();
@@ -85,6 +82,20 @@ impl Embedded {
             mark,
             group,
         })
+    }
+}
+
+fn open_database(path: &Path) -> Result<Database, StoreError> {
+    let builder = Database::builder(path)
+        .max_journaling_size(JOURNAL_BYTES)
+        .worker_threads(1);
+    // Some kinds of damage trip assertions inside the engine; they are damage all the same.
+    match catch_unwind(AssertUnwindSafe(|| builder.open())) {
+        Ok(opened) => opened.map_err(|error| named(path, "open", error)),
+        Err(_) => Err(StoreError::Corrupt {
+            file: path.to_path_buf(),
+            what: "its engine cannot read it".into(),
+        }),
     }
 }
 

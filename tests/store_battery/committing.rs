@@ -1,0 +1,135 @@
+//! The committing thread: order, end, failure, space.
+
+use crate::Place;
+use ims::record::{Batch, Table};
+use presentia::store::committer::Settings;
+use presentia::store::memory::{Disk, Faults, Memory};
+use presentia::store::{Committer, Engine, Health, StoreError};
+use std::sync::mpsc;
+
+pub fn committer(engine: Box<dyn Engine>, reserve: u64) -> Committer {
+    Committer::start(engine, Settings { queue: 64, reserve }, ()).unwrap()
+}
+
+/// Submits `count` numbered batches and returns the outcomes in the order of their calls.
+fn submit(
+    committer: &Committer,
+    numbers: std::ops::Range<u64>,
+) -> Vec<(u64, Result<(), StoreError>)> {
+    let (told, outcomes) = mpsc::channel();
+    let count = numbers.clone().count();
+    for number in numbers {
+        let mut one = Batch::default();
+        one.put_bytes(Table::Node, &number.to_be_bytes(), b"");
+        let told = told.clone();
+        committer.submit(
+            one,
+            Box::new(move |result| told.send((number, result)).unwrap()),
+        );
+    }
+    outcomes.iter().take(count).collect()
+}
+
+#[test]
+fn everyone_who_waits_is_told_in_order_after_the_commit() {
+    for (engine, place) in Place::all() {
+        let committer = committer(place.open(), 0);
+        let outcomes = submit(&committer, 0..1000);
+        assert!(
+            outcomes
+                .iter()
+                .enumerate()
+                .all(|(at, (number, result))| *number == at as u64 && result.is_ok()),
+            "{engine}"
+        );
+        drop(committer);
+        assert_eq!(
+            place
+                .open()
+                .reader()
+                .scan(Table::Node, b"", 2000)
+                .unwrap()
+                .len(),
+            1000,
+            "{engine}"
+        );
+    }
+}
+
+#[test]
+fn a_batch_that_waits_when_the_committer_is_dropped_is_still_committed() {
+    for (engine, place) in Place::all() {
+        let committer = committer(place.open(), 0);
+        let (told, outcomes) = mpsc::channel();
+        for number in 0..50u64 {
+            let mut one = Batch::default();
+            one.put_bytes(Table::Node, &number.to_be_bytes(), b"");
+            let told = told.clone();
+            committer.submit(one, Box::new(move |result| told.send(result).unwrap()));
+        }
+        drop(committer);
+        assert_eq!(
+            outcomes.try_iter().filter(Result::is_ok).count(),
+            50,
+            "{engine}"
+        );
+        assert_eq!(
+            place
+                .open()
+                .reader()
+                .scan(Table::Node, b"", 100)
+                .unwrap()
+                .len(),
+            50,
+            "{engine}"
+        );
+    }
+}
+
+#[test]
+fn after_a_failed_commit_nothing_succeeds_any_more() {
+    let disk = Disk::default();
+    let committer = committer(Box::new(Memory::open(disk.clone())), 0);
+    assert!(submit(&committer, 0..1)[0].1.is_ok());
+    disk.set_faults(Faults {
+        commits_until_full: Some(0),
+        ..Faults::default()
+    });
+    assert!(matches!(
+        submit(&committer, 1..2)[0].1,
+        Err(StoreError::DiskFull { .. })
+    ));
+    disk.set_faults(Faults::default()); // space is there again, and what was lost is still lost
+    let outcomes = submit(&committer, 2..9);
+    assert!(
+        outcomes
+            .iter()
+            .all(|(_, result)| matches!(result, Err(StoreError::DiskFull { .. })))
+    );
+    assert!(matches!(
+        committer.health(),
+        Health::Failed(StoreError::DiskFull { .. })
+    ));
+    assert_eq!(disk.len(), 1);
+}
+
+#[test]
+fn little_space_is_told_before_it_runs_out() {
+    for (case, free, health) in [
+        ("unlimited", None, Health::Good),
+        ("the reserve itself is enough", Some(1000), Health::Good),
+        ("one byte less is little", Some(999), Health::LowSpace),
+    ] {
+        let disk = Disk::default();
+        disk.set_faults(Faults {
+            free_bytes: free,
+            ..Faults::default()
+        });
+        let committer = committer(Box::new(Memory::open(disk)), 1000);
+        assert!(
+            submit(&committer, 0..1)[0].1.is_ok(),
+            "{case}: what is under way still goes through"
+        );
+        assert_eq!(committer.health(), health, "{case}");
+    }
+}
