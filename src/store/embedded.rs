@@ -8,7 +8,7 @@
 //! comes back with less than its mark has lost acknowledged records, and is refused.
 
 use super::mark::Mark;
-use super::{Engine, Reader, Record, StoreError, check_sizes};
+use super::{Engine, Reader, Record, StoreError, Visit, check_sizes};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use ims::record::{Batch, FORMAT, Op, Table};
 use std::collections::HashMap;
@@ -242,7 +242,7 @@ impl Reader for Tables {
         records.map_err(|error| named(&self.path, "read", error))
     }
 
-    fn recover(&self, visit: &mut dyn FnMut(Table, &[u8], &[u8])) -> Result<(), StoreError> {
+    fn recover(&self, visit: &mut Visit<'_>) -> Result<(), StoreError> {
         for (table, keyspace) in &self.keyspaces {
             for row in keyspace.iter() {
                 let (key, value) = row

@@ -3,7 +3,7 @@
 //! Faults are injected through [`Faults`]; what was committed outlives the engine through [`Memory::disk`],
 //! as a disk outlives a process.
 
-use super::{Engine, Reader, Record, StoreError, check_sizes};
+use super::{Engine, Reader, Record, StoreError, Visit, check_sizes};
 use ims::record::{Batch, Op, Table};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -132,7 +132,7 @@ impl Reader for Disk {
             .collect())
     }
 
-    fn recover(&self, visit: &mut dyn FnMut(Table, &[u8], &[u8])) -> Result<(), StoreError> {
+    fn recover(&self, visit: &mut Visit<'_>) -> Result<(), StoreError> {
         let content = self.lock();
         for table in Table::ALL {
             for ((_, key), value) in content

@@ -43,8 +43,11 @@ pub trait Reader: Send + Sync {
     fn scan(&self, table: Table, from: &[u8], max: usize) -> Result<Vec<Record>, StoreError>;
 
     /// Shows every record once: tables in the order of [`Table::ALL`], keys ascending within a table.
-    fn recover(&self, visit: &mut dyn FnMut(Table, &[u8], &[u8])) -> Result<(), StoreError>;
+    fn recover(&self, visit: &mut Visit<'_>) -> Result<(), StoreError>;
 }
+
+/// Called with the table, key and value of a record.
+pub type Visit<'a> = dyn FnMut(Table, &[u8], &[u8]) + 'a;
 
 /// A key and its value.
 pub type Record = (Vec<u8>, Vec<u8>);

@@ -1,4 +1,5 @@
 //! One battery of promises, kept by every engine of the store.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod committing;
 mod disk;

@@ -25,7 +25,7 @@ fn publish(number: u64, fresh: bool) -> Batch {
     let mut batch = Batch::default();
     batch.put_bytes(Table::Publication, key.as_bytes(), &noise(number, 60));
     batch.put_bytes(Table::Body, key.as_bytes(), &noise(number, 900));
-    batch.put_bytes(Table::Touched, key[..24].as_bytes(), &number.to_be_bytes());
+    batch.put_bytes(Table::Touched, &key.as_bytes()[..24], &number.to_be_bytes());
     batch.put_bytes(Table::Charging, &number.to_be_bytes(), &noise(number, 300));
     if let Some(answered) = number.checked_sub(500) {
         batch.delete(Table::Charging, &answered.to_be_bytes());
