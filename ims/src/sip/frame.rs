@@ -1,0 +1,175 @@
+//! Messages out of a byte stream, RFC 3261 §18.3, with the keep-alive of RFC 5626 §3.5.1.
+
+use super::limits::Limits;
+use super::name::Name;
+use super::text::number;
+
+/// What a stream gave.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// The bytes of one message, for [`super::parse()`] with [`super::Framing::Stream`].
+    Message(Vec<u8>),
+    /// Double CRLF between messages: answer with one CRLF.
+    Ping,
+}
+
+/// Why a stream cannot go on. Whatever follows cannot be told apart from the message, so the connection is
+/// closed; `head` is the header part as far as it is known, to answer from, and `status` the answer.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Broken {
+    pub status: u16,
+    pub reason: &'static str,
+    pub head: Vec<u8>,
+}
+
+/// Cuts a stream into messages. Holds at most one message and what was read beyond it.
+#[derive(Debug)]
+pub struct StreamFramer {
+    buffer: Vec<u8>,
+    /// Octets at the start of `buffer` already given out.
+    taken: usize,
+    /// Octets after `taken` already searched for the end of the header part.
+    searched: usize,
+    limits: Limits,
+    broken: bool,
+}
+
+impl StreamFramer {
+    pub fn new(limits: Limits) -> StreamFramer {
+        StreamFramer {
+            buffer: Vec::new(),
+            taken: 0,
+            searched: 0,
+            limits,
+            broken: false,
+        }
+    }
+
+    /// Adds what was read. Take every message before adding more: the buffer grows by what is added.
+    pub fn push(&mut self, bytes: &[u8]) {
+        if self.broken {
+            return;
+        }
+        self.buffer.drain(..self.taken);
+        self.taken = 0;
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The next message, if it is complete.
+    pub fn next(&mut self) -> Result<Option<Frame>, Broken> {
+        if self.broken {
+            return Ok(None);
+        }
+        if self.skip_line_ends() {
+            return Ok(Some(Frame::Ping));
+        }
+        let data = self.buffer.get(self.taken..).unwrap_or(&[]);
+        let from = self.searched.saturating_sub(3);
+        let found = memchr::memmem::find(data.get(from..).unwrap_or(&[]), b"\r\n\r\n")
+            .map(|at| from + at + 4);
+        let Some(head) = found else {
+            self.searched = data.len();
+            return if data.len() > self.limits.max_message {
+                Err(self.fail(513, "Message Too Large", None))
+            } else {
+                Ok(None)
+            };
+        };
+        let body = match content_length(data.get(..head).unwrap_or(&[])) {
+            Ok(length) => length,
+            Err(reason) => return Err(self.fail(400, reason, Some(head))),
+        };
+        let Some(total) = head
+            .checked_add(body)
+            .filter(|t| *t <= self.limits.max_message)
+        else {
+            return Err(self.fail(513, "Message Too Large", Some(head)));
+        };
+        let Some(message) = data.get(..total) else {
+            return Ok(None);
+        };
+        let message = message.to_vec();
+        self.taken += total;
+        self.searched = 0;
+        Ok(Some(Frame::Message(message)))
+    }
+
+    /// Octets held.
+    pub fn len(&self) -> usize {
+        self.buffer.len() - self.taken
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Passes over CRLF before a start-line; `true` once for every double one (a ping). A single one is a
+    /// pong, or the harmless padding of §7.5. A CR alone waits for what follows.
+    fn skip_line_ends(&mut self) -> bool {
+        while self.searched == 0 {
+            let data = self.buffer.get(self.taken..).unwrap_or(&[]);
+            if data.starts_with(b"\r\n\r\n") {
+                self.taken += 4;
+                return true;
+            }
+            match data {
+                [b'\r', b'\n', b'\r'] | [b'\r', b'\n'] | [b'\r'] => return false, // perhaps half a ping
+                [b'\r', b'\n', ..] => self.taken += 2,
+                [b'\n', ..] => self.taken += 1,
+                _ => return false,
+            }
+        }
+        false
+    }
+
+    fn fail(&mut self, status: u16, reason: &'static str, head: Option<usize>) -> Broken {
+        self.broken = true;
+        let data = self.buffer.get(self.taken..).unwrap_or(&[]);
+        let head = data
+            .get(..head.unwrap_or(data.len()).min(self.limits.max_message))
+            .unwrap_or(&[])
+            .to_vec();
+        self.buffer = Vec::new();
+        self.taken = 0;
+        Broken {
+            status,
+            reason,
+            head,
+        }
+    }
+}
+
+/// Content-Length of a header part; exactly one, a number, folded or not, full or compact.
+fn content_length(head: &[u8]) -> Result<usize, &'static str> {
+    let mut found = None;
+    let mut rest = head;
+    while let Some(end) = memchr::memchr(b'\n', rest) {
+        let mut line_end = end;
+        // A folded value continues on the next line.
+        while let Some(b' ' | b'\t') = rest.get(line_end + 1) {
+            match memchr::memchr(b'\n', rest.get(line_end + 1..).unwrap_or(&[])) {
+                Some(next) => line_end += 1 + next,
+                None => break,
+            }
+        }
+        let (line, tail) = rest.split_at(line_end + 1);
+        rest = tail;
+        let Some(colon) = memchr::memchr(b':', line) else {
+            continue;
+        };
+        let (name, value) = line.split_at(colon);
+        let name = std::str::from_utf8(name)
+            .unwrap_or("")
+            .trim_end_matches([' ', '\t']);
+        if Name::parse(name) != Name::ContentLength {
+            continue;
+        }
+        let value = std::str::from_utf8(value.get(1..).unwrap_or(&[])).unwrap_or("");
+        let value = value.trim_matches([' ', '\t', '\r', '\n']);
+        let length = number::<usize>(value).ok_or("Bad Content-Length")?;
+        if found.replace(length).is_some() {
+            return Err("Repeated Content-Length");
+        }
+    }
+    found.ok_or("Missing Content-Length")
+}

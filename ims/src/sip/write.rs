@@ -1,0 +1,233 @@
+//! Messages out. One buffer, no formatting machinery on the hot path, Content-Length always right, and
+//! whatever a value holds it stays one value: the writer lets no line end through.
+
+use super::flow::Transport;
+use super::message::Request;
+use super::method::Method;
+use super::name::Name;
+pub use super::reply::response;
+use bytes::Bytes;
+use std::fmt::{self, Write as _};
+
+/// Starts a request. The caller adds Via, From, To, Call-ID, CSeq and Max-Forwards.
+pub fn request<'b>(method: Method<'_>, uri: &str) -> Writer<'b> {
+    let mut out = Vec::with_capacity(1024);
+    push_uri(&mut out, method.as_str());
+    out.push(b' ');
+    push_uri(&mut out, uri);
+    out.extend_from_slice(b" SIP/2.0\r\n");
+    Writer { out, body: None }
+}
+
+/// A message of ours written for TCP, for UDP instead: the transport in its topmost Via
+/// (RFC 3261 §18.1.1). Anything else is given back unchanged.
+pub fn over_udp(bytes: &Bytes) -> Bytes {
+    const FROM: &[u8] = b"\r\nVia: SIP/2.0/TCP ";
+    let head = memchr::memmem::find(bytes, b"\r\n\r\n").unwrap_or(bytes.len());
+    let Some(at) = memchr::memmem::find(bytes.get(..head).unwrap_or(&[]), b"\r\nVia: ") else {
+        return bytes.clone();
+    };
+    if !bytes.get(at..).is_some_and(|rest| rest.starts_with(FROM)) {
+        return bytes.clone();
+    }
+    let mut out = bytes.to_vec();
+    if let Some(token) = out.get_mut(at + FROM.len() - 4..at + FROM.len() - 1) {
+        token.copy_from_slice(b"UDP");
+    }
+    Bytes::from(out)
+}
+
+/// A message being written. Header fields stand in the order in which they are added.
+#[derive(Debug)]
+pub struct Writer<'b> {
+    out: Vec<u8>,
+    body: Option<(&'b str, &'b [u8])>,
+}
+
+impl<'b> Writer<'b> {
+    /// Starts a response with room for `capacity` octets.
+    pub(crate) fn status_line(status: u16, reason: &str, capacity: usize) -> Writer<'b> {
+        let mut out = Vec::with_capacity(capacity);
+        out.extend_from_slice(b"SIP/2.0 ");
+        push_number(&mut out, u64::from(status.clamp(100, 699)));
+        out.push(b' ');
+        push_value(&mut out, reason);
+        out.extend_from_slice(b"\r\n");
+        Writer { out, body: None }
+    }
+
+    /// Adds a header field. Control characters in `value` become spaces.
+    pub fn header(&mut self, name: Name, value: &str) -> &mut Writer<'b> {
+        self.line(name.as_str(), |out| push_value(out, value));
+        self
+    }
+
+    /// Adds a header field with a name of its own. A name that is no token, or one of the two fields
+    /// that the writer itself is answerable for, is dropped.
+    pub fn header_raw(&mut self, name: &str, value: &str) -> &mut Writer<'b> {
+        self.line(name, |out| push_value(out, value));
+        self
+    }
+
+    /// Adds a header field whose value is a number.
+    pub fn number(&mut self, name: Name, value: u32) -> &mut Writer<'b> {
+        self.line(name.as_str(), |out| push_number(out, u64::from(value)));
+        self
+    }
+
+    /// Adds a header field printed by a typed header.
+    pub fn display(&mut self, name: Name, value: &impl fmt::Display) -> &mut Writer<'b> {
+        self.line(name.as_str(), |out| {
+            // The adapter never fails, and a Display that fails by itself leaves a shorter value.
+            let _ = write!(Neutral(out), "{value}");
+        });
+        self
+    }
+
+    /// Adds one header field whose value is the concatenation of `parts`.
+    pub fn parts(&mut self, name: Name, parts: &[&str]) -> &mut Writer<'b> {
+        self.line(name.as_str(), |out| {
+            parts.iter().for_each(|part| push_value(out, part))
+        });
+        self
+    }
+
+    /// Adds one line for each of `values`.
+    pub fn each<'v>(
+        &mut self,
+        name: Name,
+        values: impl IntoIterator<Item = &'v str>,
+    ) -> &mut Writer<'b> {
+        for value in values {
+            self.line(name.as_str(), |out| push_value(out, value));
+        }
+        self
+    }
+
+    /// Adds our Via: transport, `sent_by` (`host:port`), and the branch that will match the response. It asks
+    /// for `rport`, so that the answer finds back through an address translator (RFC 3581 §3).
+    pub fn via(&mut self, transport: Transport, sent_by: &str, branch: &str) -> &mut Writer<'b> {
+        self.parts(
+            Name::Via,
+            &[
+                "SIP/2.0/",
+                transport.as_str(),
+                " ",
+                sent_by,
+                ";rport;branch=",
+                branch,
+            ],
+        )
+    }
+
+    /// Adds CSeq.
+    pub fn cseq(&mut self, number: u32, method: Method<'_>) -> &mut Writer<'b> {
+        self.line("CSeq", |out| {
+            push_number(out, u64::from(number));
+            out.push(b' ');
+            push_value(out, method.as_str());
+        });
+        self
+    }
+
+    /// Adds every Record-Route of `req` in order and unchanged, doubles included (RFC 3261 §12.1.1).
+    pub fn record_routes(&mut self, req: &Request<'_>) -> &mut Writer<'b> {
+        self.each(Name::RecordRoute, req.headers.lines(Name::RecordRoute))
+    }
+
+    /// Sets the body and its Content-Type.
+    pub fn body(&mut self, content_type: &'b str, body: &'b [u8]) -> &mut Writer<'b> {
+        self.body = Some((content_type, body));
+        self
+    }
+
+    /// The whole message. The writer is empty afterwards.
+    pub fn finish(&mut self) -> Bytes {
+        let body = match self.body {
+            Some((content_type, body)) => {
+                self.out.extend_from_slice(b"Content-Type: ");
+                push_value(&mut self.out, content_type);
+                self.out.extend_from_slice(b"\r\n");
+                body
+            }
+            None => &[],
+        };
+        self.out.extend_from_slice(b"Content-Length: ");
+        push_number(&mut self.out, u64::try_from(body.len()).unwrap_or(u64::MAX));
+        self.out.extend_from_slice(b"\r\n\r\n");
+        self.out.extend_from_slice(body);
+        // Exactly as large as it is: a response is kept for 32 s as these bytes.
+        Bytes::from(std::mem::take(&mut self.out).into_boxed_slice())
+    }
+
+    /// One line; dropped when the name is no token or would contradict the writer.
+    fn line(&mut self, name: &str, value: impl FnOnce(&mut Vec<u8>)) {
+        let own = matches!(Name::parse(name), Name::ContentLength)
+            || (self.body.is_some() && matches!(Name::parse(name), Name::ContentType));
+        debug_assert!(!own, "the writer itself adds {name}");
+        if own || !super::text::is_token(name) {
+            return;
+        }
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.extend_from_slice(b": ");
+        value(&mut self.out);
+        self.out.extend_from_slice(b"\r\n");
+    }
+
+    /// Adds text to the line being written, for values put together from raw pieces.
+    pub(crate) fn raw_line(&mut self, name: &str, value: impl FnOnce(&mut Vec<u8>)) {
+        self.line(name, value);
+    }
+}
+
+/// Writes through [`push_value`].
+pub(crate) struct Neutral<'a>(pub &'a mut Vec<u8>);
+
+impl fmt::Write for Neutral<'_> {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        push_value(self.0, s);
+        Ok(())
+    }
+}
+
+/// Appends `value` so that it stays inside its line. A control character becomes a space, except one that
+/// follows a backslash and ends no line: a peer's quoted-pair is given back as it came (RFC 4475 §3.1.1.2).
+pub(crate) fn push_value(out: &mut Vec<u8>, value: &str) {
+    let bad = |b: u8| (b < b' ' && b != b'\t') || b == 0x7f;
+    let bytes = value.as_bytes();
+    if !bytes.iter().fold(false, |found, b| found | bad(*b)) {
+        out.extend_from_slice(bytes);
+        return;
+    }
+    let mut escaped = false;
+    for &b in bytes {
+        let keep = !bad(b) || (escaped && !matches!(b, b'\r' | b'\n'));
+        out.push(if keep { b } else { b' ' });
+        escaped = b == b'\\' && !escaped;
+    }
+}
+
+/// Appends a URI to a request line, where a space would end it as well.
+fn push_uri(out: &mut Vec<u8>, uri: &str) {
+    out.extend(
+        uri.bytes()
+            .map(|b| if b <= b' ' || b == 0x7f { b'_' } else { b }),
+    );
+}
+
+/// Appends a decimal number.
+pub(crate) fn push_number(out: &mut Vec<u8>, mut n: u64) {
+    let mut digits = [0u8; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        if let Some(digit) = digits.get_mut(at) {
+            *digit = b'0' + u8::try_from(n % 10).unwrap_or(0);
+        }
+        n /= 10;
+        if n == 0 || at == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(digits.get(at..).unwrap_or(&[]));
+}
