@@ -262,3 +262,6 @@ fn reason(error: &hyper::Error) -> Rejected {
         () => Rejected::Idle,
     }
 }
+
+#[cfg(test)]
+mod tests;

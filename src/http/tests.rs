@@ -1,0 +1,454 @@
+//! The listener against raw sockets, with a port that tells what it was asked.
+
+use super::*;
+use crate::store::committer::Settings;
+use crate::store::{Committer, memory::Memory};
+use std::sync::Mutex;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// Answers every request at once with what `answer` makes of it, or waits for ever.
+struct Port {
+    answer: fn(&xdm::Request) -> Result<xdm::Response, Busy>,
+    /// Decisions that are held back.
+    held: Mutex<Option<Vec<oneshot::Sender<xdm::Response>>>>,
+}
+
+impl XcapPort for Port {
+    fn submit(&self, request: xdm::Request) -> Result<oneshot::Receiver<xdm::Response>, Busy> {
+        let (decide, decision) = oneshot::channel();
+        let response = (self.answer)(&request)?;
+        match self.held.lock().unwrap().as_mut() {
+            Some(held) => held.push(decide),
+            None => decide.send(response).unwrap(),
+        }
+        Ok(decision)
+    }
+}
+
+/// The request as text, so that a test can compare it whole.
+fn echo(request: &xdm::Request) -> Result<xdm::Response, Busy> {
+    let who = match &request.identity {
+        xdm::Identity::User(user) => user.as_str(),
+        xdm::Identity::Server => "server",
+        xdm::Identity::Unknown => "unknown",
+    };
+    let body = format!(
+        "{:?} {} {:?} {who} {}",
+        request.method,
+        request.target,
+        request.query,
+        request.body.len()
+    );
+    Ok(xdm::Response {
+        content_type: Some("text/plain"),
+        etag: Some("\"e1\"".into()),
+        body: body.into(),
+        ..xdm::Response::empty(200)
+    })
+}
+
+struct Running {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    done: tokio::task::JoinHandle<()>,
+    port: Arc<Port>,
+    metrics: Metrics,
+    readiness: Arc<Readiness>,
+    _store: Committer,
+}
+
+async fn start(
+    configuration: &str,
+    answer: fn(&xdm::Request) -> Result<xdm::Response, Busy>,
+) -> Running {
+    let mut config = Config::parse(configuration, "test").unwrap();
+    config.http.listen = Some("127.0.0.1:0".parse().unwrap());
+    let store = Committer::start(
+        Box::new(Memory::new()),
+        Settings {
+            queue: 8,
+            reserve: 0,
+        },
+        (),
+    )
+    .unwrap();
+    let readiness = Arc::new(Readiness::new(store.watch()));
+    let port = Arc::new(Port {
+        answer,
+        held: Mutex::default(),
+    });
+    let metrics = Metrics::new();
+    let listener = bind(config.http.listen.unwrap()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let service = Service::new(
+        Arc::new(config),
+        port.clone(),
+        metrics.clone(),
+        readiness.clone(),
+    );
+    let (stop, stopping) = watch::channel(false);
+    let done = tokio::spawn(serve(listener, Arc::new(service), stopping));
+    Running {
+        address,
+        stop,
+        done,
+        port,
+        metrics,
+        readiness,
+        _store: store,
+    }
+}
+
+impl Running {
+    /// Sends bytes on a new connection and reads until it is closed.
+    async fn ask(&self, request: &str) -> String {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        // A server that closes while we still send resets the connection; what it said before counts.
+        let _ = stream.read_to_string(&mut answer).await;
+        answer
+    }
+
+    async fn get(&self, path: &str, headers: &str) -> String {
+        self.ask(&format!(
+            "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n"
+        ))
+        .await
+    }
+}
+
+#[tokio::test]
+async fn a_request_reaches_the_port_whole_and_its_answer_comes_back() {
+    let server = start("", echo).await;
+    let put = "PUT /xcap-root/pres-rules/users/sip:a@b/index?xmlns(p=urn:x) HTTP/1.1\r\nHost: x\r\n\
+               X-3GPP-Asserted-Identity: \"sip:a@b\"\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello";
+    let answer = server.ask(put).await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    for part in [
+        "content-type: text/plain\r\n",
+        "etag: \"e1\"\r\n",
+        "server: Presentia\r\n",
+        "date: ",
+        "Put /pres-rules/users/sip:a@b/index Some(\"xmlns(p=urn:x)\") \"sip:a@b\" 5",
+    ] {
+        assert!(answer.contains(part), "{part} is missing in:\n{answer}");
+    }
+}
+
+#[tokio::test]
+async fn an_identity_is_believed_from_a_trusted_proxy_only() {
+    const TRUSTED: &str = "";
+    const OTHERS: &str = "http.trusted_proxies = ['192.0.2.1']";
+    for (case, trust, headers, believed) in [
+        (
+            "3GPP header",
+            TRUSTED,
+            "X-3GPP-Asserted-Identity: \"sip:a@b\"\r\n",
+            "\"sip:a@b\"",
+        ),
+        (
+            "OMA header",
+            TRUSTED,
+            "X-XCAP-Asserted-Identity: sip:a@b\r\n",
+            "sip:a@b",
+        ),
+        (
+            "3GPP goes first",
+            TRUSTED,
+            "X-XCAP-Asserted-Identity: o\r\nX-3GPP-Asserted-Identity: t\r\n",
+            "t",
+        ),
+        (
+            "several lines",
+            TRUSTED,
+            "X-3GPP-Asserted-Identity: a\r\nX-3GPP-Asserted-Identity: b\r\n",
+            "a, b",
+        ),
+        ("none", TRUSTED, "", "unknown"),
+        (
+            "empty",
+            TRUSTED,
+            "X-3GPP-Asserted-Identity:  \r\n",
+            "unknown",
+        ),
+        (
+            "not text",
+            TRUSTED,
+            "X-3GPP-Asserted-Identity: \u{e9}\r\n",
+            "unknown",
+        ),
+        (
+            "from somebody else",
+            OTHERS,
+            "X-3GPP-Asserted-Identity: \"sip:a@b\"\r\n",
+            "unknown",
+        ),
+    ] {
+        let server = start(trust, echo).await;
+        let answer = server.get("/xcap-root/x", headers).await;
+        assert!(
+            answer.ends_with(&format!(" None {believed} 0")),
+            "{case}: {answer}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_for_want_of_identity_has_the_configured_status() {
+    let refuse = |_: &xdm::Request| Ok(xdm::Response::empty(403));
+    for (configuration, headers, status, challenge) in [
+        ("", "", "403 Forbidden", false),
+        ("xcap.unknown_identity = 401", "", "401 Unauthorized", true),
+        (
+            "xcap.unknown_identity = 401",
+            "X-3GPP-Asserted-Identity: sip:c@d\r\n",
+            "403 Forbidden",
+            false,
+        ),
+    ] {
+        let answer = start(configuration, refuse)
+            .await
+            .get("/xcap-root/x", headers)
+            .await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}\r\n")),
+            "{configuration}: {answer}"
+        );
+        assert_eq!(
+            answer.contains("www-authenticate: "),
+            challenge,
+            "{configuration}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn methods_and_paths_around_the_root() {
+    let server = start("", echo).await;
+    for (case, line, status, part) in [
+        (
+            "OPTIONS below the root",
+            "OPTIONS /xcap-root/x",
+            "200 OK",
+            "allow: GET, HEAD, PUT, DELETE, OPTIONS",
+        ),
+        (
+            "HEAD has the headers of GET",
+            "HEAD /xcap-root/x",
+            "200 OK",
+            "content-length: 22\r\n",
+        ),
+        (
+            "HEAD has no body",
+            "HEAD /xcap-root/x",
+            "200 OK",
+            "\r\n\r\n",
+        ),
+        ("beside the root", "GET /xcap-rootx/y", "404 Not Found", ""),
+        ("the root itself", "GET /xcap-root", "404 Not Found", ""),
+        ("nothing", "GET /", "404 Not Found", ""),
+        ("life", "GET /healthz", "200 OK", "alive"),
+        (
+            "not ready before it listens",
+            "GET /readyz",
+            "503 Service Unavailable",
+            "not ready: starting",
+        ),
+        (
+            "numbers",
+            "GET /metrics",
+            "200 OK",
+            "presentia_http_requests_total",
+        ),
+        (
+            "a page is not written",
+            "PUT /metrics",
+            "405 Method Not Allowed",
+            "allow: GET, HEAD",
+        ),
+    ] {
+        let answer = server
+            .ask(&format!(
+                "{line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+            ))
+            .await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}\r\n")) && answer.contains(part),
+            "{case}: {answer}"
+        );
+        if line.starts_with("HEAD") {
+            assert!(answer.ends_with("\r\n\r\n"), "{case}: {answer}");
+        }
+    }
+    server.readiness.set_listening();
+    assert!(server.get("/readyz", "").await.ends_with("ready\n"));
+    server.readiness.set_draining();
+    assert!(
+        server
+            .get("/readyz", "")
+            .await
+            .ends_with("not ready: draining\n")
+    );
+}
+
+#[tokio::test]
+async fn the_administration_pages_do_not_exist_for_others() {
+    let server = start("http.trusted_proxies = []", echo).await;
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        assert!(
+            server.get(path, "").await.starts_with("HTTP/1.1 404 "),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn too_much_is_refused() {
+    let server = start("http.max_body = 1000", echo).await;
+    let chunk = format!("1f5\r\n{}\r\n", "b".repeat(501));
+    for (case, request, status) in [
+        (
+            "the largest body",
+            format!("Content-Length: 1000\r\n\r\n{}", "b".repeat(1000)),
+            "200",
+        ),
+        (
+            "a stated length above it",
+            "Content-Length: 1001\r\n\r\n".into(),
+            "413",
+        ),
+        (
+            "chunks above it",
+            format!("Transfer-Encoding: chunked\r\n\r\n{chunk}{chunk}0\r\n\r\n"),
+            "413",
+        ),
+        (
+            "a head of twice the limit",
+            format!("X: {}\r\n\r\n", "h".repeat(2 * HEAD_MAX)),
+            "431",
+        ),
+        ("more than 64 fields", "A: b\r\n".repeat(65) + "\r\n", "431"),
+        (
+            "two lengths",
+            "Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd".into(),
+            "400",
+        ),
+    ] {
+        let request =
+            format!("PUT /xcap-root/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{request}");
+        let answer = server.ask(&request).await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{case}: {answer}"
+        );
+    }
+    for garbage in [
+        "\r\n\r\n\r\nX\r\n\r\n",
+        "GET\r\n\r\n",
+        "\0\0\0\0\r\n\r\n",
+        "GET /\u{1} HTTP/1.1\r\n\r\n",
+    ] {
+        let answer = server.ask(garbage).await;
+        assert!(
+            answer.is_empty() || answer.starts_with("HTTP/1.1 400 "),
+            "{garbage:?}: {answer}"
+        );
+    }
+    assert!(
+        server
+            .metrics
+            .encode()
+            .contains("rejected_inputs_total{reason=\"malformed\"}")
+    );
+}
+
+#[tokio::test]
+async fn the_slow_are_closed() {
+    let server = start("http.head_timeout_s = 1\nhttp.body_timeout_s = 1", echo).await;
+    for (case, sent, answered) in [
+        ("nothing is sent", "", ""),
+        ("half a head", "GET /xcap-root/x HTT", ""),
+        (
+            "half a body",
+            "PUT /xcap-root/x HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nab",
+            "HTTP/1.1 408 ",
+        ),
+        (
+            "no second request",
+            "GET /xcap-root/x HTTP/1.1\r\nHost: x\r\n\r\n",
+            "HTTP/1.1 200 OK",
+        ),
+    ] {
+        let answer = tokio::time::timeout(Duration::from_secs(20), server.ask(sent)).await;
+        let answer = answer.unwrap_or_else(|_| panic!("{case}: never closed"));
+        assert!(answer.starts_with(answered), "{case}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn overload_is_answered_503() {
+    let server = start("", |_| Err(Busy)).await;
+    let answer = server.get("/xcap-root/x", "").await;
+    assert!(
+        answer.starts_with("HTTP/1.1 503 ") && answer.contains("retry-after: 2\r\n"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn strangers_cannot_take_the_connections_of_trusted_hosts() {
+    let server = start(
+        "http.max_connections = 1\nhttp.trusted_proxies = ['127.0.0.1']",
+        echo,
+    )
+    .await;
+    let stranger = || async {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        socket.connect(server.address).await.unwrap()
+    };
+    let mut first = stranger().await;
+    first
+        .write_all(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .unwrap();
+    let mut byte = [0];
+    first.read_exact(&mut byte).await.unwrap(); // it is being served
+    let mut second = stranger().await;
+    assert_eq!(
+        second.read(&mut byte).await.unwrap_or(0),
+        0,
+        "the second stranger is closed at once"
+    );
+    assert!(
+        server.get("/healthz", "").await.ends_with("alive\n"),
+        "a trusted host gets through"
+    );
+}
+
+#[tokio::test]
+async fn stopping_finishes_what_is_under_way() {
+    let server = start("", echo).await;
+    *server.port.held.lock().unwrap() = Some(Vec::new());
+    let mut under_way = TcpStream::connect(server.address).await.unwrap();
+    under_way
+        .write_all(b"GET /xcap-root/x HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .unwrap();
+    let decide = loop {
+        if let Some(decide) = server.port.held.lock().unwrap().as_mut().unwrap().pop() {
+            break decide;
+        }
+        tokio::task::yield_now().await;
+    };
+    server.stop.send_replace(true);
+    while TcpStream::connect(server.address).await.is_ok() {
+        tokio::task::yield_now().await; // until the listener is closed
+    }
+    decide.send(xdm::Response::empty(200)).unwrap();
+    let mut answer = String::new();
+    under_way.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    server.done.await.unwrap();
+}
