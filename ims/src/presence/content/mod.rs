@@ -6,6 +6,9 @@ mod neutral;
 mod render;
 mod uri;
 
+#[cfg(test)]
+mod tests;
+
 pub use neutral::{neutral, unavailable};
 
 use super::compose::Composed;

@@ -96,14 +96,19 @@ impl Permissions {
         Permissions::default()
     }
 
+    /// These components, with nothing but what is always shown of them.
+    pub fn components(services: Provide, persons: Provide, devices: Provide) -> Self {
+        Permissions {
+            services,
+            persons,
+            devices,
+            ..Permissions::default()
+        }
+    }
+
     /// Everything: the presentity itself, or an operator's default.
     pub fn all() -> Self {
-        let mut all = Permissions {
-            services: Provide::All,
-            persons: Provide::All,
-            devices: Provide::All,
-            ..Permissions::default()
-        };
+        let mut all = Permissions::components(Provide::All, Provide::All, Provide::All);
         all.grant_all_attributes();
         all
     }

@@ -1,0 +1,334 @@
+//! The decision about one watcher.
+//!
+//! In this order: the administrator; the presentity itself; anonymous watchers; the ordered lists where the presentity
+//! has them; the rules, combined (RFC 4745 §10.2) within the strongest kind of condition that matches (OMA: identity,
+//! then external list, then other identity); the operator's default; reject.
+
+use super::ordered::OrderedPolicy;
+use super::permissions::Permissions;
+use super::ruleset::{Condition, Handling, Rule, Ruleset};
+use crate::sip::Aor;
+use crate::time::Timestamp;
+use std::fmt;
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Watcher<'a> {
+    /// Every identity the core asserted; any of them may match.
+    pub identities: &'a [Aor],
+    /// The watcher asked for privacy, or nobody asserted who it is. Its identities are then not looked at.
+    pub anonymous: bool,
+}
+
+/// What a decision is made in.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    pub now: Timestamp,
+    /// The presentity under all its names.
+    pub presentity: &'a [Aor],
+    /// See [`crate::presence::compose::Composed::sphere`].
+    pub sphere: Option<&'a str>,
+    /// Operator's default where nothing matches; `None`: reject.
+    pub default: Option<Handling>,
+    /// Operator's handling of anonymous watchers the presentity says nothing about; `None`: reject.
+    pub anonymous: Option<Handling>,
+    /// Administrator's decision for this watcher and presentity, above the presentity's own.
+    pub imposed: Option<Handling>,
+    /// Is this identity in the list at that XCAP URI? `None`: the list cannot be read now.
+    pub external_list: &'a dyn Fn(&str, &Aor) -> Option<bool>,
+}
+
+impl fmt::Debug for Context<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("now", &self.now)
+            .field("sphere", &self.sphere)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Context<'_> {
+    /// Any identity of the watcher is in the list.
+    pub(super) fn listed(&self, anchor: &str, watcher: &Watcher<'_>) -> Option<bool> {
+        let mut readable = true;
+        for identity in watcher.identities {
+            match (self.external_list)(anchor, identity) {
+                Some(true) => return Some(true),
+                Some(false) => {}
+                None => readable = false,
+            }
+        }
+        readable.then_some(false)
+    }
+}
+
+/// What decided, for logs and for the operator who asks why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    Administrator,
+    Own,
+    Anonymous,
+    OrderedList,
+    OrderedDefault,
+    /// A rule that names the watcher or applies to everybody.
+    Identity,
+    ExternalList,
+    OtherIdentity,
+    OperatorDefault,
+    NothingMatches,
+}
+
+/// What a watcher gets, and for how long the answer holds if nothing else changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    pub handling: Handling,
+    /// Nothing unless `handling` is [`Handling::Allow`].
+    pub permissions: Permissions,
+    /// The next instant at which a validity interval opens or closes.
+    pub until: Option<Timestamp>,
+    pub reason: Reason,
+    /// A list that could change the decision cannot be read: decide again when it can.
+    pub unresolved: bool,
+}
+
+/// Decides about one watcher. `rulesets` are all the presentity's documents, which apply together (RFC 5025 §9.7).
+pub fn decide(rulesets: &[&Ruleset], watcher: &Watcher<'_>, ctx: &Context<'_>) -> Decision {
+    let (handling, permissions, reason, unresolved) = outcome(rulesets, watcher, ctx);
+    let permissions = if handling == Handling::Allow {
+        permissions
+    } else {
+        Permissions::none()
+    };
+    Decision {
+        handling,
+        permissions,
+        until: next_edge(rulesets, ctx.now),
+        reason,
+        unresolved,
+    }
+}
+
+type Outcome = (Handling, Permissions, Reason, bool);
+
+fn outcome(rulesets: &[&Ruleset], watcher: &Watcher<'_>, ctx: &Context<'_>) -> Outcome {
+    if let Some(handling) = ctx.imposed {
+        return (handling, Permissions::all(), Reason::Administrator, false);
+    }
+    let ordered = rulesets.iter().find_map(|ruleset| ruleset.ordered.as_ref());
+    if watcher.anonymous || watcher.identities.is_empty() {
+        return anonymous(rulesets, ordered, watcher, ctx);
+    }
+    if watcher
+        .identities
+        .iter()
+        .any(|identity| ctx.presentity.contains(identity))
+    {
+        return (Handling::Allow, Permissions::all(), Reason::Own, false);
+    }
+    let matched = Matched::of(rulesets, watcher, ctx);
+    if let Some(ordered) = ordered {
+        let verdict = ordered.decide(watcher, ctx);
+        let reason = if verdict.default {
+            Reason::OrderedDefault
+        } else {
+            Reason::OrderedList
+        };
+        let unresolved = verdict.unresolved || matched.unresolved.is_some();
+        return (verdict.handling, matched.strongest().1, reason, unresolved);
+    }
+    matched.outcome(ctx)
+}
+
+/// The presentity's word about anonymous requests, else the operator's, else reject (AD 6.1.5.1).
+fn anonymous(
+    rulesets: &[&Ruleset],
+    ordered: Option<&OrderedPolicy>,
+    watcher: &Watcher<'_>,
+    ctx: &Context<'_>,
+) -> Outcome {
+    let nobody = Watcher {
+        identities: &[],
+        anonymous: watcher.anonymous,
+    };
+    let explicit = |rule: &&Rule| rule.conditions.contains(&Condition::AnonymousRequest);
+    let mut matching = rulesets
+        .iter()
+        .flat_map(|ruleset| &ruleset.rules)
+        .filter(explicit);
+    let mut handling = None;
+    let mut permissions = Permissions::none();
+    for rule in matching.by_ref().filter(|rule| {
+        rule.conditions
+            .iter()
+            .all(|c| holds(c, true, &nobody, ctx, false) == Some(true))
+    }) {
+        handling = handling.max(Some(rule.handling.unwrap_or(Handling::Block)));
+        permissions.combine(&rule.permissions);
+    }
+    match (
+        ordered.and_then(|ordered| ordered.anonymous).or(handling),
+        ctx.anonymous,
+    ) {
+        (Some(handling), _) => (handling, permissions, Reason::Anonymous, false),
+        (None, Some(handling)) => (handling, Permissions::all(), Reason::OperatorDefault, false),
+        (None, None) => (Handling::Block, permissions, Reason::Anonymous, false),
+    }
+}
+
+/// Whether a condition holds; `None` when a list it needs cannot be read. `named` is whether some other rule names the
+/// watcher.
+fn holds(
+    condition: &Condition,
+    anonymous: bool,
+    watcher: &Watcher<'_>,
+    ctx: &Context<'_>,
+    named: bool,
+) -> Option<bool> {
+    Some(match condition {
+        Condition::Identity(identity) => identity.matches(watcher.identities),
+        Condition::Sphere(values) => ctx
+            .sphere
+            .is_some_and(|sphere| values.iter().any(|v| v.eq_ignore_ascii_case(sphere))),
+        Condition::Validity(intervals) => {
+            let now = i64::try_from(ctx.now.0).unwrap_or(i64::MAX);
+            intervals
+                .iter()
+                .any(|(from, until)| *from <= now && now < *until)
+        }
+        Condition::ExternalList(anchors) => {
+            let answers: Vec<Option<bool>> = anchors
+                .iter()
+                .map(|anchor| ctx.listed(anchor, watcher))
+                .collect();
+            if !answers.contains(&Some(true)) && answers.contains(&None) {
+                return None;
+            }
+            answers.contains(&Some(true))
+        }
+        Condition::AnonymousRequest => anonymous,
+        Condition::OtherIdentity => !anonymous && !named,
+        Condition::Unknown => false,
+    })
+}
+
+/// The rules that match, by the kind of condition that names the watcher.
+#[derive(Default)]
+struct Matched<'a> {
+    identity: Vec<&'a Rule>,
+    external: Vec<&'a Rule>,
+    other: Vec<&'a Rule>,
+    /// Rules that name nobody: they apply beside those of every kind.
+    everybody: Vec<&'a Rule>,
+    /// Strictest handling among rules whose list cannot be read.
+    unresolved: Option<Handling>,
+}
+
+impl<'a> Matched<'a> {
+    fn of(rulesets: &[&'a Ruleset], watcher: &Watcher<'_>, ctx: &Context<'_>) -> Matched<'a> {
+        let rules = || rulesets.iter().flat_map(|ruleset| &ruleset.rules);
+        let naming = |condition: &&Condition| {
+            matches!(
+                condition,
+                Condition::Identity(_) | Condition::ExternalList(_)
+            )
+        };
+        // "Not named by any other rule" is about names: a rule that names the watcher but is not valid now still does.
+        let named = rules()
+            .flat_map(|rule| rule.conditions.iter().filter(naming))
+            .any(|c| holds(c, false, watcher, ctx, true) == Some(true));
+        let mut matched = Matched::default();
+        for rule in rules() {
+            let results: Vec<Option<bool>> = rule
+                .conditions
+                .iter()
+                .map(|c| holds(c, false, watcher, ctx, named))
+                .collect();
+            let has = |wanted: fn(&Condition) -> bool| rule.conditions.iter().any(wanted);
+            if results.contains(&Some(false)) {
+                continue;
+            }
+            if results.contains(&None) {
+                let handling = rule.handling.unwrap_or(Handling::Block);
+                matched.unresolved = Some(
+                    matched
+                        .unresolved
+                        .map_or(handling, |other| other.min(handling)),
+                );
+            } else if has(|c| matches!(c, Condition::Identity(_))) {
+                matched.identity.push(rule);
+            } else if has(|c| matches!(c, Condition::ExternalList(_))) {
+                matched.external.push(rule);
+            } else if has(|c| matches!(c, Condition::OtherIdentity)) {
+                matched.other.push(rule);
+            } else {
+                matched.everybody.push(rule);
+            }
+        }
+        matched
+    }
+
+    /// The rules that count, combined: those of the strongest kind, and those for everybody.
+    fn strongest(&self) -> (Option<Handling>, Permissions, Reason) {
+        let kinds = [
+            (&self.identity, Reason::Identity),
+            (&self.external, Reason::ExternalList),
+            (&self.other, Reason::OtherIdentity),
+        ];
+        let strongest = kinds.into_iter().find(|(rules, _)| !rules.is_empty());
+        let reason = strongest.map_or(Reason::Identity, |(_, reason)| reason);
+        let mut handling = None;
+        let mut permissions = Permissions::none();
+        for rule in strongest
+            .into_iter()
+            .flat_map(|(rules, _)| rules)
+            .chain(&self.everybody)
+        {
+            handling = handling.max(Some(rule.handling.unwrap_or(Handling::Block)));
+            permissions.combine(&rule.permissions);
+        }
+        (handling, permissions, reason)
+    }
+
+    fn outcome(&self, ctx: &Context<'_>) -> Outcome {
+        let (handling, permissions, reason) = self.strongest();
+        let (handling, permissions, reason) = match (handling, ctx.default) {
+            (Some(handling), _) => (handling, permissions, reason),
+            (None, Some(default)) => (default, Permissions::all(), Reason::OperatorDefault),
+            (None, None) => (Handling::Block, permissions, Reason::NothingMatches),
+        };
+        let Some(strictest) = self.unresolved else {
+            return (handling, permissions, reason, false);
+        };
+        // A list that cannot be read would outrank these: until it can, the stricter of both. It never allows.
+        let outranked = matches!(
+            reason,
+            Reason::OtherIdentity | Reason::OperatorDefault | Reason::NothingMatches
+        );
+        (
+            if outranked {
+                handling.min(strictest)
+            } else {
+                handling
+            },
+            permissions,
+            reason,
+            true,
+        )
+    }
+}
+
+/// The first instant after `now` at which any validity interval opens or closes.
+fn next_edge(rulesets: &[&Ruleset], now: Timestamp) -> Option<Timestamp> {
+    let conditions = rulesets
+        .iter()
+        .flat_map(|ruleset| &ruleset.rules)
+        .flat_map(|rule| &rule.conditions);
+    let intervals = conditions.flat_map(|condition| match condition {
+        Condition::Validity(intervals) => intervals.as_slice(),
+        _ => &[],
+    });
+    let edges = intervals
+        .flat_map(|(from, until)| [*from, *until])
+        .filter_map(|edge| u64::try_from(edge).ok());
+    edges.filter(|edge| *edge > now.0).min().map(Timestamp)
+}
