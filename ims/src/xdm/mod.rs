@@ -1,9 +1,288 @@
 //! XML document management: XCAP (RFC 4825) on whole documents, one application usage per file.
+//!
+//! [`Xdm::handle`] is told what documents there are and answers with what becomes of them; it stores nothing.
 
-//pub mod document;
-//pub mod key;
+pub mod authorize;
+pub mod conditions;
+pub mod document;
+pub mod error;
+pub mod key;
+pub mod media;
 pub mod request;
+pub mod selector;
+pub mod usage;
 
-//pub use document::{Change, Document, Documents, Held, Outcome};
-//pub use key::{DocumentKey, Tree};
+pub use document::{Change, Document, Documents, Held, Outcome};
+pub use error::{Conflict, Reject};
+pub use key::{DocumentKey, Tree};
 pub use request::{Identity, Method, Request, Response};
+
+use crate::xml::guard::{self, Limits, Refusal};
+use crate::xml::schema::LoadError;
+use authorize::Access;
+use conditions::Verdict;
+use media::Media;
+use selector::{Selector, Unselectable};
+use usage::{Usage, Usages};
+
+/// How documents are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Longest document, in bytes; a longer one is answered 413.
+    pub max_document: usize,
+    /// Most documents of one user, over all application usages.
+    pub max_documents_per_user: usize,
+    /// Most bytes of documents of one user.
+    pub max_bytes_per_user: usize,
+    /// Status for a request without an identity: 401 or 403.
+    pub unidentified: u16,
+    /// XCAP roots as clients write them (`http://xcap.ims.test/xcap-root`): a list named in a rule must be
+    /// under one of them. Empty: any.
+    pub roots: Vec<String>,
+    /// Whether a rule may name lists of other users.
+    pub foreign_lists: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            max_document: 256 * 1024,
+            max_documents_per_user: 32,
+            max_bytes_per_user: 1024 * 1024,
+            unidentified: 403,
+            roots: Vec::new(),
+            foreign_lists: false,
+        }
+    }
+}
+
+/// The document service.
+#[derive(Clone, Debug)]
+pub struct Xdm {
+    settings: Settings,
+    usages: Usages,
+}
+
+impl Xdm {
+    /// Loads the schemas that documents are checked against.
+    pub fn new(settings: Settings) -> Result<Xdm, LoadError> {
+        let usages = Usages::load(settings.roots.clone(), settings.foreign_lists)?;
+        Ok(Xdm { settings, usages })
+    }
+
+    /// Decides one request. `new_etag` gives an entity-tag, without quotes, that nobody can guess and that no
+    /// document has had (RFC 4825 §8.5); it is asked only when a document changes.
+    pub fn handle(
+        &self,
+        request: &Request,
+        documents: &dyn Documents,
+        new_etag: &mut dyn FnMut() -> String,
+    ) -> Outcome {
+        let selected = self.select(request, documents);
+        let oma = matches!(selected, Ok((usage, _)) if usage.is_oma());
+        let outcome = selected.and_then(|(usage, key)| match request.method {
+            Method::Get | Method::Head => read(request, usage, documents.document(&key)),
+            Method::Put => self.put(request, usage, key, documents, new_etag),
+            Method::Delete => delete(request, key, documents),
+            Method::Other(_) => Err(Reject::Method),
+        });
+        outcome.unwrap_or_else(|reject| Outcome {
+            response: reject.response(self.settings.unidentified, oma),
+            change: None,
+        })
+    }
+
+    /// Finds what the request is about and whether it may be made, in the order of RFC 4825 §8.
+    fn select(
+        &self,
+        request: &Request,
+        documents: &dyn Documents,
+    ) -> Result<(Usage, DocumentKey), Reject> {
+        let Selector { key, node } =
+            Selector::parse(&request.target).map_err(|error| match error {
+                Unselectable::Malformed => Reject::Malformed,
+                Unselectable::Outside => Reject::NotFound,
+            })?;
+        let usage = Usage::named(&key.auid).ok_or(Reject::NotFound)?;
+        if matches!(request.method, Method::Other(_)) {
+            return Err(Reject::Method);
+        }
+        match authorize::access(&request.identity, &key, documents) {
+            Access::Granted => {}
+            Access::Unidentified => return Err(Reject::Unidentified),
+            Access::Denied => return Err(Reject::Forbidden),
+        }
+        // Neither usage defines a document for everybody.
+        if key.tree == Tree::Global {
+            return Err(Reject::NotFound);
+        }
+        if node {
+            return Err(Reject::Node);
+        }
+        Ok((usage, key))
+    }
+
+    fn put(
+        &self,
+        request: &Request,
+        usage: Usage,
+        key: DocumentKey,
+        documents: &dyn Documents,
+        new_etag: &mut dyn FnMut() -> String,
+    ) -> Result<Outcome, Reject> {
+        let charset = match media::compare(request.content_type.as_deref(), usage.media_type()) {
+            Media::Expected => true,
+            Media::OtherCharset => false,
+            Media::Other => return Err(Reject::MediaType),
+        };
+        let coding = request.content_encoding.as_deref().unwrap_or("identity");
+        if !coding.trim().eq_ignore_ascii_case("identity") {
+            return Err(Reject::MediaType); // RFC 9110 §15.5.16
+        }
+        if request.body.len() > self.settings.max_document {
+            return Err(Reject::TooLarge);
+        }
+        let old = documents.document(&key);
+        unconditional(request, old)?;
+        usage.admits(&key).map_err(Reject::Conflict)?;
+        if !charset {
+            let phrase = "the Content-Type names another charset than UTF-8".to_owned();
+            return Err(Reject::Conflict(Conflict::NotUtf8(phrase)));
+        }
+        if let Some(old) = old.filter(|old| old.bytes == request.body) {
+            // The same document again changes nothing, so neither does its entity-tag.
+            return Ok(stored(200, &old.etag, None));
+        }
+        self.check(request, usage, &key).map_err(Reject::Conflict)?;
+        self.quota(&key, old, request.body.len(), documents)
+            .map_err(Reject::Conflict)?;
+        let status = if old.is_some() { 200 } else { 201 };
+        let document = Document {
+            etag: new_etag(),
+            bytes: request.body.clone(),
+        };
+        let etag = document.etag.clone();
+        Ok(stored(status, &etag, Some(Change::Put { key, document })))
+    }
+
+    /// RFC 4825 §8.2.2 and §8.2.5.
+    fn check(&self, request: &Request, usage: Usage, key: &DocumentKey) -> Result<(), Conflict> {
+        let limits = Limits {
+            bytes: self.settings.max_document,
+            ..Limits::default()
+        };
+        let document = guard::parse(&request.body, &limits).map_err(|refusal| {
+            let phrase = refusal.to_string();
+            match refusal {
+                Refusal::NotWellFormed(_) => Conflict::NotWellFormed(phrase),
+                Refusal::NotUtf8(_) => Conflict::NotUtf8(phrase),
+                Refusal::NotTaken(_) | Refusal::TooLarge { .. } => Conflict::Local(phrase),
+            }
+        })?;
+        usage.check(&self.usages, key, &document)
+    }
+
+    /// What one user may keep.
+    fn quota(
+        &self,
+        key: &DocumentKey,
+        old: Option<&Document>,
+        bytes: usize,
+        documents: &dyn Documents,
+    ) -> Result<(), Conflict> {
+        let Some(owner) = key.owner() else {
+            return Ok(());
+        };
+        let held = documents.held(owner);
+        let Settings {
+            max_documents_per_user,
+            max_bytes_per_user,
+            ..
+        } = self.settings;
+        if old.is_none() && held.documents >= max_documents_per_user {
+            let phrase = format!("a user may keep {max_documents_per_user} documents");
+            return Err(Conflict::Local(phrase));
+        }
+        let others = held
+            .bytes
+            .saturating_sub(old.map_or(0, |old| old.bytes.len()));
+        let grows = bytes > old.map_or(0, |old| old.bytes.len());
+        // A user who is over a limit that was lowered may still make documents smaller.
+        if grows && others.saturating_add(bytes) > max_bytes_per_user {
+            let phrase = format!("a user may keep {max_bytes_per_user} bytes of documents");
+            return Err(Conflict::Local(phrase));
+        }
+        Ok(())
+    }
+}
+
+/// GET and HEAD (RFC 4825 §8.3).
+fn read(request: &Request, usage: Usage, document: Option<&Document>) -> Result<Outcome, Reject> {
+    let document = document.ok_or(Reject::NotFound)?;
+    let response = match verdict(request, Some(document))? {
+        Verdict::Fails => return Err(Reject::Precondition),
+        Verdict::Unchanged => Response {
+            etag: Some(quoted(&document.etag)),
+            ..Response::empty(304)
+        },
+        Verdict::Holds => Response {
+            content_type: Some(usage.media_type()),
+            etag: Some(quoted(&document.etag)),
+            body: document.bytes.clone(),
+            ..Response::empty(200)
+        },
+    };
+    Ok(Outcome {
+        response,
+        change: None,
+    })
+}
+
+/// DELETE (RFC 4825 §8.4).
+fn delete(
+    request: &Request,
+    key: DocumentKey,
+    documents: &dyn Documents,
+) -> Result<Outcome, Reject> {
+    // RFC 9110 §13.2.1: a condition counts only where the request would succeed without it.
+    let document = documents.document(&key).ok_or(Reject::NotFound)?;
+    unconditional(request, Some(document))?;
+    Ok(Outcome {
+        response: Response::empty(200),
+        change: Some(Change::Delete { key }),
+    })
+}
+
+/// Refuses a change whose conditions do not hold.
+fn unconditional(request: &Request, document: Option<&Document>) -> Result<(), Reject> {
+    match verdict(request, document)? {
+        Verdict::Holds => Ok(()),
+        Verdict::Fails | Verdict::Unchanged => Err(Reject::Precondition),
+    }
+}
+
+fn verdict(request: &Request, document: Option<&Document>) -> Result<Verdict, Reject> {
+    let etag = document.map(|document| document.etag.as_str());
+    conditions::evaluate(
+        request.if_match.as_deref(),
+        request.if_none_match.as_deref(),
+        etag,
+    )
+    .map_err(|_| Reject::Malformed)
+}
+
+/// The answer to a PUT that holds (RFC 4825 §8.2.6: with the entity-tag).
+fn stored(status: u16, etag: &str, change: Option<Change>) -> Outcome {
+    let response = Response {
+        etag: Some(quoted(etag)),
+        ..Response::empty(status)
+    };
+    Outcome { response, change }
+}
+
+fn quoted(etag: &str) -> String {
+    format!("\"{etag}\"")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+//! Who may do what to which document (RFC 4825 §5.7).
+
+use super::document::Documents;
+use super::key::{DocumentKey, Tree};
+use super::request::Identity;
+use crate::sip::Aor;
+
+/// Most identities of one subscriber in an asserted-identity header.
+const IDENTITIES: usize = 16;
+
+/// What the requester may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    Granted,
+    /// Nobody says who is asking.
+    Unidentified,
+    Denied,
+}
+
+/// The default policy: users reach their own tree only, servers of the operator reach every tree.
+pub fn access(identity: &Identity, key: &DocumentKey, documents: &dyn Documents) -> Access {
+    let asserted = match identity {
+        Identity::Server => return Access::Granted,
+        Identity::Unknown => return Access::Unidentified,
+        Identity::User(asserted) => identities(asserted),
+    };
+    match &key.tree {
+        _ if asserted.is_empty() => Access::Unidentified,
+        Tree::Global => Access::Denied,
+        // Each identity is one of the same subscriber, so one that owns the tree is enough.
+        Tree::User(owner) if asserted.iter().any(|user| documents.same_user(user, owner)) => {
+            Access::Granted
+        }
+        Tree::User(_) => Access::Denied,
+    }
+}
+
+/// The addresses of record in an asserted-identity header (TS 24.109 §6.4.2.1): URIs parted by commas, each
+/// in double quotes; unquoted ones and ones in angle brackets are seen too.
+fn identities(header: &str) -> Vec<Aor> {
+    let mut found = Vec::new();
+    let mut quoted = false;
+    let members = header.split(|c: char| {
+        quoted ^= c == '"';
+        c == ',' && !quoted
+    });
+    for member in members.take(IDENTITIES) {
+        let uri = member.trim().trim_matches('"').trim();
+        let uri = uri
+            .strip_prefix('<')
+            .and_then(|u| u.strip_suffix('>'))
+            .unwrap_or(uri);
+        found.extend(Aor::parse(uri));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::document::{Document, Held};
+    use super::*;
+
+    /// Bob is known under a telephone number as well.
+    struct Registered;
+
+    impl Documents for Registered {
+        fn document(&self, _: &DocumentKey) -> Option<&Document> {
+            None
+        }
+
+        fn held(&self, _: &Aor) -> Held {
+            Held::default()
+        }
+
+        fn same_user(&self, one: &Aor, other: &Aor) -> bool {
+            let bob = |aor: &Aor| ["sip:bob@ims.test", "tel:+36105550001"].contains(&aor.as_str());
+            one == other || (bob(one) && bob(other))
+        }
+    }
+
+    #[test]
+    fn users_reach_their_own_tree_and_servers_every_tree() {
+        let user = |header: &str| Identity::User(header.to_owned());
+        let own = DocumentKey::user(
+            Aor::parse("sip:bob@ims.test").unwrap(),
+            "pres-rules",
+            "index",
+        );
+        let global = DocumentKey {
+            tree: Tree::Global,
+            ..own.clone()
+        };
+        for (case, identity, key, expected) in [
+            (
+                "the owner",
+                user("\"sip:bob@ims.test\""),
+                &own,
+                Access::Granted,
+            ),
+            (
+                "the owner, unquoted",
+                user("sip:bob@ims.test"),
+                &own,
+                Access::Granted,
+            ),
+            (
+                "the owner in brackets",
+                user("<sip:Bob@ims.test>, <sip:bob@IMS.test>"),
+                &own,
+                Access::Granted,
+            ),
+            (
+                "the owner's second identity",
+                user("\"tel:+36105550009\", \"sip:bob@ims.test\""),
+                &own,
+                Access::Granted,
+            ),
+            (
+                "an alias of the owner",
+                user("\"tel:+36-10-555-0001\""),
+                &own,
+                Access::Granted,
+            ),
+            (
+                "another user",
+                user("\"sip:alice@ims.test\""),
+                &own,
+                Access::Denied,
+            ),
+            (
+                "a name in other case",
+                user("\"sip:BOB@ims.test\""),
+                &own,
+                Access::Denied,
+            ),
+            (
+                "a comma inside quotes",
+                user("\"sip:x,sip:bob@ims.test\""),
+                &own,
+                Access::Denied,
+            ),
+            ("no URI", user("bob"), &own, Access::Unidentified),
+            ("an empty header", user(""), &own, Access::Unidentified),
+            ("nobody", Identity::Unknown, &own, Access::Unidentified),
+            ("a server", Identity::Server, &own, Access::Granted),
+            (
+                "a user on the global tree",
+                user("sip:bob@ims.test"),
+                &global,
+                Access::Denied,
+            ),
+            (
+                "a server on the global tree",
+                Identity::Server,
+                &global,
+                Access::Granted,
+            ),
+        ] {
+            assert_eq!(access(&identity, key, &Registered), expected, "{case}");
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Presence authorisation rules (RFC 5025 §9) and OMA's constraints on them.
+
+use crate::sip::Aor;
+use crate::xdm::error::Conflict;
+use crate::xdm::key::DocumentKey;
+use crate::xdm::selector::decoded;
+use crate::xml::schema::{Schema, Unknown};
+use roxmltree::{Document, Node};
+
+/// Application unique identifier, RFC 5025 §9.1. Any document name; with one document, `index` (§9.7).
+pub const AUID: &str = "pres-rules";
+
+/// OMA's identifier for the same documents, and the one name that a document has there.
+pub const OMA_AUID: &str = "org.openmobilealliance.pres-rules";
+pub const OMA_NAME: &str = "pres-rules";
+
+/// RFC 4745 §16.1, RFC 5025 §9.4.
+pub const MEDIA_TYPE: &str = "application/auth-policy+xml";
+
+const COMMON_POLICY: &str = "urn:ietf:params:xml:ns:common-policy";
+const PRES_RULES: &str = "urn:ietf:params:xml:ns:pres-rules";
+const OMA_COMMON_POLICY: &str = "urn:oma:xml:xdm:common-policy";
+const OMA_PRES_RULES: &str = "urn:oma:xml:prs:pres-rules";
+
+/// Conditions of which OMA lets a rule have one element each.
+const CONDITIONS: [(&str, &str); 4] = [
+    (COMMON_POLICY, "identity"),
+    (OMA_COMMON_POLICY, "external-list"),
+    (OMA_COMMON_POLICY, "other-identity"),
+    (OMA_COMMON_POLICY, "anonymous-request"),
+];
+
+/// What documents are checked against.
+#[derive(Clone, Debug)]
+pub struct PresRules {
+    pub schema: Schema,
+    /// XCAP roots as clients write them; a list must be under one of them. Empty: under any root.
+    pub roots: Vec<String>,
+    /// Whether a rule may refer to lists that are not the owner's.
+    pub foreign_lists: bool,
+}
+
+impl PresRules {
+    pub fn check(&self, key: &DocumentKey, document: &Document<'_>) -> Result<(), Conflict> {
+        let root = document.root_element();
+        if !is(&root, COMMON_POLICY, "ruleset") {
+            // The schema also declares elements that are no document.
+            let phrase = format!("the document element is ruleset of {COMMON_POLICY}");
+            return Err(Conflict::SchemaValidation(phrase));
+        }
+        self.schema
+            .validate(document, Unknown::RefusedInKnownNamespaces)
+            .map_err(|invalid| Conflict::SchemaValidation(invalid.to_string()))?;
+        let oma = |n: Node<'_, '_>| {
+            matches!(
+                n.tag_name().namespace(),
+                Some(OMA_COMMON_POLICY | OMA_PRES_RULES)
+            )
+        };
+        if document.descendants().any(oma) {
+            for rule in root.children().filter(|n| is(n, COMMON_POLICY, "rule")) {
+                self.oma(key, &rule)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// OMA's constraints, which hold in a document that uses OMA's vocabulary.
+    fn oma(&self, key: &DocumentKey, rule: &Node<'_, '_>) -> Result<(), Conflict> {
+        let part = |name| rule.children().find(|n| is(n, COMMON_POLICY, name));
+        let elements =
+            |part: Option<Node<'_, '_>>| part.is_some_and(|p| p.children().any(|n| n.is_element()));
+        if let Some(conditions) = part("conditions") {
+            for (space, name) in CONDITIONS {
+                if conditions
+                    .children()
+                    .filter(|n| is(n, space, name))
+                    .nth(1)
+                    .is_some()
+                {
+                    return Err(Conflict::Constraint(
+                        "Complex rules are not allowed".to_owned(),
+                    ));
+                }
+            }
+            for entry in conditions
+                .descendants()
+                .filter(|n| is(n, OMA_COMMON_POLICY, "entry"))
+            {
+                self.list(key, entry.attribute("anc"))?;
+            }
+        }
+        let handling =
+            part("actions").and_then(|a| a.children().find(|n| is(n, PRES_RULES, "sub-handling")));
+        let other = handling
+            .and_then(|n| n.text())
+            .is_some_and(|text| text.trim() != "allow");
+        if other && elements(part("transformations")) {
+            return Err(Conflict::Constraint(
+                "transformations element not allowed".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// A list is the owner's and under an XCAP root of ours, unless others are allowed: resolving it reads
+    /// it with this server's rights.
+    fn list(&self, key: &DocumentKey, anchor: Option<&str>) -> Result<(), Conflict> {
+        let Some(anchor) = anchor.filter(|_| !self.foreign_lists) else {
+            return Ok(());
+        };
+        let refused = |why: &str| Err(Conflict::Constraint(format!("external-list entry {why}")));
+        let anchor = anchor.trim();
+        let below = match self.roots.as_slice() {
+            [] => {
+                let http = anchor
+                    .strip_prefix("http://")
+                    .or_else(|| anchor.strip_prefix("https://"));
+                http.and_then(|rest| rest.split_once("/resource-lists/"))
+                    .map(|(_, below)| below)
+            }
+            roots => roots.iter().find_map(|root| {
+                anchor
+                    .strip_prefix(root.trim_end_matches('/'))?
+                    .strip_prefix("/resource-lists/")
+            }),
+        };
+        let Some(below) = below else {
+            return refused("is not a resource list of this XCAP root");
+        };
+        let owner = below
+            .strip_prefix("users/")
+            .and_then(|rest| rest.split('/').next());
+        let owner = owner.and_then(decoded).and_then(|owner| Aor::parse(&owner));
+        match owner {
+            Some(owner) if key.owner() == Some(&owner) => Ok(()),
+            _ => refused("refers to a list of another user"),
+        }
+    }
+}
+
+fn is(node: &Node<'_, '_>, space: &str, local: &str) -> bool {
+    node.is_element()
+        && node.tag_name().namespace() == Some(space)
+        && node.tag_name().name() == local
+}
