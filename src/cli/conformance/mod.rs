@@ -85,7 +85,8 @@ pub struct Run {
     transport: Transport,
     local: IpAddr,
     untrusted: Option<IpAddr>,
-    /// Shell words that start our XCAP client with the root of the target.
+    /// Shell words that start an XCAP client with the root of the target: ours, or what the environment variable `XCAP`
+    /// names.
     xcap: String,
     offers: Vec<Need>,
     folder: PathBuf,
@@ -178,11 +179,11 @@ fn plan(args: &Args, own: Option<&target::Own>, folder: PathBuf) -> Result<Run, 
         scenarios: args.scenarios.clone(),
         transport: args.transport,
         untrusted,
-        xcap: format!(
+        xcap: std::env::var("XCAP").unwrap_or(format!(
             "'{}' xcap --root '{}'",
             binary.display(),
             root.unwrap_or_default()
-        ),
+        )),
         offers,
         folder,
     })

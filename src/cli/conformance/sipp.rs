@@ -14,13 +14,13 @@ const RECEIVE_LIMIT: &str = "8000";
 
 /// Judges one scenario. `folder` takes the rendered documents and SIPp's traces; `serial` makes its users its own.
 pub fn judge(run: &Run, scenario: &Scenario, folder: &Path, serial: usize) -> Verdict {
-    let users = format!("{}x{serial}", run.name);
-    let fill = |text: &str| {
-        text.replace("[run]", &users)
-            .replace("[domain]", &run.domain)
+    let own = Own {
+        users: format!("{}x{serial}", run.name),
+        phone: format!("tel:+1201{:07}{serial:03}", std::process::id() % 10_000_000),
+        domain: run.domain.clone(),
     };
     let outcome =
-        prepare(run, scenario, folder, &fill).and_then(|()| call(run, scenario, folder, &users));
+        prepare(run, scenario, folder, &own).and_then(|()| call(run, scenario, folder, &own));
     match outcome {
         Ok(()) => Verdict::Passed,
         Err(reason) => {
@@ -33,13 +33,31 @@ pub fn judge(run: &Run, scenario: &Scenario, folder: &Path, serial: usize) -> Ve
     }
 }
 
+/// What makes the users of one scenario its own; each is a keyword of the scenario and of its documents.
+struct Own {
+    users: String,
+    phone: String,
+    domain: String,
+}
+
+impl Own {
+    fn keywords(&self) -> [(&'static str, &str); 3] {
+        [
+            ("run", &self.users),
+            ("phone", &self.phone),
+            ("domain", &self.domain),
+        ]
+    }
+
+    fn fill(&self, text: &str) -> String {
+        let fill =
+            |text: String, (key, value): (&str, &str)| text.replace(&format!("[{key}]"), value);
+        self.keywords().into_iter().fold(text.to_owned(), fill)
+    }
+}
+
 /// Renders every document of the suite for this run's users, and puts those the scenario wants in place.
-fn prepare(
-    run: &Run,
-    scenario: &Scenario,
-    folder: &Path,
-    fill: &dyn Fn(&str) -> String,
-) -> Result<(), String> {
+fn prepare(run: &Run, scenario: &Scenario, folder: &Path, own: &Own) -> Result<(), String> {
     let documents = run.scenarios.join("documents");
     if documents.is_dir() {
         for entry in fs::read_dir(&documents)
@@ -48,28 +66,24 @@ fn prepare(
         {
             let text = fs::read_to_string(entry.path())
                 .map_err(|e| format!("{}: {e}", entry.path().display()))?;
-            fs::write(folder.join(entry.file_name()), fill(&text)).map_err(|e| e.to_string())?;
+            fs::write(folder.join(entry.file_name()), own.fill(&text))
+                .map_err(|e| e.to_string())?;
         }
     }
     scenario
         .before
         .iter()
-        .try_for_each(|document| put(run, document, folder, fill))
+        .try_for_each(|document| put(run, document, folder, own))
 }
 
-fn put(
-    run: &Run,
-    document: &Document,
-    folder: &Path,
-    fill: &dyn Fn(&str) -> String,
-) -> Result<(), String> {
+fn put(run: &Run, document: &Document, folder: &Path, own: &Own) -> Result<(), String> {
     let line = format!("{} put \"$0\" --user \"$1\" --file \"$2\"", run.xcap);
     let done = Command::new("sh")
         .args([
             "-c",
             &line,
-            &fill(&document.path),
-            &fill(&document.owner),
+            &own.fill(&document.path),
+            &own.fill(&document.owner),
             &document.put,
         ])
         .current_dir(folder)
@@ -81,12 +95,12 @@ fn put(
     }
     Err(format!(
         "before the first message, PUT {}: {}",
-        fill(&document.path),
+        own.fill(&document.path),
         String::from_utf8_lossy(&done.stderr).trim()
     ))
 }
 
-fn call(run: &Run, scenario: &Scenario, folder: &Path, users: &str) -> Result<(), String> {
+fn call(run: &Run, scenario: &Scenario, folder: &Path, own: &Own) -> Result<(), String> {
     let from = if scenario
         .needs
         .contains(&super::scenario::Need::UntrustedAddress)
@@ -127,7 +141,11 @@ fn call(run: &Run, scenario: &Scenario, folder: &Path, users: &str) -> Result<()
             &format!("{}s", scenario.limit.as_secs()),
             "-timeout_error",
         ])
-        .args(["-key", "run", users, "-key", "domain", &run.domain])
+        .args(
+            own.keywords()
+                .iter()
+                .flat_map(|(key, value)| ["-key", key, value]),
+        )
         .args([
             "-trace_msg",
             "-message_file",
@@ -146,7 +164,8 @@ fn call(run: &Run, scenario: &Scenario, folder: &Path, users: &str) -> Result<()
     let status = wait(&mut child, scenario.limit + Duration::from_secs(5))
         .map_err(|e| format!("sipp: {e}"))?;
     match status {
-        Some(status) if status.success() => Ok(()),
+        // A check outside a message does not fail SIPp's call; it must fail the case all the same.
+        Some(status) if status.success() && !has_failed_check(folder) => Ok(()),
         Some(status) => Err(reason(folder, status)),
         None => Err(format!(
             "SIPp hung and was stopped after {} s",
@@ -171,6 +190,12 @@ fn wait(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
     }
 }
 
+fn has_failed_check(folder: &Path) -> bool {
+    let text = fs::read(folder.join("errors.log")).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    text.contains(UNWANTED) || text.contains(MISSING)
+}
+
 /// SIPp's own words from its error file: the first error without its time stamp, with the first line of the message.
 fn reason(folder: &Path, status: ExitStatus) -> String {
     let text = fs::read(folder.join("errors.log")).unwrap_or_default();
@@ -178,23 +203,44 @@ fn reason(folder: &Path, status: ExitStatus) -> String {
         .unwrap_or_else(|| format!("SIPp ended with {status}"))
 }
 
-/// A line of the file is `DATE TIME SECONDS: WORDS`; SIPp sometimes forgets the end of line after its last word.
+/// How SIPp says that a check which must not match did, and that one which must did not.
+const UNWANTED: &str = "Regexp matched but should not";
+const MISSING: &str = "Failed regexp match";
+
+/// The first entry that is an error. An entry is `DATE TIME SECONDS: WORDS` and may go over several lines; SIPp sometimes
+/// forgets the end of line before the next one.
 fn first_error(text: &str) -> Option<String> {
-    let line = text
-        .lines()
-        .map(str::trim)
-        .find(|line| line.contains(": ") && !line.starts_with("sipp: The following"))?;
-    let words = line.split_once(": ").map_or(line, |(_, words)| words);
-    let words = words
-        .split_once("aborting call2")
-        .map_or(words, |(before, _)| before);
-    Some(
-        words
-            .trim_end_matches([' ', ':'])
-            .chars()
-            .take(500)
-            .collect(),
-    )
+    let starts: Vec<usize> = (0..text.len())
+        .filter(|at| stamp(&text.as_bytes()[*at..]))
+        .collect();
+    let ends = starts.iter().skip(1).copied().chain([text.len()]);
+    let entries = starts
+        .iter()
+        .zip(ends)
+        .filter_map(|(start, end)| text.get(*start..end));
+    let words = entries.filter_map(|entry| entry.split_once(": ").map(|(_, words)| words.trim()));
+    // a wait that was meant to end without a message is logged as well
+    let first = words
+        .filter(|words| !words.contains("jumping to label"))
+        .next()?;
+    let short = match first.rsplit_once("with regexp ") {
+        Some((_, pattern)) if first.starts_with(UNWANTED) => {
+            format!("there is what should not be: {pattern}")
+        }
+        Some((_, pattern)) => format!("nothing matches {pattern}"),
+        None => first.lines().next().unwrap_or_default().to_owned(),
+    };
+    Some(short.chars().take(500).collect())
+}
+
+/// Whether `YYYY-MM-DD` and a tab stand here.
+fn stamp(bytes: &[u8]) -> bool {
+    let shape = b"dddd-dd-dd\t";
+    bytes.len() > shape.len()
+        && bytes.iter().zip(shape).all(|(byte, wanted)| match wanted {
+            b'd' => byte.is_ascii_digit(),
+            other => byte == other,
+        })
 }
 
 /// A port free for UDP and TCP alike at this moment.
@@ -214,18 +260,24 @@ mod tests {
 
     #[test]
     fn the_reason_is_the_first_error_in_words() {
-        for (text, words) in [
+        let quiet = "2026-01-01\t10:00:00.1\t17.1: Call-Id: 1, receive timeout on message a:8, jumping to label 9";
+        let regexp = "2026-01-01\t10:00:00.1\t17.1: Failed regexp match: looking in 'NOTIFY sip:a\nTo: b\n', with regexp 'x: y'";
+        let other = "2026-01-01\t10:00:00.1\t17.1: receive timeout on message a:8: aborting call";
+        for (case, text, words) in [
             (
-                "sipp: The following events occurred:\n2026-01-01 10:00:00.1 17.1: Failed regexp match: x",
-                "Failed regexp match: x",
+                "a check of a header",
+                format!("The following events occurred:\n{regexp}"),
+                "nothing matches 'x: y'",
             ),
             (
-                "2026-01-01\t10:00:00.1\t17.1: receive timeout on message a:8: aborting call2026-01-01\t1",
-                "receive timeout on message a:8",
+                "an entry glued to the one before",
+                format!("{quiet}{other}"),
+                "receive timeout on message a:8: aborting call",
             ),
         ] {
-            assert_eq!(first_error(text).as_deref(), Some(words));
+            assert_eq!(first_error(&text).as_deref(), Some(words), "{case}");
         }
+        assert_eq!(first_error(quiet), None);
         assert_eq!(first_error(""), None);
     }
 }
