@@ -252,9 +252,11 @@ impl Node {
             .min()
     }
 
-    /// Whether some peer takes requests that name none.
+    /// Whether some peer can take a request.
     pub fn is_up(&self) -> bool {
-        self.candidates().iter().any(|c| c.general)
+        self.peers
+            .values()
+            .any(|peer| peer.condition() == Condition::Up)
     }
 
     pub fn condition(&self, peer: PeerId) -> Option<Condition> {

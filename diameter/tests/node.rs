@@ -1,5 +1,9 @@
 //! The node against scripted peers, in simulated time.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at what it did not expect")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test stops at what it did not expect"
+)]
 
 use diameter::Instant;
 use diameter::base::Local;

@@ -1,0 +1,272 @@
+//! Sockets for the Diameter peers: one task a connection, which frames what it reads while it writes.
+//!
+//! Diameter runs over TCP here. SCTP (RFC 6733 §2.1) and TLS are not offered; Rf lies inside the operator's core.
+
+use super::cdf::Place;
+use diameter::fault::FrameError;
+use diameter::frame::Framer;
+use diameter::message::HEADER;
+use diameter::node::ConnectionId;
+use std::collections::BTreeMap;
+use std::io;
+use std::net::IpAddr;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::mpsc;
+
+/// Messages that wait to be written to one peer. The window of requests is far smaller; what fills this queue is a
+/// peer that asks and does not read.
+const QUEUE: usize = 4_096;
+
+/// Bytes taken from a socket at once.
+const READ: usize = 16_384;
+
+/// Messages written with one call at most.
+const WRITE: usize = 64;
+
+/// How long the end of a connection that we close is awaited, so that our last words (DPA, a refusal) are not
+/// overtaken by a reset.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// What happened on a connection.
+#[derive(Debug)]
+pub enum Event {
+    Connected {
+        local: IpAddr,
+    },
+    ConnectFailed {
+        why: String,
+    },
+    Message(Vec<u8>),
+    /// Nothing can be read any more; `start` is the header at fault.
+    Garbled {
+        start: Vec<u8>,
+        error: FrameError,
+    },
+    Disconnected,
+}
+
+/// The connections. Dropping one ends it.
+#[derive(Debug)]
+pub struct Links {
+    writers: BTreeMap<ConnectionId, mpsc::Sender<Vec<u8>>>,
+    events: mpsc::Sender<(ConnectionId, Event)>,
+    max_message: usize,
+}
+
+impl Links {
+    /// `events` is told what happens; `max_message` is the longest message taken, in bytes.
+    pub fn new(events: mpsc::Sender<(ConnectionId, Event)>, max_message: usize) -> Links {
+        Links {
+            writers: BTreeMap::new(),
+            events,
+            max_message,
+        }
+    }
+
+    /// Begins to connect; the outcome comes as an event.
+    pub fn connect(&mut self, connection: ConnectionId, place: Place) {
+        let (writer, waiting) = mpsc::channel(QUEUE);
+        self.writers.insert(connection, writer);
+        let line = Line {
+            connection,
+            events: self.events.clone(),
+            max_message: self.max_message,
+        };
+        tokio::spawn(line.run(place, waiting));
+    }
+
+    /// Queues a message. `false`: the peer does not read what it is sent, or is gone.
+    #[must_use]
+    pub fn send(&self, connection: ConnectionId, bytes: Vec<u8>) -> bool {
+        self.writers
+            .get(&connection)
+            .is_some_and(|writer| writer.try_send(bytes).is_ok())
+    }
+
+    /// Ends a connection after what is queued has been written.
+    pub fn close(&mut self, connection: ConnectionId) {
+        self.writers.remove(&connection);
+    }
+}
+
+/// One connection.
+struct Line {
+    connection: ConnectionId,
+    events: mpsc::Sender<(ConnectionId, Event)>,
+    max_message: usize,
+}
+
+impl Line {
+    async fn run(self, place: Place, mut waiting: mpsc::Receiver<Vec<u8>>) {
+        let connected = tokio::select! {
+            connected = connect(&place) => connected,
+            // Nothing is queued before the connection is up, so this is its end.
+            _ = waiting.recv() => return,
+        };
+        let stream = match connected {
+            Ok((stream, local)) => {
+                self.tell(Event::Connected { local }).await;
+                stream
+            }
+            Err(e) => return self.tell(Event::ConnectFailed { why: e.to_string() }).await,
+        };
+        let (mut read, mut write) = stream.into_split();
+        let gone = tokio::select! {
+            () = self.read(&mut read) => true,
+            written = write_all(&mut write, &mut waiting) => written.is_err(),
+        };
+        if gone {
+            self.tell(Event::Disconnected).await;
+            // What it is still told (the answer to a garbled request) is written if it can be.
+            let _ = tokio::time::timeout(LINGER, write_all(&mut write, &mut waiting)).await;
+        }
+        let _ = write.shutdown().await;
+        let _ = tokio::time::timeout(LINGER, async { while read_some(&mut read).await {} }).await;
+    }
+
+    /// Reads until the end, or until the stream cannot be framed.
+    async fn read(&self, read: &mut OwnedReadHalf) {
+        let mut framer = Framer::new(self.max_message);
+        let mut buffer = vec![0; READ];
+        loop {
+            match read.read(&mut buffer).await {
+                Ok(0) | Err(_) => return,
+                Ok(count) => framer.push(&buffer[..count]),
+            }
+            loop {
+                match framer.next_message() {
+                    Ok(Some(message)) => {
+                        let message = message.to_vec();
+                        self.tell(Event::Message(message)).await;
+                    }
+                    Ok(None) => break,
+                    Err(error) => {
+                        let start = framer.rest().iter().copied().take(HEADER).collect();
+                        return self.tell(Event::Garbled { start, error }).await;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn tell(&self, event: Event) {
+        // Whoever listened has stopped: then nobody needs to know.
+        let _ = self.events.send((self.connection, event)).await;
+    }
+}
+
+/// Connects to the first address that answers.
+async fn connect(place: &Place) -> io::Result<(TcpStream, IpAddr)> {
+    let stream = match place {
+        Place::Address(address) => TcpStream::connect(address).await?,
+        Place::Name(host, port) => TcpStream::connect((host.as_str(), *port)).await?,
+    };
+    stream.set_nodelay(true)?;
+    let local = stream.local_addr()?.ip();
+    Ok((stream, local))
+}
+
+/// Writes what is queued until the queue is closed and empty.
+async fn write_all(
+    write: &mut OwnedWriteHalf,
+    waiting: &mut mpsc::Receiver<Vec<u8>>,
+) -> io::Result<()> {
+    let mut messages = Vec::new();
+    while waiting.recv_many(&mut messages, WRITE).await > 0 {
+        write.write_all(&messages.concat()).await?;
+        messages.clear();
+    }
+    Ok(())
+}
+
+/// Reads and forgets; `false` at the end.
+async fn read_some(read: &mut OwnedReadHalf) -> bool {
+    let mut buffer = [0; 1_024];
+    matches!(read.read(&mut buffer).await, Ok(1..))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use diameter::route::PeerId;
+    use tokio::net::TcpListener;
+
+    const ID: ConnectionId = ConnectionId {
+        peer: PeerId(1),
+        generation: 1,
+    };
+
+    async fn pair() -> (Links, mpsc::Receiver<(ConnectionId, Event)>, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (events, mut heard) = mpsc::channel(16);
+        let mut links = Links::new(events, 4_096);
+        links.connect(ID, Place::Address(listener.local_addr().unwrap()));
+        let (peer, _) = listener.accept().await.unwrap();
+        assert!(matches!(
+            heard.recv().await,
+            Some((ID, Event::Connected { .. }))
+        ));
+        (links, heard, peer)
+    }
+
+    #[tokio::test]
+    async fn a_refused_connection_is_told() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let (events, mut heard) = mpsc::channel(16);
+        Links::new(events, 4_096).connect(ID, Place::Address(address));
+        // The links are gone, but an attempt under way still ends one way or the other.
+        assert!(matches!(
+            heard.recv().await,
+            Some((ID, Event::ConnectFailed { .. })) | None
+        ));
+    }
+
+    #[tokio::test]
+    async fn messages_come_one_by_one_and_a_broken_frame_ends_them() {
+        let (_links, mut heard, mut peer) = pair().await;
+        let message = [&[1, 0, 0, 20][..], &[7; 16]].concat();
+        peer.write_all(&[message.clone(), message.clone(), vec![1, 0, 0, 3]].concat())
+            .await
+            .unwrap();
+        for _ in 0..2 {
+            let Some((_, Event::Message(read))) = heard.recv().await else {
+                panic!()
+            };
+            assert_eq!(read, message);
+        }
+        assert!(matches!(
+            heard.recv().await,
+            Some((
+                _,
+                Event::Garbled {
+                    error: FrameError::Length(3),
+                    ..
+                }
+            ))
+        ));
+        assert!(matches!(heard.recv().await, Some((_, Event::Disconnected))));
+    }
+
+    #[tokio::test]
+    async fn what_is_queued_is_written_before_the_end() {
+        let (mut links, _heard, mut peer) = pair().await;
+        assert!(links.send(ID, vec![1; 1_000]) && links.send(ID, vec![2; 1_000]));
+        links.close(ID);
+        assert!(!links.send(ID, vec![3]));
+        let mut read = Vec::new();
+        peer.read_to_end(&mut read).await.unwrap();
+        assert_eq!(read.len(), 2_000);
+    }
+
+    #[tokio::test]
+    async fn the_end_of_the_peer_is_told() {
+        let (_links, mut heard, peer) = pair().await;
+        drop(peer);
+        assert!(matches!(heard.recv().await, Some((_, Event::Disconnected))));
+    }
+}

@@ -1,0 +1,415 @@
+//! The spool: records that lie in the store until a CDF has taken them. Bookkeeping only; it is told the time and
+//! says what to send, what to read from the store and what to take out of it.
+//!
+//! A record is committed with the state change that it reports, sent in the order of its number, and leaves by
+//! acknowledgement only. At most `memory` records are held here; of the others only the lowest number is known, and
+//! they are read when there is room.
+
+use diameter::Instant;
+use diameter::route::PeerId;
+use ims::charge::Event;
+use ims::record::{Batch, Table};
+use ims::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// First and longest wait of a record that was refused for now, in milliseconds.
+const REFUSED_WAIT: (u64, u64) = (1_000, 300_000);
+/// First and longest pause of the whole spool while everything is refused, in milliseconds.
+const PAUSE: (u64, u64) = (1_000, 60_000);
+/// Refusals in a row, with nothing acknowledged between, that begin a pause: one bad record must not hold up the
+/// others, and a CDF that is busy must not be asked for each of them.
+const REFUSALS: u32 = 8;
+/// Changes of one batch at most.
+const BATCH: usize = 512;
+
+/// A record that was refused for good, as it lies in [`Table::Quarantine`] under the number of the event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantined {
+    /// The record as it lay in the spool.
+    pub record: Vec<u8>,
+    /// Result-Code; 0 when it was not sent.
+    pub result: u32,
+    /// Origin-Host of the answer, when there was one.
+    pub peer: String,
+    /// What was wrong, for the operator.
+    pub reason: String,
+    pub at: Timestamp,
+}
+
+/// What became of a sending.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// A CDF has it.
+    Acknowledged,
+    /// Refused for now (3xxx, 4xxx).
+    Refused,
+    /// It may have been received, and nobody said so.
+    Unanswered,
+    /// It was not sent.
+    NotSent,
+    /// Refused for good (5xxx), or not sendable at all.
+    Rejected {
+        result: u32,
+        peer: String,
+        reason: String,
+    },
+}
+
+/// A record to be sent now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sending {
+    pub event: Event,
+    /// The T flag.
+    pub retransmitted: bool,
+    pub avoid: Option<PeerId>,
+}
+
+#[derive(Debug)]
+struct Record {
+    event: Event,
+    state: State,
+    /// Some sending of it ended without an answer.
+    unanswered: bool,
+    refusals: u32,
+    /// The peer that failed it last.
+    avoid: Option<PeerId>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Ready,
+    Delayed(Instant),
+    InFlight,
+}
+
+#[derive(Debug)]
+pub struct Spool {
+    memory: usize,
+    window: usize,
+    /// In memory and not yet answered.
+    records: BTreeMap<u64, Record>,
+    ready: BTreeSet<u64>,
+    delayed: BTreeSet<(Instant, u64)>,
+    in_flight: usize,
+    /// Answered, and to be taken out of the store.
+    done: BTreeMap<u64, Option<Quarantined>>,
+    /// The part of `done` that is being taken out.
+    leaving: Vec<u64>,
+    /// The lowest number that may be in the store and not here.
+    unread: Option<u64>,
+    /// A read is under way; the lowest number that was noted since it began.
+    reading: Option<Option<u64>>,
+    /// Records in the store.
+    depth: u64,
+    /// Highest number there is.
+    highest: Option<u64>,
+    /// Highest number that lay in the store at the start or while no CDF was up.
+    stored: Option<u64>,
+    refusals: u32,
+    pauses: u32,
+    pause: Option<Instant>,
+}
+
+impl Spool {
+    /// With `recovered` records in the store, of which `highest` is the last.
+    pub fn new(memory: usize, window: usize, recovered: u64, highest: Option<u64>) -> Spool {
+        Spool {
+            memory,
+            window,
+            records: BTreeMap::new(),
+            ready: BTreeSet::new(),
+            delayed: BTreeSet::new(),
+            in_flight: 0,
+            done: BTreeMap::new(),
+            leaving: Vec::new(),
+            unread: (recovered > 0).then_some(0),
+            reading: None,
+            depth: recovered,
+            highest,
+            stored: highest,
+            refusals: 0,
+            pauses: 0,
+            pause: None,
+        }
+    }
+
+    /// Records in the store, answered or not.
+    pub fn depth(&self) -> u64 {
+        self.depth
+    }
+
+    pub fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// A record has been committed.
+    pub fn committed(&mut self, event: Event) {
+        self.depth += 1;
+        self.highest = self.highest.max(Some(event.number));
+        // Behind what is unread it would jump the queue, and there may be no room.
+        if self.unread.is_some() || self.records.len() >= self.memory {
+            self.note_unread(event.number);
+        } else {
+            self.hold(event);
+        }
+    }
+
+    /// `count` records from `lowest` to `highest` have been committed that nobody kept in memory.
+    pub fn committed_unseen(&mut self, lowest: u64, highest: u64, count: u64) {
+        self.depth += count;
+        self.highest = self.highest.max(Some(highest));
+        self.note_unread(lowest);
+    }
+
+    /// No CDF can take anything now. RFC 6733 Appendix C: T may be set by "a client re-sending a stored record from
+    /// non-volatile memory". Whether one was sent before the outage is not always known, so all that waited through
+    /// it carry T.
+    pub fn outage(&mut self) {
+        self.stored = self.highest;
+    }
+
+    /// A record that is held.
+    pub fn event(&self, number: u64) -> Option<&Event> {
+        self.records.get(&number).map(|record| &record.event)
+    }
+
+    fn note_unread(&mut self, number: u64) {
+        let lower = |known: Option<u64>| Some(known.map_or(number, |known| known.min(number)));
+        self.unread = lower(self.unread);
+        if let Some(noted) = &mut self.reading {
+            *noted = lower(*noted);
+        }
+    }
+
+    fn hold(&mut self, event: Event) {
+        let number = event.number;
+        if self.records.contains_key(&number) || self.done.contains_key(&number) {
+            return; // read again, or committed while it was read
+        }
+        let record = Record {
+            event,
+            state: State::Ready,
+            unanswered: false,
+            refusals: 0,
+            avoid: None,
+        };
+        self.records.insert(number, record);
+        self.ready.insert(number);
+    }
+
+    /// The number to read from and how many, when the store should be read. [`Spool::read`] or
+    /// [`Spool::read_failed`] must follow.
+    pub fn wants_read(&mut self) -> Option<(u64, usize)> {
+        let room = self.memory.saturating_sub(self.records.len());
+        // In halves, so that a store scan is not made for each record that leaves.
+        if self.reading.is_some() || room < self.memory.div_ceil(2) {
+            return None;
+        }
+        let from = self.unread?;
+        self.reading = Some(None);
+        Some((from, room))
+    }
+
+    /// What the store had: `events` with rising numbers, and the last number seen if there may be more.
+    pub fn read(&mut self, events: Vec<Event>, more_after: Option<u64>) {
+        let noted = self.reading.take().flatten();
+        self.unread = match (more_after, noted) {
+            (Some(last), noted) => Some(last.saturating_add(1).min(noted.unwrap_or(u64::MAX))),
+            (None, noted) => noted,
+        };
+        events.into_iter().for_each(|event| self.hold(event));
+    }
+
+    /// The store could not be read.
+    pub fn read_failed(&mut self) {
+        self.reading = None;
+    }
+
+    /// A record that cannot be read goes to quarantine as it is.
+    pub fn unreadable(&mut self, number: u64, record: Vec<u8>, at: Timestamp) {
+        let reason = "the record cannot be read".to_owned();
+        let quarantined = Quarantined {
+            record,
+            result: 0,
+            peer: String::new(),
+            reason,
+            at,
+        };
+        self.done.insert(number, Some(quarantined));
+    }
+
+    /// The next record to send, which is then in flight.
+    pub fn next_sending(&mut self, now: Instant) -> Option<Sending> {
+        if self.in_flight >= self.window || self.pause.is_some_and(|until| until > now) {
+            return None;
+        }
+        while let Some(&(at, number)) = self.delayed.first().filter(|(at, _)| *at <= now) {
+            self.delayed.remove(&(at, number));
+            self.ready.insert(number);
+        }
+        let number = self.ready.pop_first()?;
+        let record = self.records.get_mut(&number)?;
+        record.state = State::InFlight;
+        self.in_flight += 1;
+        let retransmitted = record.unanswered || Some(number) <= self.stored;
+        Some(Sending {
+            event: record.event.clone(),
+            retransmitted,
+            avoid: record.avoid,
+        })
+    }
+
+    /// Puts a record back that was to be sent, for `wait` milliseconds.
+    pub fn postpone(&mut self, number: u64, now: Instant, wait: u64) {
+        self.wait(number, now.after(wait));
+    }
+
+    fn wait(&mut self, number: u64, until: Instant) {
+        let Some(record) = self.records.get_mut(&number) else {
+            return;
+        };
+        if record.state == State::InFlight {
+            self.in_flight -= 1;
+        }
+        record.state = State::Delayed(until);
+        self.delayed.insert((until, number));
+    }
+
+    /// What became of a sending by `peer`.
+    pub fn ended(
+        &mut self,
+        number: u64,
+        peer: Option<PeerId>,
+        fate: Fate,
+        now: Instant,
+        at: Timestamp,
+    ) {
+        let Some(record) = self
+            .records
+            .get_mut(&number)
+            .filter(|r| r.state == State::InFlight)
+        else {
+            return;
+        };
+        match fate {
+            Fate::Acknowledged => {
+                self.refusals = 0;
+                self.pauses = 0;
+                self.leave(number, None);
+            }
+            Fate::Rejected {
+                result,
+                peer,
+                reason,
+            } => {
+                let record = ims::record::encode(&record.event);
+                self.leave(
+                    number,
+                    Some(Quarantined {
+                        record,
+                        result,
+                        peer,
+                        reason,
+                        at,
+                    }),
+                );
+            }
+            // T "MUST NOT be set if an error answer message ... has been received for the earlier message" (RFC 6733
+            // §3): a refusal leaves it as it was.
+            Fate::Refused => {
+                record.avoid = peer;
+                record.refusals += 1;
+                let until = now.after(doubled(REFUSED_WAIT, record.refusals));
+                self.wait(number, until);
+                self.refused(now);
+            }
+            Fate::Unanswered => {
+                record.avoid = peer;
+                record.unanswered = true;
+                self.wait(number, now);
+            }
+            Fate::NotSent => self.wait(number, now.after(REFUSED_WAIT.0)),
+        }
+    }
+
+    fn refused(&mut self, now: Instant) {
+        self.refusals += 1;
+        if self.refusals >= REFUSALS && self.pause.is_none_or(|until| until <= now) {
+            self.pauses += 1;
+            self.pause = Some(now.after(doubled(PAUSE, self.pauses)));
+        }
+    }
+
+    fn leave(&mut self, number: u64, quarantined: Option<Quarantined>) {
+        self.records.remove(&number);
+        self.in_flight -= 1;
+        self.done.insert(number, quarantined);
+    }
+
+    /// Answered records that no batch has taken yet.
+    pub fn waiting_to_leave(&self) -> usize {
+        self.done.len() - self.leaving.len()
+    }
+
+    /// Changes to commit, one batch at a time: deletions, and moves to quarantine, each whole.
+    /// [`Spool::left`] or [`Spool::stayed`] must follow.
+    pub fn take_batch(&mut self) -> Option<Batch> {
+        if !self.leaving.is_empty() || self.done.is_empty() {
+            return None;
+        }
+        let mut batch = Batch::default();
+        for (number, quarantined) in self.done.iter().take(BATCH) {
+            let key = Event::key(*number);
+            if let Some(quarantined) = quarantined {
+                batch.put(Table::Quarantine, &key, quarantined);
+            }
+            batch.delete(Table::Charging, &key);
+            self.leaving.push(*number);
+        }
+        Some(batch)
+    }
+
+    /// Whether a batch is under way.
+    pub fn is_leaving(&self) -> bool {
+        !self.leaving.is_empty()
+    }
+
+    /// The batch is committed.
+    pub fn left(&mut self) {
+        for number in self.leaving.drain(..) {
+            self.done.remove(&number);
+            self.depth = self.depth.saturating_sub(1);
+        }
+    }
+
+    /// The batch could not be committed; its changes are for a later one.
+    pub fn stayed(&mut self) {
+        self.leaving.clear();
+    }
+
+    /// When [`Spool::next_sending`] may have something that it has not now.
+    pub fn deadline(&self) -> Option<Instant> {
+        let due = if self.ready.is_empty() {
+            self.delayed.first().map(|(at, _)| *at)
+        } else {
+            None
+        };
+        match (self.pause, due) {
+            _ if self.in_flight >= self.window => None,
+            (Some(pause), Some(due)) => Some(pause.max(due)),
+            (Some(pause), None) => (!self.ready.is_empty()).then_some(pause),
+            (None, due) => due,
+        }
+    }
+}
+
+/// The `times`th wait: the first one doubled each time up to the longest.
+fn doubled((first, longest): (u64, u64), times: u32) -> u64 {
+    first
+        .saturating_mul(1 << times.saturating_sub(1).min(20))
+        .min(longest)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,618 @@
+//! The thread that charges: it owns the node, the spool and the links, and is the only one to touch them.
+
+use super::Unseen;
+use super::acr::{RECORD_NUMBER, Sender};
+use super::cdf::{Directory, Step};
+use super::link::{self, Links};
+use super::settings::Checked;
+use super::spool::{Fate, Sending, Spool};
+use crate::store::{Committer, Reader, StoreError};
+use crate::telemetry::Metrics;
+use crate::telemetry::metrics::{ChargingOutcome, Queue};
+use diameter::Instant;
+use diameter::base::Local;
+use diameter::dictionary::CMD_ACCOUNTING;
+use diameter::fault::Class;
+use diameter::message::{Header, Message};
+use diameter::node::{
+    Condition, ConnectionId, Input, Node, Outcome, Output, PeerSettings, Request, Settings,
+};
+use diameter::rf::AccountingAnswer;
+use diameter::route::PeerId;
+use ims::charge::Event;
+use ims::record::{Table, decode};
+use ims::time::Timestamp;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::{mpsc, oneshot};
+use tracing::{error, info, warn};
+
+/// How long a record is put aside while a CDF that it names is being connected for the first time, in
+/// milliseconds, again and again until that attempt has ended.
+const NAMED_WAIT: u64 = 100;
+
+/// Answered records are taken out of the store together, so many at once or after so many milliseconds. What is
+/// lost with them in a crash is sent again, with the T flag.
+const LEAVING: usize = 128;
+const LEAVING_WAIT: u64 = 20;
+
+/// Wait before the store is tried again after an error, in milliseconds.
+const STORE_WAIT: u64 = 1_000;
+
+/// Records read from the store at once.
+const PAGE: usize = 1_024;
+
+/// What others tell the worker.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// These events are in the store.
+    Committed(Vec<Event>),
+    /// No more events; end within this time, then say so.
+    Stop {
+        within: Duration,
+        done: oneshot::Sender<()>,
+    },
+}
+
+/// Everything the worker is started with.
+#[derive(Debug)]
+pub(super) struct Start {
+    pub settings: Checked,
+    pub spool: Spool,
+    pub committer: Arc<Committer>,
+    pub metrics: Metrics,
+    pub orders: mpsc::Receiver<Order>,
+    pub unseen: Arc<Unseen>,
+    pub seed: [u8; 32],
+}
+
+struct Worker {
+    sender: Sender,
+    node: Node,
+    spool: Spool,
+    links: Links,
+    directory: Directory,
+    reader: Arc<dyn Reader>,
+    committer: Arc<Committer>,
+    metrics: Metrics,
+    started: tokio::time::Instant,
+    stored: mpsc::UnboundedSender<Result<(), StoreError>>,
+    /// When answered records leave at the latest.
+    flush: Option<Instant>,
+    /// The store is left alone until then, after an error.
+    store_rest: Instant,
+    alarm: Alarm,
+    max_message: usize,
+    stopping: Option<Stopping>,
+}
+
+/// The depth at which the operator is told: the first, and each doubling of it.
+struct Alarm {
+    first: u64,
+    next: u64,
+}
+
+struct Stopping {
+    done: oneshot::Sender<()>,
+    /// Answers are awaited until then, and goodbyes until `end`.
+    answers: Instant,
+    end: Instant,
+    /// DPRs have been sent.
+    leaving: bool,
+}
+
+/// Runs until it is told to stop, and then until everything has ended or the time for it is over. Returns whom to
+/// tell, once everything it held has been dropped.
+pub(super) async fn run(start: Start, reader: Arc<dyn Reader>) -> Option<oneshot::Sender<()>> {
+    let (events, mut heard) = mpsc::channel(256);
+    let (stored, mut outcomes) = mpsc::unbounded_channel(); // one batch is under way at a time
+    let Start {
+        settings,
+        spool,
+        committer,
+        metrics,
+        mut orders,
+        unseen,
+        seed,
+    } = start;
+    let max_message = settings.given.max_message_bytes as usize;
+    let mut worker = Worker {
+        sender: Sender {
+            origin_host: settings.origin_host.clone(),
+            origin_realm: settings.origin_realm.clone(),
+            service_context_id: settings.given.service_context_id.clone(),
+            as_uri: settings.as_uri.clone(),
+        },
+        node: Node::new(node_settings(&settings), seed),
+        spool,
+        links: Links::new(events, max_message),
+        directory: Directory::new(&settings),
+        reader,
+        committer,
+        metrics,
+        started: tokio::time::Instant::now(),
+        stored,
+        flush: None,
+        store_rest: Instant(0),
+        alarm: Alarm {
+            first: settings.given.spool_alarm_records,
+            next: settings.given.spool_alarm_records,
+        },
+        max_message,
+        stopping: None,
+    };
+    worker.configure(&settings);
+    loop {
+        worker.work();
+        if worker.has_ended() {
+            return worker.stopping.map(|stopping| stopping.done);
+        }
+        let wake = worker.started + Duration::from_millis(worker.deadline().0);
+        tokio::select! {
+            order = orders.recv(), if worker.stopping.is_none() => worker.ordered(order),
+            () = unseen.told() => {}
+            Some((connection, event)) = heard.recv() => worker.heard(connection, event),
+            Some(outcome) = outcomes.recv() => worker.stored(outcome),
+            () = tokio::time::sleep_until(wake) => worker.node.handle(worker.now(), Input::Tick),
+        }
+        if let Some((lowest, highest, count)) = unseen.take() {
+            worker.spool.committed_unseen(lowest, highest, count);
+        }
+    }
+}
+
+fn node_settings(settings: &Checked) -> Settings {
+    let given = &settings.given;
+    Settings {
+        local: Local {
+            host: settings.origin_host.clone(),
+            realm: settings.origin_realm.clone(),
+            product: "Presentia".into(),
+            state_id: u32::try_from(wall_clock().0 / 1000).unwrap_or(u32::MAX),
+        },
+        watchdog: u64::from(given.watchdog_s.0) * 1000,
+        answer_timeout: given.answer_timeout_ms.0,
+        connect_timeout: given.connect_timeout_ms.0,
+        backoff: (given.reconnect_min_ms.0, given.reconnect_max_ms.0),
+        max_pending: given.max_in_flight as usize,
+        max_message: given.max_message_bytes as usize,
+    }
+}
+
+fn wall_clock() -> Timestamp {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+impl Worker {
+    fn configure(&mut self, settings: &Checked) {
+        for peer in &settings.peers {
+            self.metrics.set_peer(&peer.host, false);
+            let known = PeerSettings {
+                host: Some(peer.host.clone()),
+                realm: Some(peer.realm.clone()),
+                priority: peer.priority,
+                general: true,
+            };
+            let id = self.node.add_peer(self.now(), known);
+            self.directory.configured(id, peer.clone());
+        }
+    }
+
+    fn now(&self) -> Instant {
+        Instant(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn deadline(&self) -> Instant {
+        let spool = self
+            .spool
+            .deadline()
+            .filter(|_| self.node.is_up() && self.stopping.is_none());
+        let stopping = self
+            .stopping
+            .as_ref()
+            .map(|s| if s.leaving { s.end } else { s.answers });
+        let rest = Some(self.store_rest).filter(|at| *at > self.now());
+        let wakes = [self.node.deadline(), spool, self.flush, stopping, rest];
+        wakes
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(self.now().after(60_000))
+    }
+
+    fn ordered(&mut self, order: Option<Order>) {
+        match order {
+            Some(Order::Committed(events)) => {
+                for event in events {
+                    self.prepare(&event);
+                    self.spool.committed(event);
+                }
+            }
+            Some(Order::Stop { within, done }) => self.stop(within, done),
+            // The handle was dropped: the same, with no one to wait for it.
+            None => self.stop(Duration::from_secs(1), oneshot::channel().0),
+        }
+    }
+
+    fn stop(&mut self, within: Duration, done: oneshot::Sender<()>) {
+        let millis = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+        let now = self.now();
+        let (answers, end) = (now.after(millis / 2), now.after(millis));
+        self.stopping = Some(Stopping {
+            done,
+            answers,
+            end,
+            leaving: false,
+        });
+    }
+
+    fn heard(&mut self, connection: ConnectionId, event: link::Event) {
+        let now = self.now();
+        let input = match &event {
+            link::Event::Connected { local } => Input::Connected {
+                connection,
+                local: *local,
+            },
+            link::Event::ConnectFailed { why } => Input::ConnectFailed {
+                connection,
+                why: why.clone(),
+            },
+            link::Event::Message(message) => Input::Received {
+                connection,
+                message,
+            },
+            link::Event::Garbled { start, error } => Input::Garbled {
+                connection,
+                start,
+                error: *error,
+            },
+            link::Event::Disconnected => {
+                self.links.close(connection);
+                Input::Disconnected { connection }
+            }
+        };
+        self.node.handle(now, input);
+    }
+
+    /// Everything that can be done without waiting.
+    fn work(&mut self) {
+        self.outputs();
+        if !self.node.is_up() {
+            self.spool.outage();
+        }
+        while self.stopping.is_none() && self.read_store() {}
+        while self.stopping.is_none() && self.node.is_up() {
+            let Some(sending) = self.spool.next_sending(self.now()) else {
+                break;
+            };
+            self.send(sending);
+            self.outputs();
+        }
+        self.clear_store();
+        self.say_goodbye();
+        self.show();
+    }
+
+    fn outputs(&mut self) {
+        while let Some(output) = self.node.poll_output() {
+            match output {
+                Output::Connect { connection } => match self.directory.place(connection.peer) {
+                    Some(place) => self.links.connect(connection, place),
+                    // Removed since; nothing waits for it.
+                    None => {
+                        let why = "nobody knows where it listens".to_owned();
+                        self.node
+                            .handle(self.now(), Input::ConnectFailed { connection, why });
+                    }
+                },
+                Output::Close { connection } => self.links.close(connection),
+                Output::Send { connection, bytes } => {
+                    let header = Header::read(&bytes);
+                    if header
+                        .is_some_and(|h| h.command == CMD_ACCOUNTING && h.flags.retransmitted())
+                    {
+                        self.metrics.charging(ChargingOutcome::Resent);
+                    }
+                    if !self.links.send(connection, bytes) {
+                        self.links.close(connection);
+                        self.node
+                            .handle(self.now(), Input::Disconnected { connection });
+                    }
+                }
+                Output::Answered {
+                    ticket,
+                    peer,
+                    outcome,
+                } => self.answered(ticket, peer, outcome),
+                Output::PeerState {
+                    peer,
+                    condition,
+                    why,
+                } => self.peer_state(peer, condition, &why),
+            }
+        }
+    }
+
+    fn peer_state(&mut self, peer: PeerId, condition: Condition, why: &str) {
+        if matches!(condition, Condition::Up | Condition::Closed) {
+            self.directory.settled(peer);
+        }
+        let label = self.directory.label(peer);
+        if let Some(host) = label {
+            self.metrics.set_peer(host, condition == Condition::Up);
+        }
+        let host = label.unwrap_or("named by ccf");
+        match condition {
+            Condition::Up => info!(peer = host, "CDF is up"),
+            Condition::Reopening => {
+                info!(peer = host, "CDF is back and must answer three watchdogs")
+            }
+            Condition::Closed | Condition::Suspect => {
+                warn!(peer = host, state = ?condition, why, "CDF is not up")
+            }
+            Condition::Connecting | Condition::Closing => {}
+        }
+    }
+
+    /// Adds the CDFs that an event names, if need be.
+    fn prepare(&mut self, event: &Event) {
+        if event.ccf.is_empty() {
+            return;
+        }
+        let now = self.now();
+        for step in self.directory.prepare(&event.ccf, now.0) {
+            match step {
+                Step::Add { key, host, .. } => {
+                    let named = PeerSettings {
+                        host,
+                        realm: None,
+                        priority: u16::MAX,
+                        general: false,
+                    };
+                    let id = self.node.add_peer(now, named);
+                    self.directory.added(&key, id);
+                }
+                Step::Remove(id) => self.node.remove_peer(now, id),
+            }
+        }
+    }
+
+    /// Reads a page of records if there is room and there are any. Returns whether it did.
+    fn read_store(&mut self) -> bool {
+        let now = self.now();
+        if now < self.store_rest {
+            return false;
+        }
+        let Some((from, room)) = self.spool.wants_read() else {
+            return false;
+        };
+        let max = room.min(PAGE);
+        let records = match self.reader.scan(Table::Charging, &Event::key(from), max) {
+            Ok(records) => records,
+            Err(error) => {
+                error!(%error, "charging records cannot be read");
+                self.store_rest = now.after(STORE_WAIT);
+                self.spool.read_failed();
+                return false;
+            }
+        };
+        let full = records.len() == max;
+        let (mut events, mut last) = (Vec::with_capacity(records.len()), None);
+        for (key, value) in records {
+            // A key of another length is none of ours; it stays for whoever put it there.
+            let Ok(key) = <[u8; 8]>::try_from(key.as_slice()) else {
+                continue;
+            };
+            let number = u64::from_be_bytes(key);
+            last = Some(number);
+            match decode::<Event>(&value).filter(|event| event.number == number) {
+                Some(event) => events.push(event),
+                None => {
+                    error!(
+                        number,
+                        "a charging record cannot be read; it goes to quarantine"
+                    );
+                    self.metrics.charging(ChargingOutcome::Quarantined);
+                    self.spool.unreadable(number, value, wall_clock());
+                }
+            }
+        }
+        for event in &events {
+            self.prepare(event);
+        }
+        self.spool.read(events, last.filter(|_| full));
+        true
+    }
+
+    fn send(&mut self, sending: Sending) {
+        let Sending {
+            event,
+            retransmitted,
+            avoid,
+        } = sending;
+        let now = self.now();
+        let (prefer, unsettled) = self.directory.preferred(&event.ccf);
+        let up = |id: &PeerId| self.node.condition(*id) == Some(Condition::Up);
+        if unsettled && !prefer.iter().any(up) {
+            return self.spool.postpone(event.number, now, NAMED_WAIT);
+        }
+        match self.sender.acr(&event, self.max_message) {
+            Ok(message) => {
+                let request = Request {
+                    ticket: event.number,
+                    // Numbers are unique for the life of the store, so identifiers are for 2^31 records, and a
+                    // record sent again after a restart has its own again (RFC 6733 §3).
+                    end_to_end: (event.number & 0x7fff_ffff) as u32,
+                    retransmitted,
+                    prefer,
+                    avoid,
+                    message,
+                };
+                self.node.handle(now, Input::Request(request));
+            }
+            Err(too_long) => {
+                self.reject(event.number, None, 0, String::new(), too_long.to_string())
+            }
+        }
+    }
+
+    fn answered(&mut self, number: u64, peer: Option<PeerId>, outcome: Outcome) {
+        let fate = match outcome {
+            Outcome::Answer(bytes) => return self.judge(number, peer, &bytes),
+            Outcome::Unreadable | Outcome::Unanswered => Fate::Unanswered,
+            Outcome::NoPeer | Outcome::Full => Fate::NotSent,
+            Outcome::TooLong => {
+                let reason = "longer than a message may be".to_owned();
+                return self.reject(number, peer, 0, String::new(), reason);
+            }
+        };
+        self.spool
+            .ended(number, peer, fate, self.now(), wall_clock());
+    }
+
+    /// What the answer to a record means for it.
+    fn judge(&mut self, number: u64, peer: Option<PeerId>, bytes: &[u8]) {
+        let message = Message::parse(bytes).ok();
+        let answer = message.as_ref().and_then(AccountingAnswer::read);
+        let session = self
+            .spool
+            .event(number)
+            .map(|event| self.sender.session_id(event));
+        let ours = answer
+            .zip(session)
+            .filter(|(answer, session)| answer.answers(session, RECORD_NUMBER));
+        let fate = match ours {
+            None => {
+                warn!(
+                    number,
+                    "an accounting answer does not belong to its request; it counts as none"
+                );
+                Fate::Unanswered
+            }
+            Some((answer, _)) => match answer.result.class() {
+                Class::Success => {
+                    self.metrics.charging(ChargingOutcome::Acknowledged);
+                    Fate::Acknowledged
+                }
+                Class::ProtocolError | Class::Transient => {
+                    let result = answer.result.0;
+                    warn!(
+                        number,
+                        result,
+                        reason = answer.error_message,
+                        "a CDF refused a record for now"
+                    );
+                    Fate::Refused
+                }
+                Class::Permanent => {
+                    let text = |t: Option<&str>| t.unwrap_or_default().to_owned();
+                    let (host, reason) = (text(answer.origin_host), text(answer.error_message));
+                    return self.reject(number, peer, answer.result.0, host, reason);
+                }
+            },
+        };
+        self.spool
+            .ended(number, peer, fate, self.now(), wall_clock());
+    }
+
+    fn reject(
+        &mut self,
+        number: u64,
+        id: Option<PeerId>,
+        result: u32,
+        peer: String,
+        reason: String,
+    ) {
+        error!(
+            number,
+            result, peer, reason, "a charging record was refused for good; it goes to quarantine"
+        );
+        self.metrics.charging(ChargingOutcome::Quarantined);
+        let fate = Fate::Rejected {
+            result,
+            peer,
+            reason,
+        };
+        self.spool.ended(number, id, fate, self.now(), wall_clock());
+    }
+
+    /// Takes answered records out of the store: many at once when many come, at once when nothing else is under way.
+    fn clear_store(&mut self) {
+        let now = self.now();
+        let waiting = self.spool.waiting_to_leave();
+        if waiting == 0 {
+            self.flush = None;
+            return;
+        }
+        let at = *self
+            .flush
+            .get_or_insert(now.after(LEAVING_WAIT).max(self.store_rest));
+        let enough = waiting >= LEAVING
+            || self.spool.in_flight() == 0
+            || self.stopping.is_some()
+            || at <= now;
+        if now < self.store_rest || !enough {
+            return;
+        }
+        self.flush = None;
+        if let Some(batch) = self.spool.take_batch() {
+            let told = self.stored.clone();
+            // The worker is gone only when nobody needs to know.
+            self.committer
+                .submit(batch, Box::new(move |outcome| _ = told.send(outcome)));
+        }
+    }
+
+    fn stored(&mut self, outcome: Result<(), StoreError>) {
+        match outcome {
+            Ok(()) => self.spool.left(),
+            Err(error) => {
+                error!(%error, "acknowledged charging records could not be taken out of the store");
+                self.spool.stayed();
+                self.store_rest = self.now().after(STORE_WAIT);
+            }
+        }
+    }
+
+    /// Once the answers are in, or their time is over, the peers are told that we leave.
+    fn say_goodbye(&mut self) {
+        let now = self.now();
+        let Some(stopping) = &mut self.stopping else {
+            return;
+        };
+        if !stopping.leaving && (self.spool.in_flight() == 0 || stopping.answers <= now) {
+            stopping.leaving = true;
+            self.node.handle(now, Input::Stop);
+            self.outputs();
+            self.clear_store();
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        let Some(stopping) = &self.stopping else {
+            return false;
+        };
+        let clear = self.spool.waiting_to_leave() == 0 && !self.spool.is_leaving();
+        stopping.end <= self.now() || stopping.leaving && self.node.has_stopped() && clear
+    }
+
+    fn show(&mut self) {
+        let depth = self.spool.depth();
+        self.metrics.set_spool_depth(depth);
+        self.metrics
+            .set_queue(Queue::Charging, self.spool.in_flight());
+        if depth >= self.alarm.next {
+            warn!(
+                depth,
+                "charging records pile up: no CDF takes them as fast as they come"
+            );
+            self.alarm.next = self.alarm.next.saturating_mul(2);
+        } else if self.alarm.next > self.alarm.first && depth < self.alarm.first / 2 {
+            info!(depth, "the pile of charging records is gone");
+            self.alarm.next = self.alarm.first;
+        }
+    }
+}
