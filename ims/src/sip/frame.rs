@@ -1,8 +1,12 @@
 //! Messages out of a byte stream, RFC 3261 §18.3, with the keep-alive of RFC 5626 §3.5.1.
 
+use super::flow::Flow;
 use super::limits::Limits;
+use super::message::{Incoming, Malformed};
 use super::name::Name;
+use super::parse::{Framing, parse};
 use super::text::number;
+use bytes::Bytes;
 
 /// What a stream gave.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,6 +26,29 @@ pub struct Broken {
     pub head: Vec<u8>,
 }
 
+impl Broken {
+    /// The answer to send before the connection is closed; `None` when there may be none.
+    pub fn answer(mut self, flow: &Flow, limits: &Limits) -> Option<Bytes> {
+        let (status, reason) = (self.status, self.reason);
+        let bad = match parse(&mut self.head, Framing::Stream, limits) {
+            Incoming::Malformed(bad) => Malformed {
+                status,
+                reason,
+                ..bad
+            },
+            Incoming::Request(req) => Malformed {
+                status,
+                reason,
+                method: Some(req.method),
+                headers: req.headers,
+                via: Some(req.via),
+            },
+            Incoming::Response(_) | Incoming::KeepAlive | Incoming::Ignored(_) => return None,
+        };
+        bad.answer(flow).map(|(_, bytes)| bytes)
+    }
+}
+
 /// Cuts a stream into messages. Holds at most one message and what was read beyond it.
 #[derive(Debug)]
 pub struct StreamFramer {
@@ -30,8 +57,18 @@ pub struct StreamFramer {
     taken: usize,
     /// Octets after `taken` already searched for the end of the header part.
     searched: usize,
+    /// Length of the message being read, once its header part is complete.
+    expected: Option<usize>,
     limits: Limits,
     broken: bool,
+}
+
+/// What stands where a message should start.
+enum Start {
+    Ping,
+    /// Line ends that may be half a ping, or nothing.
+    Undecided,
+    Message,
 }
 
 impl StreamFramer {
@@ -40,6 +77,7 @@ impl StreamFramer {
             buffer: Vec::new(),
             taken: 0,
             searched: 0,
+            expected: None,
             limits,
             broken: false,
         }
@@ -55,43 +93,56 @@ impl StreamFramer {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// The next message, if it is complete.
-    pub fn next(&mut self) -> Result<Option<Frame>, Broken> {
+    /// The next message or ping, if it is complete.
+    pub fn take(&mut self) -> Result<Option<Frame>, Broken> {
         if self.broken {
             return Ok(None);
         }
-        if self.skip_line_ends() {
-            return Ok(Some(Frame::Ping));
+        match self.start() {
+            Start::Ping => return Ok(Some(Frame::Ping)),
+            Start::Undecided => return Ok(None),
+            Start::Message => {}
         }
-        let data = self.buffer.get(self.taken..).unwrap_or(&[]);
+        if self.expected.is_none() {
+            self.expected = self.find_length()?;
+        }
+        let Some(expected) = self.expected.filter(|e| *e <= self.len()) else {
+            return Ok(None);
+        };
+        let message = self.data().get(..expected).unwrap_or(&[]).to_vec();
+        self.taken += expected;
+        self.searched = 0;
+        self.expected = None;
+        Ok(Some(Frame::Message(message)))
+    }
+
+    fn data(&self) -> &[u8] {
+        self.buffer.get(self.taken..).unwrap_or(&[])
+    }
+
+    /// Length of the message at the start, when its header part is there.
+    fn find_length(&mut self) -> Result<Option<usize>, Broken> {
+        let data = self.data();
         let from = self.searched.saturating_sub(3);
         let found = memchr::memmem::find(data.get(from..).unwrap_or(&[]), b"\r\n\r\n")
             .map(|at| from + at + 4);
         let Some(head) = found else {
             self.searched = data.len();
-            return if data.len() > self.limits.max_message {
-                Err(self.fail(513, "Message Too Large", None))
-            } else {
-                Ok(None)
-            };
-        };
-        let body = match content_length(data.get(..head).unwrap_or(&[])) {
-            Ok(length) => length,
-            Err(reason) => return Err(self.fail(400, reason, Some(head))),
-        };
-        let Some(total) = head
-            .checked_add(body)
-            .filter(|t| *t <= self.limits.max_message)
-        else {
-            return Err(self.fail(513, "Message Too Large", Some(head)));
-        };
-        let Some(message) = data.get(..total) else {
+            if self.searched > self.limits.max_message {
+                return Err(self.fail(513, "Message Too Large", None));
+            }
             return Ok(None);
         };
-        let message = message.to_vec();
-        self.taken += total;
-        self.searched = 0;
-        Ok(Some(Frame::Message(message)))
+        match content_length(data.get(..head).unwrap_or(&[])) {
+            Err(reason) => Err(self.fail(400, reason, Some(head))),
+            Ok(body) => match head
+                .checked_add(body)
+                .filter(|t| *t <= self.limits.max_message)
+            {
+                None => Err(self.fail(513, "Message Too Large", Some(head))),
+                total => Ok(total),
+            },
+        }
     }
 
     /// Octets held.
@@ -103,28 +154,29 @@ impl StreamFramer {
         self.len() == 0
     }
 
-    /// Passes over CRLF before a start-line; `true` once for every double one (a ping). A single one is a
-    /// pong, or the harmless padding of §7.5. A CR alone waits for what follows.
-    fn skip_line_ends(&mut self) -> bool {
-        while self.searched == 0 {
-            let data = self.buffer.get(self.taken..).unwrap_or(&[]);
-            if data.starts_with(b"\r\n\r\n") {
-                self.taken += 4;
-                return true;
-            }
-            match data {
-                [b'\r', b'\n', b'\r'] | [b'\r', b'\n'] | [b'\r'] => return false, // perhaps half a ping
+    /// Passes over line ends before a start-line: a double CRLF is a ping, a single one a pong or the
+    /// harmless padding of §7.5.
+    fn start(&mut self) -> Start {
+        if self.searched > 0 {
+            return Start::Message;
+        }
+        loop {
+            match self.data() {
+                [b'\r', b'\n', b'\r', b'\n', ..] => {
+                    self.taken += 4;
+                    return Start::Ping;
+                }
+                [] | [b'\r'] | [b'\r', b'\n'] | [b'\r', b'\n', b'\r'] => return Start::Undecided,
                 [b'\r', b'\n', ..] => self.taken += 2,
                 [b'\n', ..] => self.taken += 1,
-                _ => return false,
+                _ => return Start::Message,
             }
         }
-        false
     }
 
     fn fail(&mut self, status: u16, reason: &'static str, head: Option<usize>) -> Broken {
         self.broken = true;
-        let data = self.buffer.get(self.taken..).unwrap_or(&[]);
+        let data = self.data();
         let head = data
             .get(..head.unwrap_or(data.len()).min(self.limits.max_message))
             .unwrap_or(&[])

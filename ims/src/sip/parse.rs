@@ -356,6 +356,17 @@ impl<'a> Parts<'a, '_> {
 
     fn response(self, status: u16, reason: &'a str) -> Incoming<'a> {
         match self.fault.map_or_else(|| self.check(), Err) {
+            // §8.1.3.3: a user agent discards a response with more than its own Via.
+            Ok(_)
+                if self
+                    .headers
+                    .lines(Name::Via)
+                    .flat_map(elements)
+                    .nth(1)
+                    .is_some() =>
+            {
+                Incoming::Ignored("response for somebody else")
+            }
             Ok(Common {
                 via,
                 from,
@@ -454,7 +465,7 @@ impl<'a> Parts<'a, '_> {
             .lines(Name::Via)
             .flat_map(elements)
             .next()
-            .and_then(Via::parse)
+            .and_then(Via::lenient)
     }
 
     fn body(&self) -> Result<&'a [u8], Fault> {

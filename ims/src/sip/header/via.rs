@@ -23,19 +23,30 @@ pub struct Via<'a> {
 
 impl<'a> Via<'a> {
     /// One element of a Via line. White space may stand around `/`, `:` and `;` (RFC 4475 §3.1.1.1).
+    /// Stray separators, tolerated elsewhere, here leave in doubt whose answer this is (§3.1.2.1).
     pub fn parse(raw: &'a str) -> Option<Via<'a>> {
+        let stray = |via: &Via<'_>| {
+            via.params
+                .as_str()
+                .split(';')
+                .skip(1)
+                .any(|p| trim(p).is_empty())
+        };
+        Via::lenient(raw).filter(|via| !stray(via) && via.version_is("2.0"))
+    }
+
+    /// A Via of any version, stray separators included: enough to send a refusal to (§3.1.2.16).
+    pub(crate) fn lenient(raw: &'a str) -> Option<Via<'a>> {
         let (head, params) = raw.split_at(raw.find(';').unwrap_or(raw.len()));
         let (name, rest) = head.split_once('/')?;
-        let (version, rest) = rest.split_once('/')?;
-        if !trim(name).eq_ignore_ascii_case("SIP") || trim(version) != "2.0" {
-            return None;
-        }
+        let (_version, rest) = rest.split_once('/')?;
         let rest = rest.trim_start_matches([' ', '\t']);
         let (transport, sent_by) = rest.split_once([' ', '\t'])?;
         let (host, port) = sent_by_parts(trim(sent_by))?;
         let params = Params::parse(params)?;
         let branch = params.value("branch").filter(|b| is_branch(b));
-        if !is_token(transport) || (branch.is_none() && params.has("branch")) {
+        let sound = trim(name).eq_ignore_ascii_case("SIP") && is_token(transport);
+        if !sound || (branch.is_none() && params.has("branch")) {
             return None;
         }
         Some(Via {
@@ -46,6 +57,13 @@ impl<'a> Via<'a> {
             params,
             branch,
         })
+    }
+
+    fn version_is(&self, wanted: &str) -> bool {
+        self.raw
+            .split('/')
+            .nth(1)
+            .is_some_and(|version| trim(version) == wanted)
     }
 
     /// Text as it stood.
@@ -195,6 +213,8 @@ mod tests {
             "SIP/2.0/UDP a b",
             "SIP/2.0/UDP [::1",
             "SIP/2.0/UDP ;branch=z",
+            "SIP/2.0/UDP a;;branch=z",
+            "SIP/2.0/UDP a;",
         ] {
             assert_eq!(Via::parse(value), None, "{value}");
         }
