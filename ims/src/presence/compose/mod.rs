@@ -5,6 +5,8 @@
 mod ids;
 mod merge;
 mod registration;
+#[cfg(test)]
+mod tests;
 
 pub use registration::RegistrationFacts;
 

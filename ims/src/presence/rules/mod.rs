@@ -7,6 +7,9 @@ mod parse;
 mod permissions;
 mod ruleset;
 
+#[cfg(test)]
+mod tests;
+
 pub use decide::{Context, Decision, Reason, Watcher, decide};
 pub use ordered::NAMESPACE as ORDERED_POLICY;
 pub use permissions::{Attribute, Member, Permissions, Provide, UserInput};
