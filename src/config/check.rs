@@ -1,10 +1,13 @@
 //! Ranges and relations that the types alone do not state.
 
 use super::{BadValue, Config, EngineKind};
+use std::fmt::Display;
+use std::ops::RangeInclusive;
 
 /// Refuses the first value that is out of its range or contradicts another one.
 pub(super) fn check(config: &Config) -> Result<(), BadValue> {
-    ranges(config)?;
+    transport_ranges(config)?;
+    service_ranges(config)?;
     lifetimes(config)?;
     names(config)?;
     choices(config)?;
@@ -18,135 +21,63 @@ pub(super) fn check(config: &Config) -> Result<(), BadValue> {
     }
 }
 
-fn ranges(config: &Config) -> Result<(), BadValue> {
-    let Config {
-        sip,
-        http,
-        store,
-        publication,
-        subscription,
-        registration,
-        xcap,
-        limits,
-        shutdown,
-        ..
-    } = config;
-    let year = 31_536_000;
-    let size = |n: usize| n as u64;
-    for (key, value, min, max) in [
-        ("sip.t1_ms", sip.t1_ms.0, 10, 10_000),
-        ("sip.t2_ms", sip.t2_ms.0, sip.t1_ms.0, 60_000),
-        ("sip.t4_ms", sip.t4_ms.0, 10, 60_000),
-        ("sip.udp_max", size(sip.udp_max), 200, 65_535),
-        ("sip.max_message", size(sip.max_message), 2_000, 16 << 20),
-        (
-            "sip.max_connections",
-            size(sip.max_connections),
-            1,
-            1_000_000,
-        ),
-        ("sip.tcp_idle_s", sip.tcp_idle_s.0.into(), 10, 86_400),
-        (
-            "sip.max_transactions",
-            size(sip.max_transactions),
-            100,
-            10_000_000,
-        ),
-        ("http.max_body", size(http.max_body), 1_000, 16 << 20),
-        ("http.head_timeout_s", http.head_timeout_s.0.into(), 1, 600),
-        ("http.body_timeout_s", http.body_timeout_s.0.into(), 1, 600),
-        (
-            "http.max_connections",
-            size(http.max_connections),
-            1,
-            100_000,
-        ),
-        ("http.queue", size(http.queue), 1, 100_000),
-        ("store.queue", size(store.queue), 16, 1_000_000),
-        (
-            "publication.max_per_presentity",
-            size(publication.max_per_presentity),
-            1,
-            1_000,
-        ),
-        (
-            "publication.max_body",
-            size(publication.max_body),
-            100,
-            1 << 20,
-        ),
-        (
-            "subscription.max_per_presentity",
-            size(subscription.max_per_presentity),
-            1,
-            1_000_000,
-        ),
-        (
-            "subscription.notify_interval_ms",
-            subscription.notify_interval_ms.0,
-            0,
-            3_600_000,
-        ),
-        (
-            "registration.expires_default",
-            registration.expires_default.0.into(),
-            1,
-            year,
-        ),
-        (
-            "registration.expires_max",
-            registration.expires_max.0.into(),
-            registration.expires_default.0.into(),
-            year,
-        ),
-        (
-            "registration.terminated_retention_s",
-            registration.terminated_retention_s.0.into(),
-            0,
-            86_400,
-        ),
-        (
-            "xcap.max_document",
-            size(xcap.max_document),
-            1_000,
-            16 << 20,
-        ),
-        (
-            "xcap.max_documents_per_user",
-            size(xcap.max_documents_per_user),
-            1,
-            10_000,
-        ),
-        (
-            "limits.publications",
-            size(limits.publications),
-            1,
-            100_000_000,
-        ),
-        (
-            "limits.subscriptions",
-            size(limits.subscriptions),
-            1,
-            100_000_000,
-        ),
-        (
-            "limits.registrations",
-            size(limits.registrations),
-            1,
-            100_000_000,
-        ),
-        ("limits.documents", size(limits.documents), 1, 100_000_000),
-        ("limits.queue", size(limits.queue), 16, 1_000_000),
-        ("shutdown.drain_s", shutdown.drain_s.0.into(), 0, 600),
-    ] {
-        if !(min..=max).contains(&value) {
-            return Err(bad(
-                key,
-                &format!("a number from {min} to {max}, not {value}"),
-            ));
-        }
+fn transport_ranges(config: &Config) -> Result<(), BadValue> {
+    let (sip, http) = (&config.sip, &config.http);
+    within("sip.t1_ms", sip.t1_ms.0, 10..=10_000)?;
+    within("sip.t2_ms", sip.t2_ms.0, sip.t1_ms.0..=60_000)?;
+    within("sip.t4_ms", sip.t4_ms.0, 10..=60_000)?;
+    within("sip.udp_max", sip.udp_max, 200..=65_535)?;
+    within("sip.max_message", sip.max_message, 2_000..=16 << 20)?;
+    within("sip.max_connections", sip.max_connections, 1..=1_000_000)?;
+    within("sip.tcp_idle_s", sip.tcp_idle_s.0, 10..=86_400)?;
+    within(
+        "sip.max_transactions",
+        sip.max_transactions,
+        100..=10_000_000,
+    )?;
+    within("http.max_body", http.max_body, 1_000..=16 << 20)?;
+    within("http.head_timeout_s", http.head_timeout_s.0, 1..=600)?;
+    within("http.body_timeout_s", http.body_timeout_s.0, 1..=600)?;
+    within("http.max_connections", http.max_connections, 1..=100_000)?;
+    within("http.queue", http.queue, 1..=100_000)?;
+    within("store.queue", config.store.queue, 16..=1_000_000)
+}
+
+#[rustfmt::skip] // one line a key
+fn service_ranges(config: &Config) -> Result<(), BadValue> {
+    const YEAR: u32 = 31_536_000;
+    let Config { publication, subscription, registration, xcap, limits, shutdown, .. } = config;
+    let registration_default = registration.expires_default.0;
+    within("publication.max_per_presentity", publication.max_per_presentity, 1..=1_000)?;
+    within("publication.max_body", publication.max_body, 100..=1 << 20)?;
+    within("subscription.max_per_presentity", subscription.max_per_presentity, 1..=1_000_000)?;
+    within("subscription.notify_interval_ms", subscription.notify_interval_ms.0, 0..=3_600_000)?;
+    within("registration.expires_default", registration_default, 1..=YEAR)?;
+    within("registration.expires_max", registration.expires_max.0, registration_default..=YEAR)?;
+    within("registration.terminated_retention_s", registration.terminated_retention_s.0, 0..=86_400)?;
+    within("xcap.max_document", xcap.max_document, 1_000..=16 << 20)?;
+    within("xcap.max_documents_per_user", xcap.max_documents_per_user, 1..=10_000)?;
+    within("limits.publications", limits.publications, 1..=100_000_000)?;
+    within("limits.subscriptions", limits.subscriptions, 1..=100_000_000)?;
+    within("limits.registrations", limits.registrations, 1..=100_000_000)?;
+    within("limits.documents", limits.documents, 1..=100_000_000)?;
+    within("limits.queue", limits.queue, 16..=1_000_000)?;
+    within("shutdown.drain_s", shutdown.drain_s.0, 0..=600)
+}
+
+fn within<N: PartialOrd + Display>(
+    key: &str,
+    value: N,
+    range: RangeInclusive<N>,
+) -> Result<(), BadValue> {
+    if range.contains(&value) {
+        return Ok(());
     }
-    Ok(())
+    let (min, max) = (range.start(), range.end());
+    Err(bad(
+        key,
+        &format!("a number from {min} to {max}, not {value}"),
+    ))
 }
 
 fn lifetimes(config: &Config) -> Result<(), BadValue> {

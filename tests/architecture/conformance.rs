@@ -1,0 +1,170 @@
+//! docs/conformance.md says which test shows which requirement. These tests keep it true.
+//!
+//! A row is `| ID | what | references | result |`. A reference stands in backticks: a scenario as its folder
+//! below `sipp-scenarios` (with a `/`), a test as its path (the last part is the function).
+
+use crate::{collect, root};
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// Requirements that must be shown.
+fn required() -> Vec<String> {
+    let rows = |prefix: &'static str, numbers: Vec<u32>| {
+        numbers.into_iter().map(move |n| format!("{prefix}-{n:02}"))
+    };
+    let mut ids: Vec<String> = rows("PUB", (1..=19).collect()).collect();
+    ids.extend(rows("SUB", (1..=12).chain([22, 25]).collect()));
+    ids.extend(rows("AUT", (1..=6).chain([10, 14, 23, 25]).collect()));
+    ids.extend(rows("REG", (1..=3).collect()));
+    ids.extend(rows("CHG", vec![1, 2]));
+    ids.extend(["XCP-01".to_owned(), "ROB-01".to_owned()]);
+    ids
+}
+
+struct Row {
+    line: usize,
+    id: String,
+    references: Vec<String>,
+}
+
+fn rows() -> Vec<Row> {
+    let text =
+        std::fs::read_to_string(root().join("docs/conformance.md")).expect("docs/conformance.md");
+    let mut rows = Vec::new();
+    for (at, line) in text.lines().enumerate() {
+        let cells: Vec<&str> = line
+            .trim()
+            .trim_matches('|')
+            .split('|')
+            .map(str::trim)
+            .collect();
+        let id = cells.first().unwrap_or(&"").trim_matches('`').to_owned();
+        let is_id = id.split_once('-').is_some_and(|(name, number)| {
+            name.bytes().all(|b| b.is_ascii_uppercase())
+                && !name.is_empty()
+                && number.bytes().all(|b| b.is_ascii_digit())
+        });
+        if line.starts_with('|') && is_id {
+            let cells = cells[1..].join(" ");
+            let references = cells.split('`').skip(1).step_by(2);
+            let references = references
+                .filter(|r| r.contains('/') || r.contains("::"))
+                .map(str::to_owned)
+                .collect();
+            rows.push(Row {
+                line: at + 1,
+                id,
+                references,
+            });
+        }
+    }
+    rows
+}
+
+/// Folders of scenarios, as `service/case`.
+fn scenarios() -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let suite = root().join("sipp-scenarios");
+    for service in std::fs::read_dir(&suite)
+        .into_iter()
+        .flatten()
+        .map_while(Result::ok)
+    {
+        for case in std::fs::read_dir(service.path())
+            .into_iter()
+            .flatten()
+            .map_while(Result::ok)
+        {
+            if case.path().join("scenario.toml").is_file() {
+                let (service, case) = (service.file_name(), case.file_name());
+                found.insert(format!(
+                    "{}/{}",
+                    service.to_string_lossy(),
+                    case.to_string_lossy()
+                ));
+            }
+        }
+    }
+    found
+}
+
+/// Names of all test functions of the workspace, and of the scripts of the lab.
+fn tests() -> BTreeSet<String> {
+    let mut files = Vec::new();
+    for folder in ["src", "ims/src", "diameter/src", "tests"] {
+        collect(&root().join(folder), &mut files);
+    }
+    let mut found = BTreeSet::new();
+    for file in files {
+        let text = std::fs::read_to_string(file).unwrap();
+        let mut is_test = false;
+        for line in text.lines().map(str::trim) {
+            is_test |= line.starts_with("#[test]") || line.starts_with("#[tokio::test");
+            if let Some((_, rest)) = line.split_once("fn ").filter(|_| is_test) {
+                found.insert(rest.split(['(', '<']).next().unwrap_or("").to_owned());
+                is_test = false;
+            }
+        }
+    }
+    found
+}
+
+#[test]
+#[ignore = "docs/conformance.md is being written"]
+fn every_required_row_is_there_and_shown() {
+    let rows = rows();
+    for id in required() {
+        let of_id: Vec<&Row> = rows.iter().filter(|row| row.id == id).collect();
+        assert!(!of_id.is_empty(), "docs/conformance.md has no row {id}");
+        assert!(
+            of_id.iter().any(|row| !row.references.is_empty()),
+            "{id} names neither a test nor a scenario"
+        );
+    }
+}
+
+#[test]
+#[ignore = "docs/conformance.md is being written"]
+fn every_reference_exists() {
+    let (tests, scenarios) = (tests(), scenarios());
+    let mut missing = Vec::new();
+    for row in rows() {
+        for reference in &row.references {
+            let name = reference
+                .trim_start_matches("sipp-scenarios/")
+                .trim_end_matches('/');
+            let exists = match reference.contains("::") {
+                true => tests.contains(reference.rsplit("::").next().unwrap_or("")),
+                false => scenarios.contains(name) || Path::new(&root().join(reference)).exists(),
+            };
+            if !exists {
+                missing.push(format!(
+                    "docs/conformance.md:{}: {} names {reference}",
+                    row.line, row.id
+                ));
+            }
+        }
+    }
+    assert!(
+        missing.is_empty(),
+        "these do not exist:\n{}",
+        missing.join("\n")
+    );
+}
+
+#[test]
+#[ignore = "docs/conformance.md is being written"]
+fn every_scenario_is_listed() {
+    let listed: BTreeSet<String> = rows().into_iter().flat_map(|row| row.references).collect();
+    let is_listed =
+        |case: &String| listed.contains(case) || listed.contains(&format!("sipp-scenarios/{case}"));
+    let unlisted: Vec<String> = scenarios()
+        .into_iter()
+        .filter(|case| !is_listed(case))
+        .collect();
+    assert!(
+        unlisted.is_empty(),
+        "docs/conformance.md does not list:\n{}",
+        unlisted.join("\n")
+    );
+}
