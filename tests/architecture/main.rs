@@ -286,8 +286,8 @@ fn the_deciding_crates_touch_no_world() {
 
 #[test]
 fn the_deciding_crates_do_not_know_each_other_or_the_program() {
-    only_in(&sources(&["ims/src"]), &["diameter", "presentia"], &[]);
-    only_in(&sources(&["diameter/src"]), &["ims", "presentia"], &[]);
+    only_in(&sources(&["ims/src"]), &["diameter", "presentia::"], &[]);
+    only_in(&sources(&["diameter/src"]), &["ims", "presentia::"], &[]);
 }
 
 #[test]
@@ -368,8 +368,9 @@ fn nothing_unfinished_is_committed() {
     );
 }
 
-/// Longest file, tests included, in lines; and longest function.
+/// Longest file, in lines, its tests included; longest file of nothing but tests; longest function.
 const FILE_MAX: usize = 650;
+const TEST_FILE_MAX: usize = 900;
 const FUNCTION_MAX: usize = 90;
 
 #[test]
@@ -377,9 +378,14 @@ fn a_file_is_one_idea_and_a_function_fits_a_screen() {
     let mut broken = Vec::new();
     for source in sources(&["src", "ims/src", "diameter/src", "tests"]) {
         let is_test = source.path.starts_with("tests/"); // a table of cases may be long
-        if source.length > FILE_MAX {
+        let max = if source.lines.is_empty() || is_test {
+            TEST_FILE_MAX
+        } else {
+            FILE_MAX
+        };
+        if source.length > max {
             broken.push(format!(
-                "{}: {} lines, at most {FILE_MAX}",
+                "{}: {} lines, at most {max}",
                 source.path, source.length
             ));
         }
