@@ -157,7 +157,7 @@ impl Builtin {
             Builtin::AnyUri => any_uri(value),
             Builtin::Base64Binary => base64(value),
             Builtin::HexBinary => {
-                value.len() % 2 == 0 && value.bytes().all(|b| b.is_ascii_hexdigit())
+                value.len().is_multiple_of(2) && value.bytes().all(|b| b.is_ascii_hexdigit())
             }
         }
     }
@@ -353,7 +353,7 @@ fn base64(value: &str) -> bool {
     let digits: Vec<u8> = value.bytes().filter(|b| *b != b' ').collect();
     let padding = digits.iter().rev().take_while(|b| **b == b'=').count();
     let (body, _) = digits.split_at(digits.len() - padding);
-    digits.len() % 4 == 0
+    digits.len().is_multiple_of(4)
         && padding <= 2
         && body
             .iter()

@@ -93,14 +93,15 @@ impl Schema {
         for source in sources {
             documents.push((source.name, parsed(source)?));
         }
-        let xml = Source {
-            name: "xml.xsd",
-            text: include_str!("../schemas/xml.xsd"),
+        let own = |(_, d): &(&str, Document<'_>)| {
+            d.root_element().attribute("targetNamespace") == Some(XML)
         };
-        if !documents
-            .iter()
-            .any(|(_, d)| d.root_element().attribute("targetNamespace") == Some(XML))
-        {
+        if documents.iter().any(|(_, d)| imports_xml(d)) && !documents.iter().any(own) {
+            let text = include_str!("../schemas/xml.xsd");
+            let xml = Source {
+                name: "xml.xsd",
+                text,
+            };
             documents.push((xml.name, parsed(&xml)?));
         }
         Ok(Schema {
@@ -121,6 +122,12 @@ impl Schema {
 
 /// The namespace of `xml:lang` and its like.
 const XML: &str = "http://www.w3.org/XML/1998/namespace";
+
+/// Whether a schema document asks for the attributes of the `xml` prefix.
+fn imports_xml(document: &Document<'_>) -> bool {
+    let mut children = document.root_element().children();
+    children.any(|n| n.tag_name().name() == "import" && n.attribute("namespace") == Some(XML))
+}
 
 fn parsed<'a>(source: &Source<'a>) -> Result<Document<'a>, LoadError> {
     if source.text.len() > SOURCE {

@@ -156,7 +156,8 @@ fn extension_restriction_and_substitution() {
 #[test]
 fn simple_types_and_simple_content() {
     table(
-        "<xs:simpleType name='Grade'><xs:restriction base='xs:token'><xs:enumeration value='a b'/>\
+        "<xs:import namespace='http://www.w3.org/XML/1998/namespace'/>\
+         <xs:simpleType name='Grade'><xs:restriction base='xs:token'><xs:enumeration value='a b'/>\
          <xs:enumeration value='c'/></xs:restriction></xs:simpleType>\
          <xs:simpleType name='Either'><xs:union memberTypes='xs:int Grade'/></xs:simpleType>\
          <xs:complexType name='Named'><xs:simpleContent><xs:extension base='Either'>\

@@ -49,7 +49,7 @@ pub(super) fn validate(
         let node = document
             .descendants()
             .filter(|n| n.is_element() && n.range().contains(&offset))
-            .last();
+            .next_back();
         Invalid {
             fault,
             line: place.row,
