@@ -1,24 +1,48 @@
 //! Wiring: what is started in which order, and how it ends.
 
+mod settings;
+
 use crate::admin::Readiness;
 use crate::cli::Exit;
 use crate::config::Config;
-use crate::http::{self, BindError, Busy, XcapPort};
-use crate::store::{self, Committer, StoreError};
+use crate::driver::{self, Clock, Driver, Parts};
+use crate::http::{self, BindError};
+use crate::store::{self, Committer, Engine, StoreError};
 use crate::telemetry::Metrics;
-use ims::xdm::{Request, Response};
+use crate::transport::ListenError;
+use crate::transport::tcp::Tcp;
+use crate::transport::udp::Udp;
+use ims::node::{Node, Outbox, Recovery};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
+use tracing::info;
 
-/// Why the server cannot run.
+/// Why the server cannot run, or had to end.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
     Http(#[from] BindError),
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     #[error("cannot wait for signals ({0})")]
     Signals(std::io::Error),
+    #[error(
+        "no random numbers from the system ({0}); tags and entity-tags cannot be made without them"
+    )]
+    Random(getrandom::Error),
+    #[error("a built-in schema cannot be loaded ({0}); this is a defect, please report it")]
+    Schema(#[from] ims::xml::schema::LoadError),
+    #[error("cannot start threads ({0})")]
+    Threads(std::io::Error),
+    #[error(
+        "the deciding thread ended unexpectedly; this is a defect, please report it with the log"
+    )]
+    Driver,
 }
 
 impl Error {
@@ -26,50 +50,190 @@ impl Error {
     pub fn exit(&self) -> Exit {
         match self {
             Error::Store(_) => Exit::Store,
-            Error::Http(_) => Exit::Unavailable,
-            Error::Signals(_) => Exit::Internal,
+            Error::Http(_) | Error::Listen(_) => Exit::Unavailable,
+            Error::Signals(_)
+            | Error::Random(_)
+            | Error::Schema(_)
+            | Error::Threads(_)
+            | Error::Driver => Exit::Internal,
         }
     }
 }
 
-/// Runs until a signal asks for the end.
+/// Runs until a signal asks for the end, or the store fails.
 pub async fn run(config: Config) -> Result<(), Error> {
+    let mut stop_asked = Signals::new()?;
+    let config = Arc::new(config);
     let metrics = Metrics::new();
+    let clock = Clock::start();
+    let engine = store::open(&config.store)?;
+    let (node, first, recovery) = recover(&config, engine.as_ref(), clock)?;
+    let committer = Arc::new(start_committer(&config, engine, &metrics)?);
+    let readiness = Arc::new(Readiness::new(committer.watch()));
+
+    let (handle, inbox) = driver::channel(config.limits.queue);
+    let tcp_settings = settings::tcp(&config);
+    let tcp = Tcp::new(
+        tcp_settings,
+        Handle::current(),
+        handle.requests(),
+        handle.notices(),
+        metrics.clone(),
+    );
+    for &address in &config.sip.listen_tcp {
+        tcp.listen(address).await?;
+    }
+    let listener = match config.http.listen {
+        Some(address) => Some(http::bind(address).await?),
+        None => None,
+    };
+    let parts = |udp| Parts {
+        node,
+        clock,
+        udp,
+        tcp,
+        committer,
+        charging: None,
+        metrics: metrics.clone(),
+        inbox,
+        handle: handle.clone(),
+    };
+    let mut ended = start_driver(&config, parts, first).await?;
+
+    let (stop, stopping) = watch::channel(false);
+    let http = listener.map(|listener| {
+        let port = Arc::new(handle.clone());
+        let service = http::Service::new(config.clone(), port, metrics.clone(), readiness.clone());
+        tokio::spawn(http::serve(listener, Arc::new(service), stopping))
+    });
+    readiness.set_listening();
+    eprint!("{}", config.summary());
+    info!(
+        records = recovery.records,
+        owed = recovery.owed,
+        unsent = recovery.charging,
+        "ready"
+    );
+    if recovery.unreadable > 0 {
+        tracing::error!(
+            records = recovery.unreadable,
+            "records of the store could not be read and are left alone; see docs/store.md"
+        );
+    }
+
+    let failed = tokio::select! {
+        result = &mut ended => return Err(why(result)),
+        () = stop_asked.recv() => None::<Error>,
+    };
+    let until = Instant::now() + Duration::from_secs(u64::from(config.shutdown.drain_s.0));
+    info!(
+        seconds = config.shutdown.drain_s.0,
+        "draining: no new work, answers finish"
+    );
+    readiness.set_draining();
+    handle.drain(until);
+    let drained = tokio::time::timeout_at((until + GRACE).into(), &mut ended).await;
+    stop.send_replace(true);
+    if let Some(http) = http {
+        http.abort();
+    }
+    match (failed, drained) {
+        (Some(error), _) => Err(error),
+        (None, Ok(Ok(Ok(())))) => {
+            info!("stopped");
+            Ok(())
+        }
+        (None, Ok(result)) => Err(why(result)),
+        (None, Err(_)) => Err(Error::Driver),
+    }
+}
+
+/// Beyond the drain time: for the last commit and the last record.
+const GRACE: Duration = Duration::from_secs(2);
+
+type Ended = oneshot::Receiver<Result<(), StoreError>>;
+
+fn why(ended: Result<Result<(), StoreError>, oneshot::error::RecvError>) -> Error {
+    match ended {
+        Ok(Err(error)) => Error::Store(error),
+        Ok(Ok(())) | Err(_) => Error::Driver,
+    }
+}
+
+/// A node with everything that the store holds, and what it wants done first.
+fn recover(
+    config: &Config,
+    engine: &dyn Engine,
+    clock: Clock,
+) -> Result<(Node, Outbox, Recovery), Error> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(Error::Random)?;
+    let mut node = Node::new(settings::node(config, settings::xdm(config)?), seed);
+    let mut recovery = Recovery::default();
+    engine
+        .reader()
+        .recover(&mut |table, key, value| node.recover(&mut recovery, table, key, value))?;
+    let mut first = Outbox::default();
+    node.recovered(clock.now(), &mut recovery, &mut first);
+    Ok((node, first, recovery))
+}
+
+fn start_committer(
+    config: &Config,
+    engine: Box<dyn Engine>,
+    metrics: &Metrics,
+) -> Result<Committer, StoreError> {
     let settings = store::committer::Settings {
         queue: config.store.queue,
         reserve: config.store.min_free_bytes,
     };
-    let committer = Committer::start(
-        store::open(&config.store)?,
-        settings,
-        metrics.commit_observer(),
-    )?;
-    let readiness = Arc::new(Readiness::new(committer.watch()));
-    let (stop, stopping) = watch::channel(false);
-    eprint!("{}", config.summary());
-    if let Some(address) = config.http.listen {
-        let listener = http::bind(address).await?;
-        let service = http::Service::new(
-            Arc::new(config),
-            Arc::new(Undecided),
-            metrics,
-            readiness.clone(),
-        );
-        tokio::spawn(http::serve(listener, Arc::new(service), stopping));
-    }
-    readiness.set_listening();
-    tokio::signal::ctrl_c().await.map_err(Error::Signals)?;
-    readiness.set_draining();
-    stop.send_replace(true);
-    Ok(())
+    Committer::start(engine, settings, metrics.commit_observer())
 }
 
-/// Until the driver is there nothing is decided.
-#[derive(Debug)]
-struct Undecided;
+/// Starts the deciding thread with a runtime of its own; returns when its sockets are bound.
+async fn start_driver(
+    config: &Config,
+    parts: impl FnOnce(Udp) -> Parts,
+    first: Outbox,
+) -> Result<Ended, Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Error::Threads)?;
+    let udp = {
+        let _inside = runtime.enter();
+        Udp::bind(&config.sip.listen_udp)?
+    };
+    let driver = Driver::new(parts(udp));
+    let (end, ended) = oneshot::channel();
+    let work = move || drop(end.send(runtime.block_on(driver.run(first))));
+    std::thread::Builder::new()
+        .name("driver".into())
+        .spawn(work)
+        .map_err(Error::Threads)?;
+    Ok(ended)
+}
 
-impl XcapPort for Undecided {
-    fn submit(&self, _: Request) -> Result<oneshot::Receiver<Response>, Busy> {
-        Err(Busy)
+/// The signals that ask for an end.
+#[derive(Debug)]
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Signals, Error> {
+        let listen = |kind| signal(kind).map_err(Error::Signals);
+        Ok(Signals {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn recv(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }

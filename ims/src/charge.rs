@@ -3,6 +3,7 @@
 //! Presence is session-unrelated, so every trigger gives one event (TS 32.260 §5.2.1). The event is stored in
 //! the batch of the state change it reports, and leaves the store when a CDF has acknowledged it.
 
+use crate::record::{Batch, Table};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -89,4 +90,91 @@ impl Event {
     pub fn key(number: u64) -> [u8; 8] {
         number.to_be_bytes()
     }
+}
+
+/// Which events are charged. TS 32.260 §5.2.1 leaves it to the operator, for each method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Triggers {
+    pub publish: bool,
+    pub subscribe: bool,
+    pub notify: bool,
+    pub register: bool,
+    /// Also when the final response is not 2xx.
+    pub failures: bool,
+}
+
+impl Triggers {
+    /// Charging is off.
+    pub const OFF: Triggers = Triggers {
+        publish: false,
+        subscribe: false,
+        notify: false,
+        register: false,
+        failures: false,
+    };
+
+    /// Whether a transaction of this method with this outcome gives a record.
+    pub fn charges(&self, method: Chargeable, status: u16) -> bool {
+        let method = match method {
+            Chargeable::Publish => self.publish,
+            Chargeable::Subscribe => self.subscribe,
+            Chargeable::Notify => self.notify,
+            Chargeable::Register => self.register,
+        };
+        method && (self.failures || (200..300).contains(&status))
+    }
+}
+
+/// Numbers the events and writes each into the batch that makes its cause true.
+#[derive(Debug)]
+pub struct Ledger {
+    triggers: Triggers,
+    next: u64,
+    written: Vec<Event>,
+}
+
+impl Ledger {
+    /// A ledger whose next event is numbered `next`: one above every number ever used in the store.
+    pub fn new(triggers: Triggers, next: u64) -> Ledger {
+        Ledger {
+            triggers,
+            next,
+            written: Vec::new(),
+        }
+    }
+
+    /// Whether an event of this kind is wanted; asks before the event is built.
+    pub fn wants(&self, method: Chargeable, status: u16) -> bool {
+        self.triggers.charges(method, status)
+    }
+
+    /// Numbers the event and commits it with the batch.
+    pub fn write(&mut self, batch: &mut Batch, mut event: Event) {
+        event.number = self.next;
+        self.next += 1;
+        batch.put(Table::Charging, &Event::key(event.number), &event);
+        self.written.push(event);
+    }
+
+    /// The events written since the last call; they may be sent once their batch is committed.
+    pub fn take(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.written)
+    }
+
+    /// Goes on above a number found in the store.
+    pub fn skip_past(&mut self, number: u64) {
+        self.next = self.next.max(number.saturating_add(1));
+    }
+
+    /// The number of the next event.
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+}
+
+/// First number of a run of the node that starts at `now`: above every number that an earlier run can have
+/// used, also those whose records are acknowledged and gone. Milliseconds above 20 bits, so that a run may
+/// charge a million events each millisecond before it meets the next.
+pub fn first_of(now: Timestamp) -> u64 {
+    now.0 << 20
 }

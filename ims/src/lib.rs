@@ -11,6 +11,7 @@ pub mod dialog;
 pub mod event;
 pub mod isc;
 pub mod node;
+pub mod partition;
 pub mod presence;
 pub mod record;
 pub mod registration;

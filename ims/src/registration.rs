@@ -1,1 +1,324 @@
-//! (being built)
+//! Who is registered in the IMS, learnt from third-party REGISTER (TS 24.229 §5.4.1.7, §5.7.1.1), and which
+//! identities name the same subscriber.
+//!
+//! The key is the identity in `To`: Kamailio sends every third-party REGISTER with a new Call-ID and the same
+//! CSeq. `Expires: 0` is all that a de-registration says, even while another contact is still registered, and
+//! one by the network says nothing at all; the reg event package tells more, and is not consulted yet.
+
+use crate::event::deadlines::Deadlines;
+use crate::event::turn::Turn;
+use crate::isc::Charging;
+use crate::record::Table;
+use crate::reject::Reject;
+use crate::sip::Aor;
+use crate::time::{Seconds, Timestamp};
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+/// Most identities of one implicit registration set that are kept.
+const MOST_IDENTITIES: usize = 32;
+/// Longest opaque value (service information, access network) that is kept, in bytes.
+const LONGEST_VALUE: usize = 8 * 1024;
+
+/// How registrations are kept, from the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Lifetime when the REGISTER names none.
+    pub default_expires: Seconds,
+    /// Longest lifetime believed.
+    pub max_expires: Seconds,
+    /// How long "not registered any more" is shown before it is forgotten.
+    pub terminated_retention: Seconds,
+    /// Registrations kept; one more is refused.
+    pub capacity: usize,
+}
+
+/// A third-party REGISTER of a trusted S-CSCF.
+#[derive(Clone, Debug)]
+pub struct ThirdParty {
+    /// `To`: the public user identity that registered.
+    pub identity: Aor,
+    /// `None` when the request names no lifetime.
+    pub expires: Option<Seconds>,
+    /// Contact: the S-CSCF that serves the user.
+    pub scscf: Option<String>,
+    /// Identities of the implicit registration set, from P-Associated-URI.
+    pub associated: Vec<Aor>,
+    /// `<service-info>` of the body, opaque, as the HSS wrote it.
+    pub service_info: Option<String>,
+    pub access_network: Option<String>,
+    pub charging: Charging,
+}
+
+/// Registration state of one identity, as stored. Key: the identity.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registration {
+    pub active: bool,
+    /// When `active` last changed.
+    pub since: Timestamp,
+    /// End of the registration, or of the memory of it.
+    pub expires_at: Timestamp,
+    pub scscf: Option<Box<str>>,
+    pub associated: Vec<Box<str>>,
+    pub service_info: Option<Box<str>>,
+    pub access_network: Option<Box<str>>,
+    pub charging: Charging,
+}
+
+/// Registration state of an identity changed: registered, not registered any more, or forgotten.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changed {
+    pub identity: Aor,
+    /// Active or not, since when; `None` when it is forgotten.
+    pub state: Option<(bool, Timestamp)>,
+}
+
+/// Registrations and aliases of the node.
+#[derive(Debug)]
+pub struct Registrar {
+    settings: Settings,
+    registrations: IndexMap<Aor, Registration, ahash::RandomState>,
+    /// `tel:` identity to the subscriber's SIP identity.
+    aliases: IndexMap<Aor, Aor, ahash::RandomState>,
+    /// The same the other way round.
+    others: IndexMap<Aor, Vec<Aor>, ahash::RandomState>,
+    looks: Deadlines<Aor>,
+}
+
+impl Registrar {
+    pub fn new(settings: Settings, hash: ahash::RandomState) -> Registrar {
+        Registrar {
+            settings,
+            registrations: IndexMap::with_hasher(hash.clone()),
+            aliases: IndexMap::with_hasher(hash.clone()),
+            others: IndexMap::with_hasher(hash),
+            looks: Deadlines::default(),
+        }
+    }
+
+    /// Identities that are registered or were a short while ago.
+    pub fn len(&self) -> usize {
+        self.registrations.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.registrations.is_empty()
+    }
+
+    /// Whether the identity, or its alias, is or was registered.
+    pub fn knows(&self, identity: &Aor) -> bool {
+        self.registrations.contains_key(&self.canonical(identity))
+    }
+
+    /// The identity under which a subscriber's state is kept: SIP for a tel identity of a known set.
+    pub fn canonical(&self, identity: &Aor) -> Aor {
+        self.aliases.get(identity).unwrap_or(identity).clone()
+    }
+
+    /// The identity and the others that name the same subscriber.
+    pub fn identities(&self, canonical: &Aor) -> Vec<Aor> {
+        let others = self
+            .others
+            .get(canonical)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        std::iter::once(canonical).chain(others).cloned().collect()
+    }
+
+    /// Registration of an identity, if any is known.
+    pub fn get(&self, identity: &Aor) -> Option<&Registration> {
+        self.registrations.get(identity)
+    }
+
+    /// Takes over a third-party REGISTER. Gives the lifetime granted, and the change if there is one.
+    pub fn register(
+        &mut self,
+        turn: &mut Turn<'_>,
+        request: &ThirdParty,
+    ) -> Result<(Seconds, Option<Changed>), Reject> {
+        let lifetime = request
+            .expires
+            .unwrap_or(self.settings.default_expires)
+            .min(self.settings.max_expires);
+        let known = self.registrations.get(&request.identity);
+        if lifetime == Seconds(0) {
+            return Ok((lifetime, self.deregister(turn, &request.identity)));
+        }
+        if known.is_none() && self.registrations.len() >= self.settings.capacity {
+            return Err(Reject::Busy {
+                retry_after: Seconds(30),
+            });
+        }
+        let was_active = known.is_some_and(|r| r.active);
+        let since = known.filter(|r| r.active).map_or(turn.now, |r| r.since);
+        let registration = registration(request, since, turn.now + lifetime);
+        turn.batch.put(
+            Table::Registration,
+            request.identity.as_str().as_bytes(),
+            &registration,
+        );
+        self.looks
+            .at(registration.expires_at, request.identity.clone());
+        self.registrations
+            .insert(request.identity.clone(), registration);
+        self.learn_aliases(turn, &request.associated);
+        let changed = Changed {
+            identity: request.identity.clone(),
+            state: Some((true, since)),
+        };
+        Ok((lifetime, (!was_active).then_some(changed)))
+    }
+
+    /// The subscriber is not registered any more; it is remembered as such for a while.
+    fn deregister(&mut self, turn: &mut Turn<'_>, identity: &Aor) -> Option<Changed> {
+        let registration = self.registrations.get_mut(identity).filter(|r| r.active)?;
+        registration.active = false;
+        registration.since = turn.now;
+        registration.expires_at = turn.now + self.settings.terminated_retention;
+        turn.batch.put(
+            Table::Registration,
+            identity.as_str().as_bytes(),
+            registration,
+        );
+        self.looks.at(registration.expires_at, identity.clone());
+        Some(Changed {
+            identity: identity.clone(),
+            state: Some((false, turn.now)),
+        })
+    }
+
+    /// A tel identity names the first SIP identity of its set: the default public identity (TS 24.229 §5.4.1.2.2F).
+    fn learn_aliases(&mut self, turn: &mut Turn<'_>, associated: &[Aor]) {
+        let Some(default) = associated.iter().find(|aor| !aor.is_tel()) else {
+            return;
+        };
+        for tel in associated
+            .iter()
+            .filter(|aor| aor.is_tel())
+            .take(MOST_IDENTITIES)
+        {
+            if self.aliases.get(tel) != Some(default) {
+                turn.batch
+                    .put(Table::Alias, tel.as_str().as_bytes(), &default.as_str());
+                self.set_alias(tel, default);
+            }
+        }
+    }
+
+    fn set_alias(&mut self, tel: &Aor, canonical: &Aor) {
+        if let Some(before) = self.aliases.insert(tel.clone(), canonical.clone()) {
+            if let Some(others) = self.others.get_mut(&before) {
+                others.retain(|aor| aor != tel);
+            }
+        }
+        self.others
+            .entry(canonical.clone())
+            .or_default()
+            .push(tel.clone());
+    }
+
+    /// When [`Registrar::on_deadline`] wants to be called next.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        self.looks.next()
+    }
+
+    /// Ends what has run out.
+    pub fn on_deadline(&mut self, turn: &mut Turn<'_>) -> Vec<Changed> {
+        let due = self.looks.due(turn.now);
+        due.into_iter()
+            .filter_map(|identity| self.look(turn, identity))
+            .collect()
+    }
+
+    fn look(&mut self, turn: &mut Turn<'_>, identity: Aor) -> Option<Changed> {
+        let registration = self.registrations.get(&identity)?;
+        if registration.expires_at > turn.now {
+            return None; // it was renewed, and a later look is scheduled
+        }
+        if registration.active {
+            return self.deregister(turn, &identity);
+        }
+        turn.batch
+            .delete(Table::Registration, identity.as_str().as_bytes());
+        self.registrations.swap_remove(&identity);
+        Some(Changed {
+            identity,
+            state: None,
+        })
+    }
+
+    /// Takes a registration from the store. Returns what presence shows of it.
+    pub fn recover(&mut self, key: &[u8], registration: Registration) -> Option<Changed> {
+        let identity = Aor::parse(std::str::from_utf8(key).ok()?)?;
+        self.looks.at(registration.expires_at, identity.clone());
+        let state = Some((registration.active, registration.since));
+        self.registrations.insert(identity.clone(), registration);
+        Some(Changed { identity, state })
+    }
+
+    /// Takes an alias from the store.
+    pub fn recover_alias(&mut self, key: &[u8], canonical: &str) -> Option<()> {
+        let tel = Aor::parse(std::str::from_utf8(key).ok()?)?;
+        self.set_alias(&tel, &Aor::parse(canonical)?);
+        Some(())
+    }
+}
+
+fn registration(request: &ThirdParty, since: Timestamp, expires_at: Timestamp) -> Registration {
+    let bounded = |value: &Option<String>| {
+        value
+            .as_deref()
+            .filter(|v| v.len() <= LONGEST_VALUE)
+            .map(Into::into)
+    };
+    Registration {
+        active: true,
+        since,
+        expires_at,
+        scscf: bounded(&request.scscf),
+        associated: request
+            .associated
+            .iter()
+            .take(MOST_IDENTITIES)
+            .map(|aor| aor.as_str().into())
+            .collect(),
+        service_info: bounded(&request.service_info),
+        access_network: bounded(&request.access_network),
+        charging: request.charging.clone(),
+    }
+}
+
+/// `<service-info>` of a 3GPP IMS body, as text. Kamailio writes it unescaped, so the body need not be XML
+/// (TS 24.229 §7.6); it may stand alone or in a part of multipart/mixed beside copies of the UE's REGISTER.
+pub fn service_info(body: &[u8]) -> Option<String> {
+    let body = std::str::from_utf8(body).ok()?;
+    let (_, rest) = body.split_once("<service-info>")?;
+    let (info, _) = rest.rsplit_once("</service-info>")?;
+    (info.len() <= LONGEST_VALUE).then(|| info.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn service_information_is_taken_as_it_stands() {
+        for (case, body, found) in [
+            (
+                "plain",
+                "<ims-3gpp version=\"1\"><service-info>tier=gold</service-info></ims-3gpp>",
+                Some("tier=gold"),
+            ),
+            (
+                "unescaped markup",
+                "<service-info><a>1 & 2</a></service-info>",
+                Some("<a>1 & 2</a>"),
+            ),
+            ("none", "<ims-3gpp version=\"1\"/>", None),
+            ("cut off", "<service-info>tier", None),
+        ] {
+            assert_eq!(service_info(body.as_bytes()).as_deref(), found, "{case}");
+        }
+        assert_eq!(service_info(b"<service-info>\xff</service-info>"), None);
+    }
+}

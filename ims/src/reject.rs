@@ -1,1 +1,104 @@
-//! (being built)
+//! Refusals, one for each answer on which a peer acts differently, and their place on the wire.
+
+use crate::time::Seconds;
+
+/// Why a request is refused. The status, the phrase and the headers follow from it, in one place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reject {
+    // The peer's fault: the request is wrong.
+    /// The request does not parse or misses what it must have; the phrase says what.
+    Bad(&'static str),
+    /// `Event` is missing or names a package that is not served.
+    BadEvent,
+    /// The body is of a type, or in an encoding, that is not taken here.
+    UnsupportedMedia,
+    /// An encoding in `Content-Encoding` that is not taken here.
+    UnsupportedEncoding,
+    /// The URI scheme of the request is not one of a presentity.
+    UnsupportedScheme,
+    /// `Require` names these extensions, which are not supported.
+    BadExtension(String),
+    /// No type in `Accept` can be produced.
+    NotAcceptable,
+    /// The method is known to SIP and not served here.
+    MethodNotAllowed,
+    /// A body above the configured limit.
+    TooLarge,
+    /// The asked lifetime is under the minimum.
+    IntervalTooBrief { min: Seconds },
+    /// The tag of `SIP-If-Match` names no publication.
+    StaleEtag,
+    /// The dialog or the transaction that the request belongs to is unknown.
+    NoDialog,
+    /// A request in a dialog with a CSeq under one already seen (RFC 3261 §12.2.2).
+    OutOfOrder,
+
+    // Policy: the request is right and not granted.
+    /// Not from a trusted peer, or the asserted identity may not do this.
+    Forbidden(&'static str),
+    /// The Request-URI names nobody who is served here.
+    NotFound,
+
+    // Ours: the server cannot, for now.
+    /// A limit of the server is reached, or it is draining.
+    Busy { retry_after: Seconds },
+}
+
+impl Reject {
+    /// Status code and reason phrase.
+    pub fn status(&self) -> (u16, &'static str) {
+        match self {
+            Reject::Bad(phrase) => (400, phrase),
+            Reject::BadEvent => (489, "Bad Event"), // with Allow-Events, RFC 6665 §8.3.2
+            Reject::UnsupportedMedia => (415, "Unsupported Media Type"), // with Accept, RFC 3903 §6, step 5
+            Reject::UnsupportedEncoding => (415, "Unsupported Content-Encoding"), // with Accept-Encoding
+            Reject::UnsupportedScheme => (416, "Unsupported URI Scheme"),
+            Reject::BadExtension(_) => (420, "Bad Extension"), // with Unsupported, RFC 3261 §8.2.2.3
+            Reject::NotAcceptable => (406, "Not Acceptable"),
+            Reject::MethodNotAllowed => (405, "Method Not Allowed"), // with Allow
+            Reject::TooLarge => (413, "Request Entity Too Large"),
+            Reject::IntervalTooBrief { .. } => (423, "Interval Too Brief"), // with Min-Expires
+            Reject::StaleEtag => (412, "Conditional Request Failed"),       // RFC 3903 §6, step 3
+            Reject::NoDialog => (481, "Subscription Does Not Exist"),
+            Reject::OutOfOrder => (500, "CSeq Out Of Order"),
+            Reject::Forbidden(phrase) => (403, phrase),
+            Reject::NotFound => (404, "Not Found"),
+            // 503 makes an S-CSCF try the next server, which is what a full or draining node wants
+            Reject::Busy { .. } => (503, "Service Unavailable"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_refusal_has_the_status_of_its_document() {
+        for (reject, status) in [
+            (Reject::Bad("x"), 400),
+            (Reject::Forbidden("x"), 403),
+            (Reject::NotFound, 404),
+            (Reject::MethodNotAllowed, 405),
+            (Reject::NotAcceptable, 406),
+            (Reject::StaleEtag, 412),
+            (Reject::TooLarge, 413),
+            (Reject::UnsupportedMedia, 415),
+            (Reject::UnsupportedEncoding, 415),
+            (Reject::UnsupportedScheme, 416),
+            (Reject::BadExtension(String::new()), 420),
+            (Reject::IntervalTooBrief { min: Seconds(60) }, 423),
+            (Reject::NoDialog, 481),
+            (Reject::BadEvent, 489),
+            (Reject::OutOfOrder, 500),
+            (
+                Reject::Busy {
+                    retry_after: Seconds(1),
+                },
+                503,
+            ),
+        ] {
+            assert_eq!(reject.status().0, status, "{reject:?}");
+        }
+    }
+}

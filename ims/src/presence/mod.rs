@@ -9,3 +9,4 @@ pub mod content;
 pub mod datetime;
 pub mod pidf;
 pub mod rules;
+pub mod service;

@@ -1,0 +1,243 @@
+//! The notifier's state machine of one subscription (RFC 6665 §4.2, RFC 3857 §4.7.1), for any package.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Number of a subscription: the partition of its resource in the upper 12 bits, random below. It is our
+/// dialog tag and begins our branch, so that requests and responses find home without a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SubscriptionId(pub u64);
+
+impl fmt::Display for SubscriptionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl SubscriptionId {
+    /// The number in a dialog tag; `None` for a tag that is not one of ours.
+    pub fn parse(tag: &str) -> Option<SubscriptionId> {
+        let hex = tag.len() == 16
+            && tag
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        if hex {
+            u64::from_str_radix(tag, 16).ok().map(SubscriptionId)
+        } else {
+            None
+        }
+    }
+}
+
+/// State of a subscription that exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum State {
+    /// Accepted and not yet authorised: told that it is pending, and nothing else.
+    Pending,
+    Active,
+    Terminated(End),
+}
+
+/// Why a subscription ended, as its last NOTIFY says (RFC 6665 §4.1.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum End {
+    /// It ran out, was ended by the watcher, or was a fetch.
+    Timeout,
+    /// The presentity's policy no longer allows it.
+    Rejected,
+    /// The watcher cannot be reached: no NOTIFY tells it.
+    Unreachable,
+}
+
+impl End {
+    /// The `reason` parameter; `None` where nobody is left to tell.
+    pub fn reason(self) -> Option<&'static str> {
+        match self {
+            End::Timeout => Some("timeout"),
+            End::Rejected => Some("rejected"),
+            End::Unreachable => None,
+        }
+    }
+}
+
+/// What happens to a subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// Policy grants it (also politely).
+    Allowed,
+    /// Policy has no answer yet.
+    Undecided,
+    /// Policy refuses it.
+    Denied,
+    /// The watcher asked for more time.
+    Refreshed,
+    /// The resource has new state for this watcher.
+    Changed,
+    /// Its time is over.
+    Expired,
+    /// The watcher asked for an end.
+    Unsubscribed,
+    /// A NOTIFY failed in a way that ends the subscription.
+    WatcherGone,
+}
+
+/// Which NOTIFY the step owes the watcher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owed {
+    Nothing,
+    /// Now, whatever the pacing: an answer to a request, or a change of the subscription itself.
+    Immediate,
+    /// New state, subject to pacing.
+    Paced,
+}
+
+/// One step of the notifier, RFC 6665 §4.2. `Terminated` is final: a late input changes nothing.
+pub fn step(state: State, input: Input) -> (State, Owed) {
+    use {Input::*, Owed::*, State::*};
+    match (state, input) {
+        (Terminated(_), _) => (state, Nothing),
+        (_, Expired | Unsubscribed) => (Terminated(End::Timeout), Immediate),
+        (_, Denied) => (Terminated(End::Rejected), Immediate),
+        (_, WatcherGone) => (Terminated(End::Unreachable), Nothing), // nobody is left to tell
+        (Pending, Allowed) => (Active, Immediate),
+        (Active, Undecided) => (Pending, Immediate), // told that it waits, and nothing more from now on
+        (Active, Allowed) | (Pending, Undecided) => (state, Nothing),
+        (_, Refreshed) => (state, Immediate), // §4.2.1.2: a refresh brings a NOTIFY
+        (Active, Changed) => (Active, Paced),
+        (Pending, Changed) => (Pending, Nothing), // not yet authorised, so told nothing
+    }
+}
+
+/// Whether the final response to a NOTIFY, or 408 for none, ends the subscription.
+///
+/// RFC 6665 §4.2.2: 404, 405, 410, 416, 480-485, 489, 501 and 604 MUST remove it, a timeout SHOULD. Others say
+/// that this NOTIFY failed, not that the watcher is gone.
+pub fn ends_subscription(status: u16) -> bool {
+    matches!(
+        status,
+        404 | 405 | 408 | 410 | 416 | 480..=485 | 489 | 501 | 604
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use {Input::*, Owed::*, State::*};
+
+    #[test]
+    fn the_notifier_follows_its_table() {
+        let rejected = Terminated(End::Rejected);
+        let timeout = Terminated(End::Timeout);
+        for (case, state, input, next, owed) in [
+            (
+                "a pending watcher that is allowed becomes active at once",
+                Pending,
+                Allowed,
+                Active,
+                Immediate,
+            ),
+            (
+                "a pending watcher that is refused is told so",
+                Pending,
+                Denied,
+                rejected,
+                Immediate,
+            ),
+            (
+                "an active watcher that is refused is told so",
+                Active,
+                Denied,
+                rejected,
+                Immediate,
+            ),
+            (
+                "an active watcher whose policy is withdrawn waits",
+                Active,
+                Undecided,
+                Pending,
+                Immediate,
+            ),
+            (
+                "a change reaches an active watcher, paced",
+                Active,
+                Changed,
+                Active,
+                Paced,
+            ),
+            (
+                "a change never reaches a pending watcher",
+                Pending,
+                Changed,
+                Pending,
+                Nothing,
+            ),
+            (
+                "a refresh is answered by a NOTIFY",
+                Active,
+                Refreshed,
+                Active,
+                Immediate,
+            ),
+            (
+                "a refresh while pending is answered by a NOTIFY",
+                Pending,
+                Refreshed,
+                Pending,
+                Immediate,
+            ),
+            (
+                "an end asked for is confirmed",
+                Active,
+                Unsubscribed,
+                timeout,
+                Immediate,
+            ),
+            ("an expiry is told", Pending, Expired, timeout, Immediate),
+            (
+                "a watcher that is gone is not told",
+                Active,
+                WatcherGone,
+                Terminated(End::Unreachable),
+                Nothing,
+            ),
+            (
+                "nothing wakes the dead",
+                rejected,
+                Allowed,
+                rejected,
+                Nothing,
+            ),
+        ] {
+            assert_eq!(step(state, input), (next, owed), "{case}");
+        }
+    }
+
+    #[test]
+    fn the_listed_failures_of_a_notify_end_the_subscription_and_others_do_not() {
+        for status in [
+            404, 405, 408, 410, 416, 480, 481, 482, 483, 484, 485, 489, 501, 604,
+        ] {
+            assert!(ends_subscription(status), "{status}");
+        }
+        for status in [
+            200, 202, 400, 403, 406, 413, 415, 420, 486, 487, 500, 503, 504, 600, 603,
+        ] {
+            assert!(!ends_subscription(status), "{status}");
+        }
+    }
+
+    #[test]
+    fn a_tag_that_is_not_ours_names_no_subscription() {
+        let id = SubscriptionId(0x0123_4567_89ab_cdef);
+        assert_eq!(SubscriptionId::parse(&id.to_string()), Some(id));
+        for foreign in [
+            "",
+            "1",
+            "0123456789ABCDEF",
+            "0123456789abcdef0",
+            "+123456789abcdef",
+        ] {
+            assert_eq!(SubscriptionId::parse(foreign), None, "{foreign}");
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! What the node reads of a request's headers, typed, with the refusal where they are wrong.
+
+use crate::reject::Reject;
+use crate::sip::header::accept::Accept;
+use crate::sip::header::event::Event;
+use crate::sip::header::media_type::MediaType;
+use crate::sip::header::option_tags::OptionTags;
+use crate::sip::header::{expires as expiry, retry_after as pause};
+use crate::sip::{Headers, Name, Request};
+use crate::time::Seconds;
+
+/// The event packages that are served.
+pub const ALLOW_EVENTS: &str = "presence";
+/// The methods that are served.
+pub const ALLOW: &str = "OPTIONS, PUBLISH, SUBSCRIBE, REGISTER, CANCEL";
+/// The body types that a PUBLISH may bring.
+pub const ACCEPT: &str = "application/pidf+xml";
+
+/// `Expires` in seconds, if there is one.
+pub fn expires(headers: &Headers<'_>) -> Result<Option<Seconds>, Reject> {
+    let Some(text) = headers.get(Name::Expires) else {
+        return Ok(None);
+    };
+    let one = headers.count(Name::Expires) == 1;
+    expiry::parse(text)
+        .filter(|_| one)
+        .map(Some)
+        .ok_or(Reject::Bad("Bad Expires"))
+}
+
+/// `Retry-After` of a response; one that does not parse is none.
+pub fn retry_after(headers: &Headers<'_>) -> Option<Seconds> {
+    headers.get(Name::RetryAfter).and_then(pause::parse)
+}
+
+/// The `Event` of a request for a package that is served (RFC 6665 §8.2.1, RFC 3903 §6, step 2).
+pub fn event<'a>(request: &Request<'a>) -> Result<Event<'a>, Reject> {
+    let text = request.headers.get(Name::Event).ok_or(Reject::BadEvent)?;
+    if request.headers.count(Name::Event) > 1 {
+        return Err(Reject::Bad("More Than One Event"));
+    }
+    let event = Event::parse(text).ok_or(Reject::BadEvent)?;
+    if event.package == ALLOW_EVENTS {
+        Ok(event)
+    } else {
+        Err(Reject::BadEvent)
+    }
+}
+
+/// RFC 3261 §8.2.2.3: extensions that a request demands and that are not supported.
+pub fn require(request: &Request<'_>) -> Result<(), Reject> {
+    let unsupported: Vec<&str> = OptionTags::parse(&request.headers, Name::Require).collect();
+    if unsupported.is_empty() {
+        Ok(())
+    } else {
+        Err(Reject::BadExtension(unsupported.join(", ")))
+    }
+}
+
+/// Whether the body is in an encoding that is taken: none (RFC 3261 §8.2.3).
+pub fn encoding(request: &Request<'_>) -> Result<(), Reject> {
+    let identity = |value: &str| value.eq_ignore_ascii_case("identity");
+    if request.body.is_empty() || request.headers.values(Name::ContentEncoding).all(identity) {
+        Ok(())
+    } else {
+        Err(Reject::UnsupportedEncoding)
+    }
+}
+
+/// Whether `Content-Type` names PIDF; `None` when there is no such header.
+pub fn is_pidf(request: &Request<'_>) -> Option<bool> {
+    let text = request.headers.get(Name::ContentType)?;
+    Some(MediaType::parse(text).is_some_and(|m| m.is("application", "pidf+xml")))
+}
+
+/// Whether the watcher takes PIDF: without `Accept` it must (RFC 3856 §6.7).
+pub fn accepts_pidf(request: &Request<'_>) -> bool {
+    let accept = Accept::parse(&request.headers);
+    !accept.is_present() || accept.accepts("application/pidf+xml")
+}

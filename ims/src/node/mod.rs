@@ -1,0 +1,460 @@
+//! The node: takes one input, decides, and says what to commit and what to send. The single door of the crate.
+//!
+//! The program gives it the time and an [`Input`]; the node fills an [`Outbox`]. Effects in [`Outbox::free`]
+//! promise nothing and may leave at once; those in [`Outbox::held`] leave when [`Outbox::batch`] is committed, and
+//! in the order of the turns. That is the one rule that makes every answer durable.
+
+mod headers;
+mod publish;
+mod recover;
+mod register;
+mod request;
+mod subscribe;
+mod xcap;
+
+pub use recover::Recovery;
+
+use crate::charge::{Ledger, Triggers};
+use crate::event::turn::{Outgoing, Random, Ticket, Turn};
+use crate::isc::Trust;
+use crate::presence::service as presence;
+use crate::record::{Batch, Table, encode};
+use crate::registration::{self, Registrar};
+use crate::sip::Aor;
+use crate::sip::{self, Destination, Flow, Framing, Incoming, KnownMethod, Malformed};
+use crate::time::{Millis, Seconds, Timestamp};
+use crate::transaction::{self, Layer};
+use crate::{charge, xdm};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use xdm::{Document, DocumentKey};
+
+/// How the node behaves, from the configuration.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Domains whose users are served here, lower case.
+    pub home_domains: Vec<String>,
+    /// `Server` of our responses.
+    pub product: String,
+    pub trust: Trust,
+    pub limits: sip::Limits,
+    pub transactions: transaction::Settings,
+    pub presence: presence::Settings,
+    pub registration: registration::Settings,
+    pub xdm: xdm::Xdm,
+    pub triggers: Triggers,
+    /// 200 or 202 to a SUBSCRIBE that waits for the presentity's decision.
+    pub pending_status: u16,
+    /// Identities of application servers that may publish for others.
+    pub publishers: Vec<Aor>,
+    /// Only presentities that the network, a document or a publication has made known are served; otherwise
+    /// every user of a home domain is.
+    pub known_presentities_only: bool,
+    /// Publications and subscriptions of the whole node; one more is refused with 503.
+    pub publications: usize,
+    pub subscriptions: usize,
+    /// Documents of the whole node.
+    pub documents: usize,
+}
+
+/// One thing that happened.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A whole message from a flow.
+    Message { flow: Flow, bytes: &'a mut [u8] },
+    /// A request of ours could not be handed to its transport.
+    Undeliverable(Ticket),
+    /// An XCAP request; the answer carries the same number.
+    Xcap {
+        number: u64,
+        request: &'a xdm::Request,
+    },
+    /// The instant of [`Node::next_deadline`] has come.
+    Deadline,
+}
+
+/// One thing to do.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Send a message. With a ticket, tell the node when it cannot be delivered.
+    Send {
+        to: Destination,
+        bytes: Bytes,
+        ticket: Option<Ticket>,
+    },
+    /// Answer an XCAP request.
+    Xcap {
+        number: u64,
+        response: xdm::Response,
+    },
+    /// A charging record is committed and may go to a CDF.
+    Charge(charge::Event),
+}
+
+/// Something worth counting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// A request was answered for the first time.
+    Answered {
+        method: Option<KnownMethod>,
+        status: u16,
+    },
+    /// A NOTIFY got its final response, 408 for none.
+    Notified { status: u16 },
+    /// A request came again and was answered from memory.
+    Retransmission,
+    /// A message was not understood and got no answer.
+    Dropped,
+}
+
+/// What an input caused.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    /// Commit this before anything of `held` leaves.
+    pub batch: Batch,
+    pub held: Vec<Effect>,
+    pub free: Vec<Effect>,
+    pub reports: Vec<Report>,
+}
+
+/// A NOTIFY under way, as the transaction layer keeps it for us.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sent {
+    ticket: Ticket,
+    at: Timestamp,
+    falls_back: bool,
+}
+
+/// Figures for the operator.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    pub presence: presence::Census,
+    pub registrations: usize,
+    pub documents: usize,
+    pub server_transactions: usize,
+    pub client_transactions: usize,
+}
+
+/// One node: everything it knows, and nothing of the world.
+#[derive(Debug)]
+pub struct Node {
+    settings: Settings,
+    random: Random,
+    transactions: Layer<Sent>,
+    presence: presence::Service,
+    directory: Directory,
+    ledger: Ledger,
+    /// No new state is taken.
+    draining: bool,
+    low_space: bool,
+    /// The mark of settled NOTIFYs last written, and when to look again.
+    settled: Timestamp,
+    settle_at: Timestamp,
+}
+
+/// Who is who and which documents there are: what the presence service asks others.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    registrar: Registrar,
+    documents: BTreeMap<DocumentKey, Document>,
+}
+
+impl presence::Directory for Directory {
+    fn policies(&self, presentity: &Aor) -> Vec<Bytes> {
+        let identities = self.registrar.identities(presentity);
+        identities
+            .iter()
+            .flat_map(|user| policies_of(&self.documents, user))
+            .collect()
+    }
+
+    fn identities(&self, presentity: &Aor) -> Vec<Aor> {
+        self.registrar.identities(presentity)
+    }
+}
+
+/// The mark of settled NOTIFYs is written this often while NOTIFYs flow. A crash tells watchers again what
+/// changed in the last second or is still unanswered, and nothing older.
+const SETTLE_EVERY: Millis = Millis(1000);
+/// Key of that mark in [`Table::Node`].
+const SETTLED: &[u8] = b"settled";
+
+const NOTIFY: sip::Method<'static> = sip::Method::Known(KnownMethod::Notify);
+
+impl Node {
+    /// An empty node. `seed` is random and secret: tags, branches and entity-tags come from it.
+    pub fn new(settings: Settings, seed: [u8; 32]) -> Node {
+        let mut random = Random::new(seed);
+        let mut hash = || {
+            ahash::RandomState::with_seeds(
+                random.number(),
+                random.number(),
+                random.number(),
+                random.number(),
+            )
+        };
+        let (tables, transactions, registrations) = (hash(), hash(), hash());
+        Node {
+            transactions: Layer::new(settings.transactions, transactions),
+            presence: presence::Service::new(settings.presence.clone(), tables),
+            directory: Directory {
+                registrar: Registrar::new(settings.registration, registrations),
+                documents: BTreeMap::new(),
+            },
+            ledger: Ledger::new(settings.triggers, 1),
+            settings,
+            random,
+            draining: false,
+            low_space: false,
+            settled: Timestamp::default(),
+            settle_at: Timestamp::default(),
+        }
+    }
+
+    /// Handles one input.
+    pub fn handle(&mut self, now: Timestamp, input: Input<'_>, out: &mut Outbox) {
+        match input {
+            Input::Message { flow, bytes } => self.message(now, flow, bytes, out),
+            Input::Undeliverable(ticket) => self.undeliverable(now, ticket, out),
+            Input::Xcap { number, request } => self.xcap(now, number, request, out),
+            Input::Deadline => self.deadline(now, out),
+        }
+    }
+
+    /// When [`Input::Deadline`] is wanted.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        let own = [
+            self.presence.next_deadline(),
+            self.directory.registrar.next_deadline(),
+        ];
+        let settle = (self.settled_is_behind()).then_some(self.settle_at);
+        own.into_iter()
+            .chain([self.transactions.next_deadline(), settle])
+            .flatten()
+            .min()
+    }
+
+    /// Takes no new state from now on; what is known is served and told.
+    pub fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// The disk is nearly full, or no longer: new state is refused meanwhile.
+    pub fn refuse_new_state(&mut self, refuse: bool) {
+        self.low_space = refuse;
+    }
+
+    /// No transaction of ours waits for an answer.
+    pub fn is_quiet(&self) -> bool {
+        self.transactions.clients() == 0
+    }
+
+    pub fn census(&self) -> Census {
+        Census {
+            presence: self.presence.census(),
+            registrations: self.directory.registrar.len(),
+            documents: self.directory.documents.len(),
+            server_transactions: self.transactions.servers(),
+            client_transactions: self.transactions.clients(),
+        }
+    }
+
+    fn message(&mut self, now: Timestamp, flow: Flow, bytes: &mut [u8], out: &mut Outbox) {
+        let framing = if flow.transport.is_reliable() {
+            Framing::Stream
+        } else {
+            Framing::Datagram
+        };
+        let limits = self.settings.limits.clone();
+        match sip::parse(bytes, framing, &limits) {
+            Incoming::Request(request) => self.request(now, flow, &request, out),
+            Incoming::Response(response) => self.response(now, &response, out),
+            Incoming::Malformed(malformed) => self.malformed(flow, &malformed, out),
+            Incoming::KeepAlive | Incoming::Ignored(_) => out.reports.push(Report::Dropped),
+        }
+    }
+
+    /// A request that breaks a rule is told so, without a transaction: nothing of it is kept.
+    fn malformed(&mut self, flow: Flow, malformed: &Malformed<'_>, out: &mut Outbox) {
+        match malformed.answer(&flow) {
+            Some((to, bytes)) => {
+                out.reports.push(Report::Answered {
+                    method: None,
+                    status: malformed.status(),
+                });
+                out.free.push(Effect::Send {
+                    to,
+                    bytes,
+                    ticket: None,
+                });
+            }
+            None => out.reports.push(Report::Dropped),
+        }
+    }
+
+    /// A response to a NOTIFY of ours.
+    fn response(&mut self, now: Timestamp, response: &sip::Response<'_>, out: &mut Outbox) {
+        let Some(answer) = self.transactions.response(now, response) else {
+            out.reports.push(Report::Dropped); // answers nothing that is waiting: too late, or never ours
+            return;
+        };
+        if answer.is_final {
+            let retry_after = headers::retry_after(&response.headers);
+            self.answered(now, answer.user, response.status, retry_after, out);
+        }
+    }
+
+    fn answered(
+        &mut self,
+        now: Timestamp,
+        sent: Sent,
+        status: u16,
+        retry_after: Option<Seconds>,
+        out: &mut Outbox,
+    ) {
+        out.reports.push(Report::Notified { status });
+        self.turn(now, out, |presence, directory, turn| {
+            presence.answered(turn, directory, sent.ticket, status, retry_after, sent.at);
+        });
+    }
+
+    /// The transport could not take a request of ours. One that only its size put on TCP leaves over UDP
+    /// (RFC 3261 §18.1.1); for another it is as if nobody had answered (§8.1.3.1).
+    fn undeliverable(&mut self, now: Timestamp, ticket: Ticket, out: &mut Outbox) {
+        let Some((sent, bytes, to)) = self.transactions.undeliverable(&ticket.branch(), NOTIFY)
+        else {
+            return;
+        };
+        if sent.falls_back {
+            let to = to.over(sip::Transport::Udp);
+            let bytes = sip::write::over_udp(&bytes);
+            let again = Sent {
+                falls_back: false,
+                ..sent
+            };
+            self.transactions.start(
+                now,
+                to.clone(),
+                &ticket.branch(),
+                NOTIFY,
+                bytes.clone(),
+                again,
+            );
+            out.held.push(Effect::Send {
+                to,
+                bytes,
+                ticket: Some(ticket),
+            });
+        } else {
+            self.answered(now, sent, 408, None, out);
+        }
+    }
+
+    fn deadline(&mut self, now: Timestamp, out: &mut Outbox) {
+        let mut events = Vec::new();
+        self.transactions.on_deadline(now, &mut events);
+        for event in events {
+            match event {
+                transaction::Event::Retransmit { to, bytes } => out.held.push(Effect::Send {
+                    to,
+                    bytes,
+                    ticket: None,
+                }),
+                transaction::Event::TimedOut { user } => self.answered(now, user, 408, None, out),
+            }
+        }
+        self.turn(now, out, |presence, directory, turn| {
+            presence.on_deadline(turn, directory)
+        });
+        self.expire_registrations(now, out);
+        self.settle(now, out);
+    }
+
+    /// Runs a step of the presence service and sends what it wants sent.
+    fn turn<R>(
+        &mut self,
+        now: Timestamp,
+        out: &mut Outbox,
+        step: impl FnOnce(&mut presence::Service, &Directory, &mut Turn<'_>) -> R,
+    ) -> R {
+        let mut turn = Turn {
+            now,
+            random: &mut self.random,
+            batch: &mut out.batch,
+            ledger: &mut self.ledger,
+            outgoing: Vec::new(),
+        };
+        let result = step(&mut self.presence, &self.directory, &mut turn);
+        let outgoing = turn.outgoing;
+        self.send_all(now, outgoing, out);
+        result
+    }
+
+    /// Starts a client transaction for each NOTIFY and releases charging records, behind the batch.
+    fn send_all(&mut self, now: Timestamp, outgoing: Vec<Outgoing>, out: &mut Outbox) {
+        out.held
+            .extend(self.ledger.take().into_iter().map(Effect::Charge));
+        for Outgoing {
+            ticket,
+            to,
+            falls_back,
+            bytes,
+        } in outgoing
+        {
+            let sent = Sent {
+                ticket,
+                at: now,
+                falls_back,
+            };
+            self.transactions.start(
+                now,
+                to.clone(),
+                &ticket.branch(),
+                NOTIFY,
+                bytes.clone(),
+                sent,
+            );
+            out.held.push(Effect::Send {
+                to,
+                bytes,
+                ticket: Some(ticket),
+            });
+        }
+    }
+
+    fn settled_is_behind(&self) -> bool {
+        self.presence.has_told() && self.settled < self.settle_at
+    }
+
+    /// Writes up to where every NOTIFY owed has been answered.
+    fn settle(&mut self, now: Timestamp, out: &mut Outbox) {
+        if !self.settled_is_behind() || now < self.settle_at {
+            return;
+        }
+        let settled = self.presence.settled_until(now);
+        if settled > self.settled {
+            self.settled = settled;
+            out.batch.ops.push(crate::record::Op::Put {
+                table: Table::Node,
+                key: SETTLED.into(),
+                value: encode(&settled).into(),
+            });
+        }
+        self.settle_at = now + SETTLE_EVERY;
+    }
+}
+
+/// The policy documents of one user, whatever their names: all of them apply together (RFC 5025 §9.7).
+fn policies_of(
+    documents: &BTreeMap<DocumentKey, Document>,
+    user: &Aor,
+) -> impl Iterator<Item = Bytes> {
+    let own = documents
+        .range(DocumentKey::user(user.clone(), "", "")..)
+        .take_while(|(key, _)| key.owner() == Some(user));
+    own.filter(|(key, _)| POLICIES.contains(&key.auid.as_str()))
+        .map(|(_, document)| document.bytes.clone())
+}
+
+/// Application usages whose documents are presence authorisation rules.
+const POLICIES: [&str; 2] = ["pres-rules", "org.openmobilealliance.pres-rules"];

@@ -1,0 +1,68 @@
+//! PUBLISH at the node: Request-URI, `Event`, publisher, limits; then the compositor.
+
+use super::request::{Ask, Reply};
+use super::{Node, Outbox, headers};
+use crate::event::publication::Asked;
+use crate::presence::service::Publish;
+use crate::reject::Reject;
+use crate::sip::Aor;
+use crate::sip::Name;
+use crate::sip::header::sip_etag::IfMatch;
+use crate::time::Timestamp;
+
+impl Node {
+    pub(super) fn publish(
+        &mut self,
+        now: Timestamp,
+        ask: &Ask<'_>,
+        out: &mut Outbox,
+    ) -> Result<Reply, Reject> {
+        let request = ask.request;
+        let presentity = self.presentity(request)?; // RFC 3903 §6, step 1
+        headers::event(request)?; // step 2
+        self.may_publish(ask, &presentity)?;
+        headers::encoding(request)?;
+        if request.body.len() > self.settings.presence.pidf.body {
+            return Err(Reject::TooLarge);
+        }
+        let asked = Asked {
+            if_match: IfMatch::of(&request.headers),
+            expires: headers::expires(&request.headers)?,
+            has_body: !request.body.is_empty(),
+        };
+        if asked.if_match == IfMatch::Absent {
+            self.admits_new_state(
+                self.presence.census().publications,
+                self.settings.publications,
+            )?;
+        }
+        let publish = Publish {
+            presentity: &presentity,
+            asked,
+            body_type_known: headers::is_pidf(request),
+            body: request.body,
+        };
+        let published = self.turn(now, out, |presence, directory, turn| {
+            presence.publish(turn, directory, &publish)
+        })?;
+        // step 6: a new tag with each 200, and the lifetime granted
+        Ok(Reply::new(200)
+            .with(Name::SipEtag, published.etag.text())
+            .with(Name::Expires, published.lifetime.to_string()))
+    }
+
+    /// The presentity itself, or an application server that the operator trusts to publish for others. The AD
+    /// wants the source authenticated; in IMS the core has done it and asserts who it is (AD 6.1.6.1).
+    fn may_publish(&self, ask: &Ask<'_>, presentity: &Aor) -> Result<(), Reject> {
+        let publishers = &self.settings.publishers;
+        let own = self.watcher(&ask.caller);
+        if own
+            .iter()
+            .any(|aor| aor == presentity || publishers.contains(aor))
+        {
+            Ok(())
+        } else {
+            Err(Reject::Forbidden("Not The Presentity"))
+        }
+    }
+}

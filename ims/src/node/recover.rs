@@ -1,0 +1,103 @@
+//! The node after a restart: records of the store become state again.
+
+use super::{Node, Outbox, SETTLE_EVERY, SETTLED};
+use crate::charge;
+use crate::presence::service::{Bodies, Registered};
+use crate::record::{FORMAT, Table, decode};
+use crate::time::Timestamp;
+use crate::xdm::{Document, DocumentKey};
+
+/// Takes records in the order of [`Table::ALL`], keys ascending.
+#[derive(Debug, Default)]
+pub struct Recovery {
+    bodies: Bodies,
+    settled: Timestamp,
+    /// Records taken.
+    pub records: usize,
+    /// Records that are not what their table holds; they are left alone and told to the operator.
+    pub unreadable: usize,
+    /// NOTIFYs owed since before the restart.
+    pub owed: usize,
+    /// Charging events that no CDF has acknowledged.
+    pub charging: usize,
+}
+
+impl Node {
+    /// Takes one record.
+    pub fn recover(&mut self, recovery: &mut Recovery, table: Table, key: &[u8], value: &[u8]) {
+        recovery.records += 1;
+        if !self.take(recovery, table, key, value) {
+            recovery.unreadable += 1;
+        }
+    }
+
+    fn take(&mut self, recovery: &mut Recovery, table: Table, key: &[u8], value: &[u8]) -> bool {
+        match table {
+            Table::Node if key == SETTLED => {
+                decode(value).map(|at| recovery.settled = at).is_some()
+            }
+            Table::Node => true,
+            Table::Document => self.recover_document(key, value),
+            Table::Registration => self.recover_registration(key, value),
+            Table::Alias => decode::<Box<str>>(value)
+                .and_then(|to| self.directory.registrar.recover_alias(key, &to))
+                .is_some(),
+            Table::Body => self.presence.recover_body(&mut recovery.bodies, key, value),
+            Table::Publication => decode(value).is_some_and(|record| {
+                self.presence
+                    .recover_publication(&mut recovery.bodies, key, record)
+            }),
+            Table::Touched => {
+                decode(value).is_some_and(|at| self.presence.recover_touched(key, at))
+            }
+            Table::Subscription => {
+                decode(value).is_some_and(|record| self.presence.recover_subscription(key, record))
+            }
+            Table::Charging | Table::Quarantine => {
+                let Ok(number) = <[u8; 8]>::try_from(key).map(u64::from_be_bytes) else {
+                    return false;
+                };
+                self.ledger.skip_past(number);
+                recovery.charging += usize::from(table == Table::Charging);
+                true
+            }
+        }
+    }
+
+    fn recover_document(&mut self, key: &[u8], value: &[u8]) -> bool {
+        let (Some(key), Some(document)) = (DocumentKey::decode(key), Document::decode(value))
+        else {
+            return false;
+        };
+        self.directory.documents.insert(key, document);
+        true
+    }
+
+    fn recover_registration(&mut self, key: &[u8], value: &[u8]) -> bool {
+        let Some(changed) =
+            decode(value).and_then(|record| self.directory.registrar.recover(key, record))
+        else {
+            return false;
+        };
+        let registered = changed
+            .state
+            .map(|(active, since)| Registered { active, since });
+        self.presence
+            .recover_registration(&changed.identity, registered);
+        true
+    }
+
+    /// Everything is read: writes the format, schedules what is due and owes what was not delivered.
+    pub fn recovered(&mut self, now: Timestamp, recovery: &mut Recovery, out: &mut Outbox) {
+        recovery.owed = self.presence.recovered(now, recovery.settled);
+        self.settled = recovery.settled;
+        self.settle_at = now + SETTLE_EVERY;
+        out.batch.put(Table::Node, FORMAT_KEY, &FORMAT);
+        // charging numbers used and acknowledged before the restart are not in the store: start a new range
+        self.ledger
+            .skip_past(charge::first_of(now).saturating_sub(1));
+    }
+}
+
+/// Key of the format record in [`Table::Node`].
+pub const FORMAT_KEY: &[u8] = b"format";

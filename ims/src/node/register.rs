@@ -1,0 +1,129 @@
+//! Third-party REGISTER at the node (TS 24.229 §5.4.1.7, §5.7.1.1).
+
+use super::request::{Ask, Reply};
+use super::{Node, Outbox, headers};
+use crate::event::turn::Turn;
+use crate::isc;
+use crate::presence::service::Registered;
+use crate::registration::{Changed, ThirdParty, service_info};
+use crate::reject::Reject;
+use crate::sip::Aor;
+use crate::sip::header::address::NameAddr;
+use crate::sip::header::p_associated_uri::PAssociatedUri;
+use crate::sip::{Name, Request};
+use crate::time::Timestamp;
+
+impl Node {
+    pub(super) fn register(
+        &mut self,
+        now: Timestamp,
+        ask: &Ask<'_>,
+        out: &mut Outbox,
+    ) -> Result<Reply, Reject> {
+        let request = ask.request;
+        let identity = Aor::parse(request.to.uri).ok_or(Reject::Bad("Bad To"))?;
+        demands_body(request)?;
+        if !identity.is_tel()
+            && !self
+                .settings
+                .home_domains
+                .iter()
+                .any(|d| d == identity.host())
+        {
+            return Err(Reject::NotFound);
+        }
+        if self.draining {
+            return self.admits_new_state(0, 0).map(|()| Reply::new(200));
+        }
+        let contact = request
+            .headers
+            .values(Name::Contact)
+            .next()
+            .map(str::to_owned);
+        let third_party = ThirdParty {
+            identity,
+            expires: headers::expires(&request.headers)?,
+            scscf: contact
+                .as_deref()
+                .and_then(NameAddr::parse)
+                .map(|c| c.uri.to_owned()),
+            associated: PAssociatedUri::parse(&request.headers).aors(),
+            service_info: service_info(request.body),
+            access_network: isc::access_network(&request.headers),
+            charging: ask.charging.clone(),
+        };
+        let (lifetime, changed) = self.directory.registrar.register(
+            &mut Turn {
+                now,
+                random: &mut self.random,
+                batch: &mut out.batch,
+                ledger: &mut self.ledger,
+                outgoing: Vec::new(),
+            },
+            &third_party,
+        )?;
+        if let Some(changed) = changed {
+            self.registration_changed(now, changed, out);
+        }
+        let mut reply = Reply::new(200).with(Name::Expires, lifetime.to_string());
+        if let Some(contact) = contact {
+            reply = reply.with(Name::Contact, contact);
+        }
+        Ok(reply)
+    }
+
+    /// Tells the watchers of a subscriber whose registration changed.
+    fn registration_changed(&mut self, now: Timestamp, changed: Changed, out: &mut Outbox) {
+        let presentity = self.directory.registrar.canonical(&changed.identity);
+        let registered = changed
+            .state
+            .map(|(active, since)| Registered { active, since });
+        self.turn(now, out, |presence, directory, turn| {
+            presence.registration_changed(turn, directory, &presentity, registered);
+        });
+    }
+
+    /// Ends registrations that ran out and forgets old ones.
+    pub(super) fn expire_registrations(&mut self, now: Timestamp, out: &mut Outbox) {
+        let changes = self.directory.registrar.on_deadline(&mut Turn {
+            now,
+            random: &mut self.random,
+            batch: &mut out.batch,
+            ledger: &mut self.ledger,
+            outgoing: Vec::new(),
+        });
+        for changed in changes {
+            self.registration_changed(now, changed, out);
+        }
+    }
+}
+
+/// An unknown body is ignored, unless it says that it must be understood (RFC 3261 §20.11).
+fn demands_body(request: &Request<'_>) -> Result<(), Reject> {
+    let Some(kind) = request
+        .headers
+        .get(Name::ContentType)
+        .filter(|_| !request.body.is_empty())
+    else {
+        return Ok(());
+    };
+    let known = ["application/3gpp-ims+xml", "multipart/mixed", "message/sip"];
+    let is_known = known.iter().any(|k| {
+        kind.trim_start()
+            .get(..k.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(k))
+    });
+    let disposition = request
+        .headers
+        .get(Name::ContentDisposition)
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    let required = disposition
+        .split(';')
+        .any(|part| part.replace(' ', "") == "handling=required");
+    if required && !is_known {
+        Err(Reject::UnsupportedMedia)
+    } else {
+        Ok(())
+    }
+}

@@ -1,0 +1,385 @@
+//! A request: is it new, may its peer be believed, who serves it, and how it is answered.
+
+use super::{Effect, Node, Outbox, Report, headers};
+use crate::charge::{BodyFacts, Chargeable, Event, Role};
+use crate::isc::{self, Caller, Charging};
+use crate::reject::Reject;
+use crate::sip::reply::{self, reply_to};
+use crate::sip::{Aor, Scheme, Uri};
+use crate::sip::{Flow, KnownMethod, Method, Name, Request, Writer};
+use crate::time::{Seconds, Timestamp};
+use crate::transaction::{Key, Verdict};
+
+/// A request of a trusted peer on its way through the node, with what ISC says about it.
+pub(super) struct Ask<'a> {
+    pub request: &'a Request<'a>,
+    pub caller: Caller,
+    pub charging: Charging,
+}
+
+/// What a served request is answered with, beside the headers that every response has.
+#[derive(Debug, Default)]
+pub(super) struct Reply {
+    pub status: u16,
+    pub phrase: Option<&'static str>,
+    pub to_tag: Option<String>,
+    pub headers: Vec<(Name, String)>,
+    /// Give back the Record-Routes: the response opens a dialog (RFC 3261 §12.1.1).
+    pub record_route: bool,
+}
+
+impl Reply {
+    pub fn new(status: u16) -> Reply {
+        Reply {
+            status,
+            ..Reply::default()
+        }
+    }
+
+    pub fn with(mut self, name: Name, value: impl Into<String>) -> Reply {
+        self.headers.push((name, value.into()));
+        self
+    }
+}
+
+impl From<Reject> for Reply {
+    /// The answer to a refused request, with the header that its status demands.
+    fn from(reject: Reject) -> Reply {
+        let (status, phrase) = reject.status();
+        let reply = Reply {
+            status,
+            phrase: Some(phrase),
+            ..Reply::default()
+        };
+        match reject {
+            Reject::BadEvent => reply.with(Name::AllowEvents, headers::ALLOW_EVENTS),
+            Reject::UnsupportedMedia => reply.with(Name::Accept, headers::ACCEPT),
+            Reject::UnsupportedEncoding => reply.with(Name::AcceptEncoding, "identity"),
+            Reject::BadExtension(tags) => reply.with(Name::Unsupported, tags),
+            Reject::NotAcceptable => reply.with(Name::Accept, headers::ACCEPT),
+            Reject::MethodNotAllowed => reply.with(Name::Allow, headers::ALLOW),
+            Reject::IntervalTooBrief { min } => reply.with(Name::MinExpires, min.to_string()),
+            Reject::Busy { retry_after } => reply.with(Name::RetryAfter, retry_after.to_string()),
+            Reject::OutOfOrder
+            | Reject::Bad(_)
+            | Reject::UnsupportedScheme
+            | Reject::TooLarge
+            | Reject::StaleEtag
+            | Reject::NoDialog
+            | Reject::Forbidden(_)
+            | Reject::NotFound => reply,
+        }
+    }
+}
+
+/// How long a peer that meets a draining or full node is asked to stay away.
+const AWAY: Seconds = Seconds(30);
+
+impl Node {
+    pub(super) fn request(
+        &mut self,
+        now: Timestamp,
+        flow: Flow,
+        request: &Request<'_>,
+        out: &mut Outbox,
+    ) {
+        let key = match self.transactions.request(now, &flow, request) {
+            Verdict::New(key) => key,
+            Verdict::Again(stored) => {
+                out.reports.push(Report::Retransmission);
+                if let Some(bytes) = stored {
+                    out.free.push(Effect::Send {
+                        to: reply_to(&request.via, &flow),
+                        bytes,
+                        ticket: None,
+                    });
+                }
+                return;
+            }
+            Verdict::Ack => return,
+            Verdict::Cancel { key, known } => {
+                // every request here has its final response before a CANCEL can come: it changes nothing
+                let reply = if known {
+                    Reply::new(200)
+                } else {
+                    Reject::NoDialog.into()
+                };
+                return self.answer(now, key, &flow, request, reply, out);
+            }
+            Verdict::Overload => return self.refuse_statelessly(&flow, request, out),
+        };
+        let known = known(&request.method);
+        let call_id = tracing::field::display(request.call_id);
+        let span = tracing::info_span!("request", %call_id, method = request.method.as_str(), icid = tracing::field::Empty, status = tracing::field::Empty);
+        let _entered = span.enter();
+        let reply = self.serve(now, flow, request, out);
+        span.record("status", reply.status);
+        if reply.status >= 400 {
+            tracing::debug!(
+                status = reply.status,
+                phrase = reply.phrase,
+                "request refused"
+            );
+        } else {
+            tracing::debug!(status = reply.status, "request served");
+        }
+        out.reports.push(Report::Answered {
+            method: known,
+            status: reply.status,
+        });
+        self.answer(now, key, &flow, request, reply, out);
+    }
+
+    /// RFC 3261 §8.2: inspects the method, the header fields, then processes the request.
+    fn serve(
+        &mut self,
+        now: Timestamp,
+        flow: Flow,
+        request: &Request<'_>,
+        out: &mut Outbox,
+    ) -> Reply {
+        let method = request.method;
+        let chargeable = match method {
+            Method::Known(KnownMethod::Options) => return options(),
+            Method::Known(KnownMethod::Publish) => Chargeable::Publish,
+            Method::Known(KnownMethod::Subscribe) => Chargeable::Subscribe,
+            Method::Known(KnownMethod::Register) => Chargeable::Register,
+            // a NOTIFY belongs to a subscription, and we have none of our own (RFC 6665 §4.1.3)
+            Method::Known(KnownMethod::Notify) => return Reject::NoDialog.into(),
+            _ => return Reject::MethodNotAllowed.into(),
+        };
+        // RFC 3324, RFC 3325 §5: what a peer outside the trust domain asserts is worth nothing
+        if !self.settings.trust.trusts(flow.remote.ip()) {
+            return Reject::Forbidden("Not From A Trusted Peer").into();
+        }
+        let ask = Ask {
+            request,
+            caller: Caller::of(&request.headers),
+            charging: Charging::of(&request.headers),
+        };
+        if let Some(icid) = &ask.charging.icid {
+            tracing::Span::current().record("icid", tracing::field::display(icid));
+        }
+        let mut reply = match self.dispatch(now, &ask, chargeable, out) {
+            Ok(reply) => reply,
+            Err(reject) => reject.into(),
+        };
+        if let Some(vector) = ask.charging.answer_vector(&self.settings.presence.own_ioi) {
+            reply.headers.push((Name::PChargingVector, vector));
+        }
+        self.charge(now, &ask, chargeable, reply.status, out);
+        reply
+    }
+
+    fn dispatch(
+        &mut self,
+        now: Timestamp,
+        ask: &Ask<'_>,
+        chargeable: Chargeable,
+        out: &mut Outbox,
+    ) -> Result<Reply, Reject> {
+        headers::require(ask.request)?;
+        match chargeable {
+            Chargeable::Publish => self.publish(now, ask, out),
+            Chargeable::Subscribe => self.subscribe(now, ask, out),
+            Chargeable::Register => self.register(now, ask, out),
+            Chargeable::Notify => Err(Reject::NoDialog),
+        }
+    }
+
+    /// Refuses what would be new state, where no more is taken.
+    pub(super) fn admits_new_state(&self, held: usize, capacity: usize) -> Result<(), Reject> {
+        if self.draining || self.low_space || held >= capacity {
+            Err(Reject::Busy { retry_after: AWAY })
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The presentity that a Request-URI names (RFC 3903 §6, step 1; TS 24.229 §5.7.1.3A).
+    pub(super) fn presentity(&self, request: &Request<'_>) -> Result<Aor, Reject> {
+        let uri = Uri::parse(request.uri).ok_or(Reject::Bad("Bad Request-URI"))?;
+        if !matches!(
+            uri.scheme,
+            Scheme::Sip | Scheme::Sips | Scheme::Tel | Scheme::Pres
+        ) {
+            return Err(Reject::UnsupportedScheme);
+        }
+        let named = isc::target(request).ok_or(Reject::NotFound)?;
+        let presentity = self.directory.registrar.canonical(&named);
+        let home = presentity.is_tel()
+            || presentity.user().is_some()
+                && self
+                    .settings
+                    .home_domains
+                    .iter()
+                    .any(|d| d == presentity.host());
+        let known = || self.presence.knows(&presentity) || self.directory.knows(&presentity);
+        if home && (!self.settings.known_presentities_only || known()) {
+            Ok(presentity)
+        } else {
+            Err(Reject::NotFound)
+        }
+    }
+
+    /// The identities of a caller with the canonical form of each.
+    pub(super) fn watcher(&self, caller: &Caller) -> Vec<Aor> {
+        let mut all: Vec<Aor> = Vec::with_capacity(caller.identities.len());
+        for identity in &caller.identities {
+            for aor in [
+                identity.clone(),
+                self.directory.registrar.canonical(identity),
+            ] {
+                if !all.contains(&aor) {
+                    all.push(aor);
+                }
+            }
+        }
+        all
+    }
+
+    /// Writes the response, keeps it for those who ask again, and sends it: behind the batch if there is one.
+    fn answer(
+        &mut self,
+        now: Timestamp,
+        key: Key,
+        flow: &Flow,
+        request: &Request<'_>,
+        reply: Reply,
+        out: &mut Outbox,
+    ) {
+        let to = reply_to(&request.via, flow);
+        let tag = reply
+            .to_tag
+            .unwrap_or_else(|| format!("{:016x}", self.random.number()));
+        let mut writer =
+            reply::response(request, reply.status, reply.phrase, Some(&tag), flow.remote);
+        if reply.record_route {
+            writer.record_routes(request);
+        }
+        for (name, value) in &reply.headers {
+            writer.header(*name, value);
+        }
+        self.sign(&mut writer);
+        let bytes = writer.finish();
+        self.transactions.respond(now, key, &to, bytes.clone());
+        let effect = Effect::Send {
+            to,
+            bytes,
+            ticket: None,
+        };
+        // what changed nothing promises nothing; the rest goes before the NOTIFYs of the same turn
+        if out.batch.is_empty() && out.held.is_empty() {
+            out.free.push(effect);
+        } else {
+            out.held.insert(0, effect);
+        }
+    }
+
+    fn sign(&self, writer: &mut Writer<'_>) {
+        if !self.settings.product.is_empty() {
+            writer.header(Name::Server, &self.settings.product);
+        }
+    }
+
+    /// No transaction is left to keep an answer in: says so without one.
+    fn refuse_statelessly(&mut self, flow: &Flow, request: &Request<'_>, out: &mut Outbox) {
+        let mut writer = reply::response(request, 503, None, Some("overload"), flow.remote);
+        writer.number(Name::RetryAfter, AWAY.0);
+        self.sign(&mut writer);
+        out.reports.push(Report::Answered {
+            method: known(&request.method),
+            status: 503,
+        });
+        out.free.push(Effect::Send {
+            to: reply_to(&request.via, flow),
+            bytes: writer.finish(),
+            ticket: None,
+        });
+    }
+
+    /// Writes the charging record of a request that has its final response (TS 32.260 §5.2.1).
+    fn charge(
+        &mut self,
+        now: Timestamp,
+        ask: &Ask<'_>,
+        method: Chargeable,
+        status: u16,
+        out: &mut Outbox,
+    ) {
+        if !self.ledger.wants(method, status) {
+            return;
+        }
+        let event = self.event(now, ask, method, status);
+        self.ledger.write(&mut out.batch, event);
+        out.held
+            .extend(self.ledger.take().into_iter().map(Effect::Charge));
+    }
+
+    fn event(&self, now: Timestamp, ask: &Ask<'_>, method: Chargeable, status: u16) -> Event {
+        let headers = &ask.request.headers;
+        let text = |value: &Option<Box<str>>| value.as_deref().map(str::to_owned);
+        let package = headers
+            .get(Name::Event)
+            .and_then(crate::sip::header::event::Event::parse);
+        let is_register = method == Chargeable::Register;
+        let called = if is_register {
+            ask.request.to.uri
+        } else {
+            ask.request.uri
+        };
+        let canonical = Aor::parse(called).map(|aor| self.directory.registrar.canonical(&aor));
+        Event {
+            number: 0,
+            method,
+            role: Role::Terminating,
+            package: package.map(|event| event.package.to_owned()),
+            expires: headers::expires(headers).ok().flatten().map(|s| s.0),
+            call_id: ask.request.call_id.to_owned(),
+            calling: if is_register {
+                vec![called.to_owned()]
+            } else {
+                ask.caller.asserted.clone()
+            },
+            called: called.to_owned(),
+            requested: canonical
+                .filter(|aor| aor.as_str() != called)
+                .map(|aor| aor.as_str().to_owned()),
+            icid: text(&ask.charging.icid),
+            orig_ioi: text(&ask.charging.orig_ioi),
+            term_ioi: Some(self.settings.presence.own_ioi.clone()),
+            access_network: isc::access_network(headers),
+            service: isc::asserted_service(headers),
+            associated: Vec::new(),
+            requested_at: now,
+            answered_at: now,
+            status,
+            body: (!ask.request.body.is_empty()).then(|| BodyFacts {
+                content_type: headers
+                    .get(Name::ContentType)
+                    .unwrap_or_default()
+                    .to_owned(),
+                length: u32::try_from(ask.request.body.len()).unwrap_or(u32::MAX),
+                disposition: headers.get(Name::ContentDisposition).map(str::to_owned),
+            }),
+            ccf: ask.charging.ccf.iter().map(|a| a.to_string()).collect(),
+        }
+    }
+}
+
+fn known(method: &Method<'_>) -> Option<KnownMethod> {
+    match method {
+        Method::Known(known) => Some(*known),
+        Method::Other(_) => None,
+    }
+}
+
+/// RFC 3261 §11.2: what could be asked of this server.
+fn options() -> Reply {
+    Reply::new(200)
+        .with(Name::Allow, headers::ALLOW)
+        .with(Name::AllowEvents, headers::ALLOW_EVENTS)
+        .with(Name::Accept, headers::ACCEPT)
+        .with(Name::AcceptEncoding, "identity")
+        .with(Name::Supported, "")
+}

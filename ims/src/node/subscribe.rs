@@ -1,0 +1,78 @@
+//! SUBSCRIBE at the node: a new subscription, a fetch, or one in a dialog.
+
+use super::request::{Ask, Reply};
+use super::{Node, Outbox, headers};
+use crate::dialog::Dialog;
+use crate::event::subscription::SubscriptionId;
+use crate::presence::service::{Accepted, Renew, Subscribe};
+use crate::reject::Reject;
+use crate::sip::Name;
+use crate::time::Timestamp;
+
+impl Node {
+    pub(super) fn subscribe(
+        &mut self,
+        now: Timestamp,
+        ask: &Ask<'_>,
+        out: &mut Outbox,
+    ) -> Result<Reply, Reject> {
+        let event = headers::event(ask.request)?;
+        headers::encoding(ask.request)?;
+        let expires = headers::expires(&ask.request.headers)?;
+        if let Some(tag) = ask.request.to.tag() {
+            // RFC 6665 §4.2.1.2: a tag that names no dialog of ours is answered 481
+            let renew = Renew {
+                id: SubscriptionId::parse(tag).ok_or(Reject::NoDialog)?,
+                request: ask.request,
+                watcher: self.watcher(&ask.caller),
+                event_id: event.id,
+                expires,
+            };
+            let accepted = self.turn(now, out, |presence, directory, turn| {
+                presence.renew(turn, directory, &renew)
+            })?;
+            return Ok(self.accepted(&accepted, false));
+        }
+        let presentity = self.presentity(ask.request)?;
+        if !headers::accepts_pidf(ask.request) {
+            return Err(Reject::NotAcceptable);
+        }
+        self.admits_new_state(
+            self.presence.census().subscriptions,
+            self.settings.subscriptions,
+        )?;
+        let dialog = Dialog::open(ask.request).map_err(|e| Reject::Bad(e.phrase()))?;
+        if dialog.path().destination().is_none() {
+            return Err(Reject::Bad("Bad Route"));
+        }
+        let subscribe = Subscribe {
+            presentity,
+            entity: ask.request.uri,
+            caller: &ask.caller,
+            watcher: self.watcher(&ask.caller),
+            inside: !dialog.routes.is_empty(),
+            dialog,
+            event_id: event.id,
+            expires,
+            charging: &ask.charging,
+        };
+        let accepted = self.turn(now, out, |presence, directory, turn| {
+            presence.subscribe(turn, directory, subscribe)
+        })?;
+        Ok(self.accepted(&accepted, true))
+    }
+
+    fn accepted(&self, accepted: &Accepted, opens: bool) -> Reply {
+        let status = if accepted.pending {
+            self.settings.pending_status
+        } else {
+            200
+        };
+        let mut reply = Reply::new(status)
+            .with(Name::Contact, self.presence.contact(accepted.id))
+            .with(Name::Expires, accepted.lifetime.to_string());
+        reply.to_tag = Some(accepted.id.to_string());
+        reply.record_route = opens;
+        reply
+    }
+}

@@ -1,0 +1,253 @@
+//! The presence service: PUBLISH and SUBSCRIBE of the `presence` package (RFC 3856), policy, and NOTIFY.
+//!
+//! It decides and does not act: it is given the time and a parsed request, and leaves what to write and what to
+//! send in the [`Turn`].
+
+mod notify;
+mod policy;
+mod publish;
+mod recover;
+mod state;
+mod subscribe;
+
+pub use publish::{Publish, Published};
+pub use recover::Bodies;
+pub use state::CSEQ_RANGE;
+pub use subscribe::{Accepted, Renew, Subscribe};
+
+use crate::event::deadlines::Deadlines;
+use crate::event::lifetime::Lifetimes;
+use crate::event::subscription::SubscriptionId;
+use crate::event::turn::Turn;
+use crate::presence::pidf;
+use crate::presence::rules::Handling;
+use crate::record::Table;
+use crate::sip::Aor;
+use crate::time::{Millis, Seconds, Timestamp};
+use indexmap::IndexMap;
+pub use state::Registered;
+use state::{Presentity, Subscription};
+use std::collections::{BTreeSet, VecDeque};
+
+/// How the service behaves, from the configuration.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub publication: Lifetimes,
+    pub subscription: Lifetimes,
+    /// Publications of one presentity; one more is refused.
+    pub publications_per_presentity: usize,
+    /// Subscriptions to one presentity; one more is refused.
+    pub subscriptions_per_presentity: usize,
+    /// Shortest time between two NOTIFYs of state in one subscription (RFC 3856 §6.10: 5 s).
+    pub notify_interval: Millis,
+    /// Handling of a watcher whom no rule names; none is the AD's: rejected.
+    pub default_handling: Option<Handling>,
+    pub pidf: pidf::Limits,
+    /// Network identifier in `P-Charging-Vector` of what we send: the home domain.
+    pub own_ioi: String,
+    /// Host and port of our Via.
+    pub own_address: String,
+    /// Contact of our side: host, port, and a transport parameter where there is one.
+    pub own_contact: String,
+    /// Requests above this many bytes leave over TCP (RFC 3261 §18.1.1).
+    pub udp_max: usize,
+}
+
+/// The policy documents and identities of presentities, kept elsewhere.
+pub trait Directory {
+    /// Policy documents of the presentity that apply together.
+    fn policies(&self, presentity: &Aor) -> Vec<bytes::Bytes>;
+    /// The presentity and the other identities that name it.
+    fn identities(&self, presentity: &Aor) -> Vec<Aor>;
+}
+
+/// An entry of the deadline queue: whom to look at.
+#[derive(Clone, Debug)]
+enum Look {
+    Presentity(Aor),
+    Subscription(SubscriptionId),
+}
+
+/// State of every presentity and subscription of the node.
+#[derive(Debug)]
+pub struct Service {
+    settings: Settings,
+    presentities: IndexMap<Aor, Presentity, ahash::RandomState>,
+    subscriptions: IndexMap<SubscriptionId, Subscription, ahash::RandomState>,
+    looks: Deadlines<Look>,
+    /// Subscriptions that wait for their pacing instant.
+    paced: BTreeSet<(Timestamp, SubscriptionId)>,
+    /// Subscriptions that owe or wait for an answer, oldest first; see [`Service::settled_until`].
+    debts: VecDeque<(Timestamp, SubscriptionId)>,
+    /// Documents of presentities whose watchers are being told.
+    galleries: IndexMap<Aor, notify::Gallery, ahash::RandomState>,
+    hash: ahash::RandomState,
+    publications: usize,
+}
+
+/// Figures of the service, for the operator.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    pub presentities: usize,
+    pub publications: usize,
+    pub subscriptions: usize,
+}
+
+impl Service {
+    pub fn new(settings: Settings, hash: ahash::RandomState) -> Service {
+        Service {
+            settings,
+            presentities: IndexMap::with_hasher(hash.clone()),
+            subscriptions: IndexMap::with_hasher(hash.clone()),
+            galleries: IndexMap::with_hasher(hash.clone()),
+            hash,
+            looks: Deadlines::default(),
+            paced: BTreeSet::new(),
+            debts: VecDeque::new(),
+            publications: 0,
+        }
+    }
+
+    pub fn census(&self) -> Census {
+        Census {
+            presentities: self.presentities.len(),
+            publications: self.publications,
+            subscriptions: self.subscriptions.len(),
+        }
+    }
+
+    /// Whether anything is known of this presentity.
+    pub fn knows(&self, presentity: &Aor) -> bool {
+        self.presentities.contains_key(presentity)
+    }
+
+    /// When [`Service::on_deadline`] wants to be called next.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        let paced = self.paced.first().map(|&(at, _)| at);
+        [self.looks.next(), paced].into_iter().flatten().min()
+    }
+
+    /// Does what has become due: expiries, policy instants, paced NOTIFYs. One bucket a call.
+    pub fn on_deadline(&mut self, turn: &mut Turn<'_>, directory: &dyn Directory) {
+        for look in self.looks.due(turn.now) {
+            match look {
+                Look::Presentity(presentity) => {
+                    self.look_at_presentity(turn, directory, presentity)
+                }
+                Look::Subscription(id) => self.look_at_subscription(turn, directory, id),
+            }
+        }
+        while let Some(&(at, id)) = self.paced.first().filter(|&&(at, _)| at <= turn.now) {
+            self.paced.remove(&(at, id));
+            self.pay(turn, directory, id);
+        }
+    }
+
+    /// Registration state changed: watchers who may see it are told.
+    pub fn registration_changed(
+        &mut self,
+        turn: &mut Turn<'_>,
+        directory: &dyn Directory,
+        presentity: &Aor,
+        facts: Option<Registered>,
+    ) {
+        if facts.is_none() && !self.presentities.contains_key(presentity) {
+            return;
+        }
+        let entry = self.presentities.entry(presentity.clone()).or_default();
+        if entry.registration == facts {
+            return;
+        }
+        entry.set_registration(presentity, facts);
+        self.state_changed(turn, directory, presentity);
+        self.forget_idle(turn, presentity);
+    }
+
+    /// A policy document of the presentity changed: live subscriptions follow at once.
+    pub fn policy_changed(
+        &mut self,
+        turn: &mut Turn<'_>,
+        directory: &dyn Directory,
+        presentity: &Aor,
+    ) {
+        let Some(entry) = self.presentities.get_mut(presentity) else {
+            return;
+        };
+        entry.rulesets = None;
+        self.touch(turn, presentity);
+        self.reconsider(turn, directory, presentity);
+    }
+
+    /// What watchers may see of the presentity changed.
+    fn state_changed(&mut self, turn: &mut Turn<'_>, directory: &dyn Directory, presentity: &Aor) {
+        self.touch(turn, presentity);
+        self.fan_out(turn, directory, presentity);
+    }
+
+    /// Notes that watchers are owed the present state, so that a restart knows it too.
+    fn touch(&mut self, turn: &mut Turn<'_>, presentity: &Aor) {
+        let Some(entry) = self.presentities.get_mut(presentity) else {
+            return;
+        };
+        if !entry.watchers.is_empty() {
+            entry.touched_at = turn.now;
+            turn.batch
+                .put(Table::Touched, presentity.as_str().as_bytes(), &turn.now);
+        }
+    }
+
+    /// Drops a presentity of which nothing is left.
+    fn forget_idle(&mut self, turn: &mut Turn<'_>, presentity: &Aor) {
+        if let Some(entry) = self.presentities.get(presentity).filter(|p| p.is_idle()) {
+            if entry.touched_at != Timestamp::default() {
+                turn.batch
+                    .delete(Table::Touched, presentity.as_str().as_bytes());
+            }
+            self.presentities.swap_remove(presentity);
+        }
+    }
+
+    fn look_at_presentity(
+        &mut self,
+        turn: &mut Turn<'_>,
+        directory: &dyn Directory,
+        presentity: Aor,
+    ) {
+        if let Some(entry) = self.presentities.get_mut(&presentity) {
+            entry.look_at = None;
+            self.expire_publications(turn, directory, &presentity);
+        }
+    }
+
+    /// Asks for a look at the presentity when its next publication runs out.
+    fn schedule_presentity(&mut self, presentity: &Aor) {
+        let Some(entry) = self.presentities.get_mut(presentity) else {
+            return;
+        };
+        let Some(at) = entry.publications.iter().map(|p| p.expires_at).min() else {
+            return;
+        };
+        if entry.look_at.is_none_or(|scheduled| at < scheduled) {
+            entry.look_at = Some(at);
+            self.looks.at(at, Look::Presentity(presentity.clone()));
+        }
+    }
+
+    /// Asks for a look at a subscription at its end or at the next instant at which its policy may differ.
+    fn schedule_subscription(&mut self, id: SubscriptionId) {
+        let Some(subscription) = self.subscriptions.get_mut(&id) else {
+            return;
+        };
+        let policy = subscription.decision.as_ref().and_then(|d| d.until);
+        let at = policy.map_or(subscription.record.expires_at, |until| {
+            until.min(subscription.record.expires_at)
+        });
+        if subscription.look_at.is_none_or(|scheduled| at < scheduled) {
+            subscription.look_at = Some(at);
+            self.looks.at(at, Look::Subscription(id));
+        }
+    }
+
+    /// How long a peer that meets a full server is asked to stay away.
+    const FULL: Seconds = Seconds(30);
+}

@@ -1,0 +1,469 @@
+//! NOTIFY: what a watcher is shown, when, and what becomes of the answer (RFC 6665 §4.2.2, RFC 3856 §6.7, §6.10).
+
+use super::state::{CSEQ_RANGE, Debt, Presentity, Subscription};
+use super::{Directory, Service};
+use crate::charge::{BodyFacts, Chargeable, Event, Role};
+use crate::dialog::{Hop, Path};
+use crate::event::subscription::{End, State, SubscriptionId, ends_subscription};
+use crate::event::turn::{Outgoing, Ticket, Turn};
+use crate::presence::compose::Composed;
+use crate::presence::content::{self, Authorized};
+use crate::presence::rules::{Decision, Handling, Permissions};
+use crate::sip::Transport;
+use crate::sip::{Aor, KnownMethod, Method, Name, Writer, write};
+use crate::time::{Seconds, Timestamp};
+use bytes::Bytes;
+
+/// Pause before state is shown again to a watcher whose NOTIFY failed without ending the subscription and
+/// without Retry-After: 30 s, about the life of the transaction that failed.
+const RETRY: Seconds = Seconds(30);
+/// Longest Retry-After that is obeyed; a longer one would outlast most subscriptions.
+const LONGEST_RETRY: Seconds = Seconds(3600);
+const NOTIFY: Method<'static> = Method::Known(KnownMethod::Notify);
+/// Type of the documents that watchers get (RFC 3863).
+const MEDIA_TYPE: &str = "application/pidf+xml";
+/// Presentities whose documents are kept rendered while their watchers are told.
+const GALLERY: usize = 256;
+/// Distinct views kept of one presentity; beyond it they are rendered each time.
+const VIEWS: usize = 64;
+
+/// Documents of one presentity as last rendered: one for each distinct outcome of the policy.
+#[derive(Debug)]
+pub(super) struct Gallery {
+    composed: Composed,
+    views: Vec<(Handling, Permissions, Box<str>, Shown)>,
+}
+
+/// A document that a watcher may see, and its hash.
+#[derive(Clone, Debug)]
+pub(super) struct Shown {
+    document: Authorized,
+    hash: u64,
+}
+
+impl Service {
+    /// Shows the present state to every active watcher of the presentity whose view of it changed.
+    pub(super) fn fan_out(
+        &mut self,
+        turn: &mut Turn<'_>,
+        directory: &dyn Directory,
+        presentity: &Aor,
+    ) {
+        self.galleries.swap_remove(presentity);
+        let Some(entry) = self.presentities.get(presentity) else {
+            return;
+        };
+        let watchers: Vec<SubscriptionId> = entry.watchers.iter().copied().collect();
+        for id in watchers {
+            self.show(turn, directory, id);
+        }
+    }
+
+    /// Shows a watcher the present state if it is new to it, now or when pacing allows.
+    pub(super) fn show(
+        &mut self,
+        turn: &mut Turn<'_>,
+        directory: &dyn Directory,
+        id: SubscriptionId,
+    ) {
+        let Some(subscription) = self.subscriptions.get_mut(&id) else {
+            return;
+        };
+        if subscription.record.state != State::Active {
+            return; // not authorised, or over: told nothing
+        }
+        if subscription.unanswered > 0 || turn.now < subscription.not_before {
+            self.owe(turn.now, id);
+            return;
+        }
+        let Some(shown) = self.render(turn.now, directory, id) else {
+            return;
+        };
+        if self
+            .subscriptions
+            .get(&id)
+            .is_some_and(|s| s.last_body != shown.hash)
+        {
+            self.send(turn, id, Some(shown));
+        }
+    }
+
+    /// Notes that the watcher is owed the present state, and when it may be paid.
+    fn owe(&mut self, now: Timestamp, id: SubscriptionId) {
+        let Some(subscription) = self.subscriptions.get_mut(&id) else {
+            return;
+        };
+        subscription.debt = Debt::State;
+        if subscription.unanswered == 0 {
+            self.paced.insert((subscription.not_before, id));
+        }
+        self.note_debt(now, id);
+    }
+
+    /// Pays what is owed: the pacing instant has come, or the last NOTIFY was answered.
+    pub(super) fn pay(
+        &mut self,
+        turn: &mut Turn<'_>,
+        directory: &dyn Directory,
+        id: SubscriptionId,
+    ) {
+        if self
+            .subscriptions
+            .get(&id)
+            .is_some_and(|s| s.decision.is_none())
+        {
+            self.reconsider_one(turn, directory, id); // after a restart the policy speaks first
+        }
+        let Some(subscription) = self
+            .subscriptions
+            .get_mut(&id)
+            .filter(|s| s.debt != Debt::Nothing)
+        else {
+            return;
+        };
+        subscription.debt = Debt::Nothing;
+        match subscription.record.state {
+            State::Active => self.show(turn, directory, id),
+            State::Pending | State::Terminated(_) => self.notify(turn, directory, id),
+        }
+        self.settle(id);
+    }
+
+    /// Sends a NOTIFY now: the answer to a SUBSCRIBE, or a change of the subscription itself.
+    pub(super) fn notify(
+        &mut self,
+        turn: &mut Turn<'_>,
+        directory: &dyn Directory,
+        id: SubscriptionId,
+    ) {
+        let Some(verdict) = self.verdict(turn.now, directory, id) else {
+            return;
+        };
+        let Some(subscription) = self.subscriptions.get(&id) else {
+            return;
+        };
+        let allowed = matches!(verdict.handling, Handling::Allow | Handling::PoliteBlock);
+        let tells_state = match subscription.record.state {
+            State::Active => true,
+            State::Pending => false, // RFC 3856 §6.6.2: no state while pending
+            State::Terminated(end) => end == End::Timeout,
+        };
+        let shown = if tells_state && allowed {
+            self.render(turn.now, directory, id)
+        } else {
+            None
+        };
+        self.send(turn, id, shown);
+    }
+
+    /// The document that this watcher may see, from the gallery when it hangs there.
+    fn render(
+        &mut self,
+        now: Timestamp,
+        directory: &dyn Directory,
+        id: SubscriptionId,
+    ) -> Option<Shown> {
+        let verdict = self.verdict(now, directory, id)?;
+        let subscription = self.subscriptions.get(&id)?;
+        let (presentity, entity) = (&subscription.presentity, &subscription.record.entity);
+        if self.galleries.len() >= GALLERY && !self.galleries.contains_key(presentity) {
+            self.galleries.clear();
+        }
+        let entry = self.presentities.get(presentity)?;
+        let gallery = self
+            .galleries
+            .entry(presentity.clone())
+            .or_insert_with(|| Gallery::of(entry));
+        Some(gallery.view(&verdict, entity, &self.hash))
+    }
+
+    /// Builds and sends one NOTIFY.
+    fn send(&mut self, turn: &mut Turn<'_>, id: SubscriptionId, shown: Option<Shown>) {
+        let interval = self.settings.notify_interval;
+        let Some(subscription) = self.subscriptions.get_mut(&id) else {
+            return;
+        };
+        self.paced.remove(&(subscription.not_before, id));
+        subscription.debt = Debt::Nothing;
+        subscription.last_body = shown.as_ref().map_or(0, |s| s.hash);
+        let length = shown.as_ref().map_or(0, |s| s.document.bytes().len());
+        subscription.last_length = u32::try_from(length).unwrap_or(u32::MAX);
+        subscription.not_before = turn.now + interval;
+        subscription.unanswered = subscription.unanswered.saturating_add(1);
+        subscription.record.dialog.local_cseq += 1;
+        if subscription.record.dialog.local_cseq > subscription.record.cseq_reserved {
+            subscription.record.cseq_reserved = subscription.record.dialog.local_cseq + CSEQ_RANGE;
+            self.store_subscription(turn, id);
+        }
+        self.note_debt(turn.now, id);
+        let Some(subscription) = self.subscriptions.get(&id) else {
+            return;
+        };
+        match self.compose_notify(turn.now, subscription, shown.as_ref().map(|s| &s.document)) {
+            Some(outgoing) => turn.outgoing.push(outgoing),
+            // a next hop without a host was refused at SUBSCRIBE; kept total for a record of an older version
+            None => self.drop_subscription(turn, id),
+        }
+    }
+
+    fn compose_notify(
+        &self,
+        now: Timestamp,
+        subscription: &Subscription,
+        document: Option<&Authorized>,
+    ) -> Option<Outgoing> {
+        let record = &subscription.record;
+        let ticket = Ticket {
+            subscription: subscription.id,
+            cseq: record.dialog.local_cseq,
+        };
+        let path = record.dialog.path();
+        let (mut to, named) = path.destination()?;
+        let transport = to.transport().unwrap_or(Transport::Udp);
+        let mut bytes = self.write_notify(now, subscription, &path, transport, document);
+        let falls_back = !named && bytes.len() > self.settings.udp_max;
+        if falls_back {
+            // RFC 3261 §18.1.1: a request above 1,300 bytes goes over a congestion-controlled transport
+            to = to.over(Transport::Tcp);
+            bytes = self.write_notify(now, subscription, &path, Transport::Tcp, document);
+        }
+        Some(Outgoing {
+            ticket,
+            to,
+            falls_back,
+            bytes,
+        })
+    }
+
+    fn write_notify(
+        &self,
+        now: Timestamp,
+        subscription: &Subscription,
+        path: &Path<'_>,
+        transport: Transport,
+        document: Option<&Authorized>,
+    ) -> Bytes {
+        let record = &subscription.record;
+        let id = subscription.id.to_string();
+        let cseq = record.dialog.local_cseq;
+        let branch = Ticket {
+            subscription: subscription.id,
+            cseq,
+        }
+        .branch();
+        let mut writer = write::request(NOTIFY, path.request_uri);
+        writer.via(transport, &self.settings.own_address, &branch);
+        for hop in &path.routes {
+            match hop {
+                Hop::Written(value) => writer.header(Name::Route, value),
+                Hop::Bare(uri) => writer.parts(Name::Route, &["<", uri, ">"]),
+            };
+        }
+        writer
+            .number(Name::MaxForwards, 70)
+            .parts(Name::From, &[&record.dialog.local, ";tag=", &id])
+            .header(Name::To, &record.dialog.remote)
+            .header(Name::CallId, &record.dialog.call_id)
+            .cseq(cseq, NOTIFY)
+            .header(Name::Contact, &self.contact(subscription.id));
+        match &record.event_id {
+            Some(id) => writer.parts(Name::Event, &["presence;id=", id]),
+            None => writer.header(Name::Event, "presence"),
+        };
+        writer.header(Name::SubscriptionState, &state_text(now, subscription));
+        if record.inside {
+            self.write_charging(&mut writer, subscription);
+        }
+        if let Some(document) = document {
+            writer.body(MEDIA_TYPE, document.bytes());
+        }
+        writer.finish()
+    }
+
+    /// Charging headers go back along the path by which the SUBSCRIBE came (RFC 7315 §4.5, §4.6).
+    fn write_charging(&self, writer: &mut Writer<'_>, subscription: &Subscription) {
+        if let Some(vector) = subscription
+            .record
+            .charging
+            .request_vector(&self.settings.own_ioi)
+        {
+            writer.header(Name::PChargingVector, &vector);
+        }
+        if let Some(addresses) = subscription.record.charging.addresses() {
+            writer.header(Name::PChargingFunctionAddresses, &addresses);
+        }
+    }
+
+    /// Contact of our side of a dialog. Its user part names the partition.
+    pub fn contact(&self, id: SubscriptionId) -> String {
+        format!("<sip:p{:03x}@{}>", id.0 >> 52, self.settings.own_contact)
+    }
+
+    /// The final response to a NOTIFY came, or none did (408).
+    pub fn answered(
+        &mut self,
+        turn: &mut Turn<'_>,
+        directory: &dyn Directory,
+        ticket: Ticket,
+        status: u16,
+        retry_after: Option<Seconds>,
+        requested_at: Timestamp,
+    ) {
+        let id = ticket.subscription;
+        let Some(subscription) = self.subscriptions.get_mut(&id) else {
+            return;
+        };
+        subscription.unanswered = subscription.unanswered.saturating_sub(1);
+        if turn.ledger.wants(Chargeable::Notify, status) {
+            let event = charge_event(subscription, requested_at, turn.now, status);
+            turn.ledger.write(turn.batch, event);
+        }
+        let over = matches!(subscription.record.state, State::Terminated(_));
+        if over && subscription.unanswered == 0 || !over && ends_subscription(status) {
+            self.drop_subscription(turn, id);
+            return;
+        }
+        if !(200..300).contains(&status) {
+            // this NOTIFY failed and the subscription lives: the state is shown again later
+            let pause = retry_after.unwrap_or(RETRY).min(LONGEST_RETRY);
+            subscription.last_body = 0;
+            self.paced.remove(&(subscription.not_before, id));
+            subscription.not_before = turn.now + pause;
+            subscription.debt = Debt::State;
+        }
+        if subscription.debt == Debt::State && subscription.unanswered == 0 {
+            if turn.now < subscription.not_before {
+                self.paced.insert((subscription.not_before, id));
+            } else {
+                self.pay(turn, directory, id);
+            }
+        }
+        self.settle(id);
+    }
+
+    /// Remembers since when this watcher is owed something.
+    pub(super) fn note_debt(&mut self, now: Timestamp, id: SubscriptionId) {
+        if let Some(subscription) = self
+            .subscriptions
+            .get_mut(&id)
+            .filter(|s| s.owed_since.is_none())
+        {
+            subscription.owed_since = Some(now);
+            self.debts.push_back((now, id));
+        }
+    }
+
+    /// Forgets the debt of a watcher to whom nothing is owed and who has answered.
+    fn settle(&mut self, id: SubscriptionId) {
+        if let Some(subscription) = self.subscriptions.get_mut(&id) {
+            if subscription.unanswered == 0 && subscription.debt == Debt::Nothing {
+                subscription.owed_since = None;
+            }
+        }
+    }
+
+    /// Whether any NOTIFY was sent or owed since [`Service::settled_until`] found nothing open.
+    pub fn has_told(&self) -> bool {
+        !self.debts.is_empty()
+    }
+
+    /// Everything owed before this instant has been delivered or given up. What changed later is owed again
+    /// after a restart, so that no change is lost and few are told twice.
+    pub fn settled_until(&mut self, now: Timestamp) -> Timestamp {
+        while let Some(&(since, id)) = self.debts.front() {
+            if self
+                .subscriptions
+                .get(&id)
+                .is_some_and(|s| s.owed_since == Some(since))
+            {
+                return since;
+            }
+            self.debts.pop_front();
+        }
+        now
+    }
+}
+
+impl Gallery {
+    fn of(entry: &Presentity) -> Gallery {
+        Gallery {
+            composed: entry.compose(),
+            views: Vec::new(),
+        }
+    }
+
+    fn view(&mut self, verdict: &Decision, entity: &str, hash: &ahash::RandomState) -> Shown {
+        let found = self.views.iter().find(|(h, p, e, _)| {
+            *h == verdict.handling && *p == verdict.permissions && **e == *entity
+        });
+        if let Some((.., shown)) = found {
+            return shown.clone();
+        }
+        let document = match verdict.handling {
+            Handling::Allow => content::view(&self.composed, &verdict.permissions, entity),
+            _ => content::neutral(entity),
+        };
+        let shown = Shown {
+            hash: hash.hash_one(document.bytes()).max(1),
+            document,
+        };
+        if self.views.len() < VIEWS {
+            self.views.push((
+                verdict.handling,
+                verdict.permissions.clone(),
+                entity.into(),
+                shown.clone(),
+            ));
+        }
+        shown
+    }
+}
+
+/// `Subscription-State` (RFC 6665 §4.1.3): `expires` while it lives, the reason when it is over.
+fn state_text(now: Timestamp, subscription: &Subscription) -> String {
+    let left = subscription.record.expires_at.seconds_from(now);
+    match subscription.record.state {
+        State::Active => format!("active;expires={left}"),
+        State::Pending => format!("pending;expires={left}"),
+        State::Terminated(end) => format!(
+            "terminated;reason={}",
+            end.reason().unwrap_or("deactivated")
+        ),
+    }
+}
+
+fn charge_event(
+    subscription: &Subscription,
+    requested_at: Timestamp,
+    answered_at: Timestamp,
+    status: u16,
+) -> Event {
+    let record = &subscription.record;
+    let text = |value: &Option<Box<str>>| value.as_deref().map(str::to_owned);
+    Event {
+        number: 0,
+        method: Chargeable::Notify,
+        role: Role::Originating,
+        package: Some("presence".to_owned()),
+        expires: None,
+        call_id: record.dialog.call_id.to_string(),
+        calling: vec![record.entity.to_string()],
+        called: record.dialog.target.to_string(),
+        requested: None,
+        icid: text(&record.charging.icid),
+        orig_ioi: text(&record.charging.orig_ioi),
+        term_ioi: text(&record.charging.term_ioi),
+        access_network: None,
+        service: None,
+        associated: Vec::new(),
+        requested_at,
+        answered_at,
+        status,
+        body: (subscription.last_body != 0).then(|| BodyFacts {
+            content_type: MEDIA_TYPE.to_owned(),
+            length: subscription.last_length,
+            disposition: None,
+        }),
+        ccf: record.charging.ccf.iter().map(|a| a.to_string()).collect(),
+    }
+}

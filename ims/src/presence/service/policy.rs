@@ -1,0 +1,178 @@
+//! The presentity's policy applied to its watchers, at a SUBSCRIBE and whenever what it rests on changes.
+
+use super::state::Subscription;
+use super::{Directory, Service};
+use crate::event::subscription::{Input, Owed, SubscriptionId, step};
+use crate::event::turn::Turn;
+use crate::presence::rules::{self, Context, Decision, Handling, Ruleset, Watcher};
+use crate::sip::Aor;
+use crate::time::Timestamp;
+use std::sync::Arc;
+
+impl Service {
+    /// The verdict of the presentity's policy on a watcher, now.
+    pub(super) fn decide(
+        &mut self,
+        now: Timestamp,
+        directory: &dyn Directory,
+        presentity: &Aor,
+        watcher: &Watcher<'_>,
+    ) -> Decision {
+        let rulesets = self.rulesets(directory, presentity);
+        let identities = directory.identities(presentity);
+        let sphere = self.sphere(presentity, &rulesets);
+        let context = Context {
+            now,
+            presentity: &identities,
+            sphere: sphere.as_deref(),
+            default: self.settings.default_handling,
+            anonymous: None,
+            imposed: None,
+            external_list: &|_, _| None, // no list documents are served yet: an unreadable list never matches
+        };
+        let all: Vec<&Ruleset> = rulesets.iter().collect();
+        rules::decide(&all, watcher, &context)
+    }
+
+    /// The published sphere, composed only when a rule asks for it.
+    fn sphere(&self, presentity: &Aor, rulesets: &[Ruleset]) -> Option<String> {
+        let entry = self
+            .presentities
+            .get(presentity)
+            .filter(|_| rulesets.iter().any(Ruleset::depends_on_sphere))?;
+        entry.compose().sphere().map(str::to_owned)
+    }
+
+    fn rulesets(&mut self, directory: &dyn Directory, presentity: &Aor) -> Arc<[Ruleset]> {
+        if let Some(parsed) = self
+            .presentities
+            .get(presentity)
+            .and_then(|p| p.rulesets.clone())
+        {
+            return parsed;
+        }
+        // A stored document was valid when it was put; one that no longer parses grants nothing.
+        let documents = directory.policies(presentity);
+        let parsed: Arc<[Ruleset]> = documents
+            .iter()
+            .filter_map(|d| Ruleset::parse(d).ok())
+            .collect();
+        if let Some(entry) = self.presentities.get_mut(presentity) {
+            entry.rulesets = Some(parsed.clone());
+        }
+        parsed
+    }
+
+    /// The verdict on a live subscription, from memory when nothing it rests on has changed.
+    pub(super) fn verdict(
+        &mut self,
+        now: Timestamp,
+        directory: &dyn Directory,
+        id: SubscriptionId,
+    ) -> Option<Arc<Decision>> {
+        let subscription = self.subscriptions.get(&id)?;
+        if let Some(decision) = subscription
+            .decision
+            .as_ref()
+            .filter(|d| d.until.is_none_or(|until| now < until))
+        {
+            return Some(decision.clone());
+        }
+        let (identities, presentity) = (
+            watcher_identities(subscription),
+            subscription.presentity.clone(),
+        );
+        let watcher = Watcher {
+            identities: &identities,
+            anonymous: subscription.record.anonymous,
+        };
+        let decision = Arc::new(self.decide(now, directory, &presentity, &watcher));
+        self.subscriptions.get_mut(&id)?.decision = Some(decision.clone());
+        self.schedule_subscription(id);
+        Some(decision)
+    }
+
+    /// Applies the policy again to every watcher of the presentity.
+    pub(super) fn reconsider(
+        &mut self,
+        turn: &mut Turn<'_>,
+        directory: &dyn Directory,
+        presentity: &Aor,
+    ) {
+        let watchers = self
+            .presentities
+            .get(presentity)
+            .map(|p| p.watchers.clone())
+            .unwrap_or_default();
+        for id in watchers {
+            self.reconsider_one(turn, directory, id);
+        }
+    }
+
+    /// Applies the policy again to one watcher, who is told at once when it changes anything.
+    pub(super) fn reconsider_one(
+        &mut self,
+        turn: &mut Turn<'_>,
+        directory: &dyn Directory,
+        id: SubscriptionId,
+    ) {
+        let Some(before) = self.subscriptions.get_mut(&id).map(|s| s.decision.take()) else {
+            return;
+        };
+        let Some(decision) = self.verdict(turn.now, directory, id) else {
+            return;
+        };
+        let Some(subscription) = self.subscriptions.get_mut(&id) else {
+            return;
+        };
+        let (state, owed) = step(subscription.record.state, input(decision.handling));
+        let moved = state != subscription.record.state;
+        subscription.record.state = state;
+        if moved {
+            self.store_subscription(turn, id);
+        }
+        match owed {
+            Owed::Immediate => self.notify(turn, directory, id),
+            // the same state under another verdict: a neutral document, or other elements
+            _ if before.is_none_or(|b| *b != *decision) => self.show(turn, directory, id),
+            _ => {}
+        }
+    }
+
+    /// New publications may bring a new sphere, on which rules may rest.
+    pub(super) fn state_changed_with_sphere(
+        &mut self,
+        turn: &mut Turn<'_>,
+        directory: &dyn Directory,
+        presentity: &Aor,
+    ) {
+        let rests_on_sphere =
+            |rulesets: &Arc<[Ruleset]>| rulesets.iter().any(Ruleset::depends_on_sphere);
+        let entry = self.presentities.get(presentity);
+        if entry
+            .and_then(|p| p.rulesets.as_ref())
+            .is_some_and(rests_on_sphere)
+        {
+            self.reconsider(turn, directory, presentity);
+        }
+        self.state_changed(turn, directory, presentity);
+    }
+}
+
+/// What a verdict means to the notifier. A politely blocked watcher is subscribed for all it can tell.
+pub(super) fn input(handling: Handling) -> Input {
+    match handling {
+        Handling::Allow | Handling::PoliteBlock => Input::Allowed,
+        Handling::Confirm => Input::Undecided,
+        Handling::Block => Input::Denied,
+    }
+}
+
+pub(super) fn watcher_identities(subscription: &Subscription) -> Vec<Aor> {
+    subscription
+        .record
+        .watcher
+        .iter()
+        .filter_map(|text| Aor::parse(text))
+        .collect()
+}

@@ -1,0 +1,126 @@
+//! The service after a restart: state from the store, and NOTIFYs for what changed and was not delivered.
+
+use super::Service;
+use super::state::{Debt, Registered, Subscription, SubscriptionRecord, parse_publication_key};
+use crate::event::publication::{Publication, PublicationRecord};
+use crate::event::subscription::{State, SubscriptionId};
+use crate::presence::pidf::{self, Contribution};
+use crate::sip::Aor;
+use crate::time::{Millis, Timestamp};
+use std::collections::BTreeMap;
+
+/// Bodies read before their publications.
+#[derive(Debug, Default)]
+pub struct Bodies(BTreeMap<Box<[u8]>, Contribution>);
+
+/// NOTIFYs owed after a restart leave one in each such step, so that the restart of a large node is no storm.
+const SPREAD: Millis = Millis(1);
+
+impl Service {
+    /// A body from the store; it waits for its publication.
+    pub fn recover_body(&self, bodies: &mut Bodies, key: &[u8], body: &[u8]) -> bool {
+        match pidf::parse(body, &self.settings.pidf) {
+            Ok(contribution) => bodies.0.insert(key.into(), contribution).is_none(),
+            Err(_) => false,
+        }
+    }
+
+    /// A publication from the store. `false` when its body or key is not there.
+    pub fn recover_publication(
+        &mut self,
+        bodies: &mut Bodies,
+        key: &[u8],
+        record: PublicationRecord,
+    ) -> bool {
+        let (Some((presentity, number)), Some(state)) =
+            (parse_publication_key(key), bodies.0.remove(key))
+        else {
+            return false;
+        };
+        let PublicationRecord {
+            etag,
+            expires_at,
+            changed_at,
+        } = record;
+        let publication = Publication {
+            number,
+            etag,
+            expires_at,
+            changed_at,
+            state,
+        };
+        self.presentities
+            .entry(presentity.clone())
+            .or_default()
+            .publications
+            .push(publication);
+        self.publications += 1;
+        self.schedule_presentity(&presentity);
+        true
+    }
+
+    /// What presence shows of a registration from the store.
+    pub fn recover_registration(&mut self, presentity: &Aor, registered: Option<Registered>) {
+        self.presentities
+            .entry(presentity.clone())
+            .or_default()
+            .set_registration(presentity, registered);
+    }
+
+    /// When what watchers see of a presentity last changed.
+    pub fn recover_touched(&mut self, key: &[u8], at: Timestamp) -> bool {
+        let Some(presentity) = std::str::from_utf8(key).ok().and_then(Aor::parse) else {
+            return false;
+        };
+        self.presentities.entry(presentity).or_default().touched_at = at;
+        true
+    }
+
+    /// A subscription from the store. Its CSeq goes on above the range it had reserved.
+    pub fn recover_subscription(&mut self, key: &[u8], mut record: SubscriptionRecord) -> bool {
+        let (Ok(key), Some(presentity)) =
+            (<[u8; 8]>::try_from(key), Aor::parse(&record.presentity))
+        else {
+            return false;
+        };
+        let id = SubscriptionId(u64::from_be_bytes(key));
+        record.dialog.local_cseq = record.dialog.local_cseq.max(record.cseq_reserved);
+        let mut subscription = Subscription::new(id, presentity.clone(), record);
+        subscription.stored = true;
+        self.subscriptions.insert(id, subscription);
+        self.presentities
+            .entry(presentity)
+            .or_default()
+            .watchers
+            .insert(id);
+        true
+    }
+
+    /// Everything is read: schedules expiries, and owes a NOTIFY to each watcher whose presentity, or whose own
+    /// subscription, changed after `settled`.
+    pub fn recovered(&mut self, now: Timestamp, settled: Timestamp) -> usize {
+        let mut owed = 0;
+        let mut at = now;
+        let ids: Vec<SubscriptionId> = self.subscriptions.keys().copied().collect();
+        for id in ids {
+            let Some(subscription) = self.subscriptions.get_mut(&id) else {
+                continue;
+            };
+            let touched = self
+                .presentities
+                .get(&subscription.presentity)
+                .map_or(Timestamp::default(), |p| p.touched_at);
+            let over = matches!(subscription.record.state, State::Terminated(_));
+            if touched >= settled || subscription.record.renewed_at >= settled || over {
+                at = at + SPREAD;
+                subscription.not_before = at;
+                subscription.debt = Debt::State;
+                self.paced.insert((at, id));
+                self.note_debt(now, id);
+                owed += 1;
+            }
+            self.schedule_subscription(id);
+        }
+        owed
+    }
+}

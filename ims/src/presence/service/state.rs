@@ -1,0 +1,155 @@
+//! What the presence service keeps in memory of presentities and watchers, and how it is stored.
+
+use crate::dialog::Dialog;
+use crate::event::publication::Publication;
+use crate::event::subscription::{State, SubscriptionId};
+use crate::isc::Charging;
+use crate::presence::compose::{Composed, RegistrationFacts, Source, compose};
+use crate::presence::pidf::Contribution;
+use crate::presence::rules::{Decision, Ruleset};
+use crate::sip::Aor;
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Number of a publication: older ones have smaller numbers, and none is given twice. Milliseconds of its
+/// creation above 20 random bits.
+pub fn publication_number(now: Timestamp, random: u64) -> u64 {
+    now.0 << 20 | random & 0xf_ffff
+}
+
+/// Everything about one presentity that this service owns.
+#[derive(Debug, Default)]
+pub struct Presentity {
+    pub publications: Vec<Publication<Contribution>>,
+    pub registration: Option<Registered>,
+    /// The same as a source of composition.
+    pub facts: Option<RegistrationFacts>,
+    /// Subscriptions to it.
+    pub watchers: BTreeSet<SubscriptionId>,
+    /// Its policy documents, parsed at first need and dropped when one changes.
+    pub rulesets: Option<Arc<[Ruleset]>>,
+    /// When somebody is asked to look for expired publications; one entry at a time.
+    pub look_at: Option<Timestamp>,
+    /// When what a watcher may see last changed, for what a restart owes.
+    pub touched_at: Timestamp,
+}
+
+impl Presentity {
+    /// Nothing left that is worth a place in memory.
+    pub fn is_idle(&self) -> bool {
+        self.publications.is_empty() && self.registration.is_none() && self.watchers.is_empty()
+    }
+
+    /// Takes over what the network says of the presentity's registration.
+    pub fn set_registration(&mut self, presentity: &Aor, registration: Option<Registered>) {
+        self.registration = registration;
+        // an identity that no document can hold is shown without its registration
+        self.facts = registration.and_then(|r| {
+            RegistrationFacts::new(presentity.as_str(), None, r.active, r.since).ok()
+        });
+    }
+
+    /// The raw document of all sources. Not for a watcher's eyes.
+    pub fn compose(&self) -> Composed {
+        let publications = self.publications.iter();
+        let sources: Vec<Source<'_>> = publications
+            .map(|p| Source {
+                contribution: &p.state,
+                at: p.changed_at,
+                order: p.number,
+            })
+            .collect();
+        compose(&sources, self.facts.as_ref())
+    }
+}
+
+/// Registration state of the presentity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Registered {
+    pub active: bool,
+    /// When it became so.
+    pub since: Timestamp,
+}
+
+/// What a subscription owes its watcher.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Debt {
+    #[default]
+    Nothing,
+    /// New state, when pacing and the unanswered NOTIFY allow.
+    State,
+}
+
+/// One watcher's subscription to one presentity.
+#[derive(Debug)]
+pub struct Subscription {
+    pub id: SubscriptionId,
+    pub presentity: Aor,
+    pub record: SubscriptionRecord,
+    /// The policy's verdict, recomputed at need after any change of what it rests on.
+    pub decision: Option<Arc<Decision>>,
+    /// NOTIFYs not yet answered.
+    pub unanswered: u16,
+    pub debt: Debt,
+    /// Since when something is owed or unanswered.
+    pub owed_since: Option<Timestamp>,
+    /// No paced NOTIFY before this instant.
+    pub not_before: Timestamp,
+    /// Hash of the body last sent, so that a change which this watcher cannot see is not told.
+    pub last_body: u64,
+    /// Bytes of that body, for the charging record.
+    pub last_length: u32,
+    /// When a look at this subscription is scheduled; one entry at a time.
+    pub look_at: Option<Timestamp>,
+    /// A fetch or an ended subscription that waits for the answer to its last NOTIFY.
+    pub stored: bool,
+}
+
+/// A subscription as stored. Key: its number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubscriptionRecord {
+    pub presentity: Box<str>,
+    /// Request-URI of the SUBSCRIBE: the `entity` that this watcher sees.
+    pub entity: Box<str>,
+    /// Asserted identities, canonical.
+    pub watcher: Vec<Box<str>>,
+    /// The same as the peer wrote them.
+    pub asserted: Vec<Box<str>>,
+    pub anonymous: bool,
+    pub event_id: Option<Box<str>>,
+    pub state: State,
+    pub expires_at: Timestamp,
+    /// Last SUBSCRIBE: it is owed a NOTIFY.
+    pub renewed_at: Timestamp,
+    /// CSeq numbers up to here may have been used: after a restart ours goes on above, never back.
+    pub cseq_reserved: u32,
+    pub dialog: Dialog,
+    pub charging: Charging,
+    /// The SUBSCRIBE came from inside the trust domain through a proxy that stays in the path, so charging
+    /// headers may go back along it (RFC 7315 §4.5, §4.6).
+    pub inside: bool,
+}
+
+/// How many NOTIFYs a subscription may send before its record is written again. RFC 3261 §12.2.2 lets a CSeq
+/// jump ahead, so a restart skips to the end of the range and no NOTIFY costs a write.
+pub const CSEQ_RANGE: u32 = 256;
+
+/// Key of a publication and of its body: presentity, a zero byte, its number.
+pub fn publication_key(presentity: &Aor, number: u64) -> Vec<u8> {
+    let mut key = presentity.as_str().as_bytes().to_vec();
+    key.push(0);
+    key.extend_from_slice(&number.to_be_bytes());
+    key
+}
+
+/// The presentity and the number in such a key.
+pub fn parse_publication_key(key: &[u8]) -> Option<(Aor, u64)> {
+    let (rest, number) = key.split_last_chunk::<8>()?;
+    let presentity = rest.strip_suffix(&[0])?;
+    Some((
+        Aor::parse(std::str::from_utf8(presentity).ok()?)?,
+        u64::from_be_bytes(*number),
+    ))
+}

@@ -1,0 +1,318 @@
+//! SUBSCRIBE: new subscriptions, refreshes, ends and fetches (RFC 6665 §4.2.1, RFC 3856 §6.6).
+
+use super::state::{CSEQ_RANGE, Debt, Subscription, SubscriptionRecord};
+use super::{Directory, Service};
+use crate::dialog::Dialog;
+use crate::event::subscription::{End, Input, Owed, State, SubscriptionId, step};
+use crate::event::turn::Turn;
+use crate::isc::{Caller, Charging};
+use crate::presence::rules::{Handling, Watcher};
+use crate::record::Table;
+use crate::reject::Reject;
+use crate::sip::Aor;
+use crate::sip::Request;
+use crate::time::{Seconds, Timestamp};
+use std::sync::Arc;
+
+/// An initial SUBSCRIBE that is in order.
+#[derive(Debug)]
+pub struct Subscribe<'a> {
+    pub presentity: Aor,
+    /// Request-URI: the `entity` that the watcher will see.
+    pub entity: &'a str,
+    pub caller: &'a Caller,
+    /// Identities of the caller with their aliases: the watcher to the policy.
+    pub watcher: Vec<Aor>,
+    pub dialog: Dialog,
+    pub event_id: Option<&'a str>,
+    pub expires: Option<Seconds>,
+    pub charging: &'a Charging,
+    /// The request came through the core, which stays in the path.
+    pub inside: bool,
+}
+
+/// A SUBSCRIBE in a dialog of ours.
+#[derive(Debug)]
+pub struct Renew<'a> {
+    pub id: SubscriptionId,
+    pub request: &'a Request<'a>,
+    /// Asserted identities, if any; they may not be somebody else's.
+    pub watcher: Vec<Aor>,
+    pub event_id: Option<&'a str>,
+    pub expires: Option<Seconds>,
+}
+
+/// What the 2xx says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    pub id: SubscriptionId,
+    pub lifetime: Seconds,
+    /// The policy has no answer yet (202 where the operator wants it).
+    pub pending: bool,
+}
+
+impl Service {
+    /// Opens a subscription, or serves a fetch. Every accepted one is answered by a NOTIFY at once.
+    pub fn subscribe(
+        &mut self,
+        turn: &mut Turn<'_>,
+        directory: &dyn Directory,
+        request: Subscribe<'_>,
+    ) -> Result<Accepted, Reject> {
+        let lifetime = self.settings.subscription.grant(request.expires)?;
+        let watcher = Watcher {
+            identities: &request.watcher,
+            anonymous: request.caller.anonymous,
+        };
+        let decision = self.decide(turn.now, directory, &request.presentity, &watcher);
+        if decision.handling == Handling::Block {
+            return Err(Reject::Forbidden("Not Authorized For Presence"));
+        }
+        let watchers = self
+            .presentities
+            .get(&request.presentity)
+            .map_or(0, |p| p.watchers.len());
+        if watchers >= self.settings.subscriptions_per_presentity {
+            return Err(Reject::Busy {
+                retry_after: Service::FULL,
+            });
+        }
+        let pending = decision.handling == Handling::Confirm;
+        let id = self.new_id(turn, &request.presentity);
+        let fetch = lifetime == Seconds(0);
+        let state = match (fetch, pending) {
+            // RFC 6665 §4.4.3: a fetch ends with its only NOTIFY
+            (true, _) => State::Terminated(End::Timeout),
+            (false, true) => State::Pending,
+            (false, false) => State::Active,
+        };
+        let mut subscription = self.new_subscription(turn.now, id, request, state, lifetime);
+        subscription.decision = Some(Arc::new(decision));
+        let presentity = subscription.presentity.clone();
+        self.subscriptions.insert(id, subscription);
+        self.presentities
+            .entry(presentity)
+            .or_default()
+            .watchers
+            .insert(id);
+        if !fetch {
+            self.store_subscription(turn, id);
+            self.schedule_subscription(id);
+        }
+        self.notify(turn, directory, id);
+        Ok(Accepted {
+            id,
+            lifetime,
+            pending,
+        })
+    }
+
+    fn new_subscription(
+        &self,
+        now: Timestamp,
+        id: SubscriptionId,
+        request: Subscribe<'_>,
+        state: State,
+        lifetime: Seconds,
+    ) -> Subscription {
+        let record = SubscriptionRecord {
+            presentity: request.presentity.as_str().into(),
+            entity: request.entity.into(),
+            watcher: request
+                .watcher
+                .iter()
+                .map(|aor| aor.as_str().into())
+                .collect(),
+            asserted: request
+                .caller
+                .asserted
+                .iter()
+                .map(|text| text.as_str().into())
+                .collect(),
+            anonymous: request.caller.anonymous,
+            event_id: request.event_id.map(Into::into),
+            state,
+            expires_at: now + lifetime,
+            renewed_at: now,
+            cseq_reserved: CSEQ_RANGE,
+            dialog: request.dialog,
+            charging: request.charging.clone(),
+            inside: request.inside,
+        };
+        Subscription::new(id, request.presentity, record)
+    }
+
+    /// A number that no subscription has: the presentity's partition above random bits.
+    fn new_id(&self, turn: &mut Turn<'_>, presentity: &Aor) -> SubscriptionId {
+        loop {
+            let partition = u64::from(crate::partition::of(presentity));
+            let id = SubscriptionId(partition << 52 | turn.random.number() >> 12);
+            if !self.subscriptions.contains_key(&id) {
+                return id;
+            }
+        }
+    }
+
+    /// A refresh, or the end of a subscription with `Expires: 0`.
+    pub fn renew(
+        &mut self,
+        turn: &mut Turn<'_>,
+        directory: &dyn Directory,
+        request: &Renew<'_>,
+    ) -> Result<Accepted, Reject> {
+        let id = request.id;
+        let subscription = self.subscriptions.get_mut(&id).ok_or(Reject::NoDialog)?;
+        check_renewal(subscription, request)?;
+        let lifetime = self.settings.subscription.grant(request.expires)?;
+        subscription
+            .record
+            .dialog
+            .refresh(request.request)
+            .map_err(|e| Reject::Bad(e.phrase()))?;
+        subscription.record.expires_at = turn.now + lifetime;
+        subscription.record.renewed_at = turn.now;
+        subscription.record.cseq_reserved = subscription.record.dialog.local_cseq + CSEQ_RANGE;
+        let input = if lifetime == Seconds(0) {
+            Input::Unsubscribed
+        } else {
+            Input::Refreshed
+        };
+        let (state, _) = step(subscription.record.state, input);
+        subscription.record.state = state;
+        let pending = state == State::Pending;
+        self.store_subscription(turn, id);
+        self.schedule_subscription(id);
+        self.notify(turn, directory, id); // RFC 6665 §4.2.1.2: every SUBSCRIBE that is accepted
+        Ok(Accepted {
+            id,
+            lifetime,
+            pending,
+        })
+    }
+
+    /// The subscription is over or its policy reaches an instant: looks which, and asks for the next look.
+    pub(super) fn look_at_subscription(
+        &mut self,
+        turn: &mut Turn<'_>,
+        directory: &dyn Directory,
+        id: SubscriptionId,
+    ) {
+        let Some(subscription) = self.subscriptions.get_mut(&id) else {
+            return;
+        };
+        subscription.look_at = None;
+        if subscription.record.expires_at <= turn.now {
+            let (state, owed) = step(subscription.record.state, Input::Expired);
+            subscription.record.state = state;
+            if owed == Owed::Immediate {
+                self.store_subscription(turn, id);
+                self.notify(turn, directory, id);
+            }
+            return;
+        }
+        let policy_moved = subscription
+            .decision
+            .as_ref()
+            .is_some_and(|d| d.until.is_some_and(|until| until <= turn.now));
+        if policy_moved {
+            self.reconsider_one(turn, directory, id);
+        }
+        self.schedule_subscription(id);
+    }
+
+    pub(super) fn store_subscription(&mut self, turn: &mut Turn<'_>, id: SubscriptionId) {
+        let Some(subscription) = self.subscriptions.get_mut(&id) else {
+            return;
+        };
+        subscription.stored = true;
+        turn.batch.put(
+            Table::Subscription,
+            &id.0.to_be_bytes(),
+            &subscription.record,
+        );
+    }
+
+    /// Forgets a subscription that is over and whose watcher knows it, or is gone.
+    pub(super) fn drop_subscription(&mut self, turn: &mut Turn<'_>, id: SubscriptionId) {
+        let Some(subscription) = self.subscriptions.swap_remove(&id) else {
+            return;
+        };
+        if subscription.stored {
+            turn.batch.delete(Table::Subscription, &id.0.to_be_bytes());
+        }
+        self.paced.remove(&(subscription.not_before, id));
+        if let Some(entry) = self.presentities.get_mut(&subscription.presentity) {
+            entry.watchers.remove(&id);
+        }
+        self.forget_idle(turn, &subscription.presentity);
+    }
+}
+
+impl Subscription {
+    pub(super) fn new(
+        id: SubscriptionId,
+        presentity: Aor,
+        record: SubscriptionRecord,
+    ) -> Subscription {
+        Subscription {
+            id,
+            presentity,
+            record,
+            decision: None,
+            unanswered: 0,
+            debt: Debt::Nothing,
+            owed_since: None,
+            not_before: Timestamp::default(),
+            last_body: 0,
+            last_length: 0,
+            look_at: None,
+            stored: false,
+        }
+    }
+}
+
+/// RFC 3261 §12.2.2 and RFC 6665 §4.2.1: the request is in this dialog, of this subscription, in order, and not
+/// from somebody else.
+fn check_renewal(subscription: &Subscription, request: &Renew<'_>) -> Result<(), Reject> {
+    let record = &subscription.record;
+    let alive = !matches!(record.state, State::Terminated(_));
+    if !alive
+        || !record.dialog.owns(request.request)
+        || record.event_id.as_deref() != request.event_id
+    {
+        return Err(Reject::NoDialog);
+    }
+    if request.request.cseq.number <= record.dialog.remote_cseq {
+        return Err(Reject::OutOfOrder);
+    }
+    let known = |aor: &Aor| record.watcher.iter().any(|own| **own == *aor.as_str());
+    if !request.watcher.is_empty()
+        && !record.watcher.is_empty()
+        && !request.watcher.iter().any(known)
+    {
+        return Err(Reject::Forbidden("Not The Subscriber"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::policy::input;
+    use super::*;
+
+    #[test]
+    fn a_verdict_that_refuses_never_leaves_a_subscription_active() {
+        assert_eq!(
+            step(State::Active, input(Handling::Block)).0,
+            State::Terminated(End::Rejected)
+        );
+        assert_eq!(
+            step(State::Active, input(Handling::Confirm)).0,
+            State::Pending
+        );
+        assert_eq!(
+            step(State::Pending, input(Handling::PoliteBlock)).0,
+            State::Active
+        );
+    }
+}

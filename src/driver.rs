@@ -1,0 +1,589 @@
+//! The driver: one thread that gives inputs to the node, has its batches committed, and releases its effects.
+//!
+//! Group commit falls out of it: everything that waits is handled in one turn, the turn's batch goes to the
+//! committer, and while that is written the next turn gathers. Effects leave in the order of the turns.
+
+use crate::http::{Busy, XcapPort};
+use crate::store::committer::Committer;
+use crate::store::{Health, StoreError};
+use crate::telemetry::Metrics;
+use crate::telemetry::metrics::{Held, Method, NotifyOutcome, Queue, Rejected};
+use crate::transport::Arrival;
+use crate::transport::resolve::Resolver;
+use crate::transport::tcp::Tcp;
+use crate::transport::udp::{DATAGRAM, Udp};
+use bytes::Bytes;
+use ims::event::turn::Ticket;
+use ims::node::{Effect, Input, Node, Outbox, Report};
+use ims::sip::{Destination, KnownMethod, Transport};
+use ims::time::Timestamp;
+use ims::xdm;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::{mpsc, oneshot};
+
+/// Messages handled in one turn: bounds the wait of the first one for the commit.
+const BURST: usize = 128;
+/// How often gauges are brought up to date.
+const CENSUS: Duration = Duration::from_secs(1);
+
+/// Wall clock that never steps: the time of the start plus what has passed since.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    started: Instant,
+    epoch: u64,
+}
+
+impl Clock {
+    pub fn start() -> Clock {
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Clock {
+            started: Instant::now(),
+            epoch: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    pub fn now(&self) -> Timestamp {
+        let passed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Timestamp(self.epoch.saturating_add(passed))
+    }
+
+    fn instant(&self, at: Timestamp) -> Instant {
+        self.started + Duration::from_millis(at.0.saturating_sub(self.epoch))
+    }
+}
+
+/// What others ask of the driver; bounded, so that they wait when it has enough.
+#[derive(Debug)]
+pub enum Request {
+    Arrived(Arrival),
+    Xcap(xdm::Request, oneshot::Sender<xdm::Response>),
+}
+
+/// What the driver hears of its own doings; never more than it has started.
+#[derive(Debug)]
+pub enum Notice {
+    Committed {
+        turn: u64,
+        result: Result<(), StoreError>,
+    },
+    Resolved {
+        to: Option<SocketAddr>,
+        transport: Transport,
+        bytes: Bytes,
+        ticket: Option<Ticket>,
+    },
+    Undeliverable(Ticket),
+    /// Take no new state; stop when everything is told or at this instant.
+    Drain {
+        until: Instant,
+    },
+}
+
+/// The door for HTTP.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    requests: mpsc::Sender<Request>,
+    notices: mpsc::UnboundedSender<Notice>,
+}
+
+impl Handle {
+    pub fn drain(&self, until: Instant) {
+        // the driver may have ended already, which is what is asked for
+        let _ = self.notices.send(Notice::Drain { until });
+    }
+
+    /// Where transports leave what arrives.
+    pub fn requests(&self) -> mpsc::Sender<Request> {
+        self.requests.clone()
+    }
+
+    pub fn notices(&self) -> mpsc::UnboundedSender<Notice> {
+        self.notices.clone()
+    }
+}
+
+impl XcapPort for Handle {
+    fn submit(&self, request: xdm::Request) -> Result<oneshot::Receiver<xdm::Response>, Busy> {
+        let (reply, answer) = oneshot::channel();
+        self.requests
+            .try_send(Request::Xcap(request, reply))
+            .map(|()| answer)
+            .map_err(|_| Busy)
+    }
+}
+
+/// The receiving ends of a [`Handle`].
+#[derive(Debug)]
+pub struct Inbox {
+    requests: mpsc::Receiver<Request>,
+    notices: mpsc::UnboundedReceiver<Notice>,
+    /// What ended the last wait.
+    request: Option<Request>,
+    notice: Option<Notice>,
+}
+
+impl Inbox {
+    fn request(&mut self) -> Option<Request> {
+        self.request
+            .take()
+            .or_else(|| self.requests.try_recv().ok())
+    }
+
+    fn notice(&mut self) -> Option<Notice> {
+        self.notice.take().or_else(|| self.notices.try_recv().ok())
+    }
+}
+
+/// A handle and its inbox; `queue` requests may wait.
+pub fn channel(queue: usize) -> (Handle, Inbox) {
+    let (requests, taken) = mpsc::channel(queue.max(1));
+    let (notices, heard) = mpsc::unbounded_channel();
+    (
+        Handle { requests, notices },
+        Inbox {
+            requests: taken,
+            notices: heard,
+            request: None,
+            notice: None,
+        },
+    )
+}
+
+/// Effects of a turn that wait for its commit.
+#[derive(Debug)]
+struct Waiting {
+    turn: u64,
+    committed: bool,
+    effects: Vec<Effect>,
+}
+
+/// What the driver works with.
+pub struct Driver {
+    pub node: Node,
+    pub clock: Clock,
+    pub udp: Udp,
+    pub tcp: Tcp,
+    pub resolver: Arc<Resolver>,
+    pub committer: Arc<Committer>,
+    pub charging: Option<Charging>,
+    pub metrics: Metrics,
+    pub inbox: Inbox,
+    pub handle: Handle,
+    state: State,
+}
+
+/// What changes while it runs.
+#[derive(Default)]
+struct State {
+    out: Outbox,
+    /// Effects of this turn that wait for its commit.
+    held: Vec<Effect>,
+    waiting: VecDeque<Waiting>,
+    turn: u64,
+    replies: BTreeMap<u64, oneshot::Sender<xdm::Response>>,
+    reply: u64,
+    drain_until: Option<Instant>,
+    census_at: Option<Instant>,
+    low_space: bool,
+}
+
+impl std::fmt::Debug for Driver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Driver")
+            .field("waiting", &self.state.waiting.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Takes charging events whose batch is committed.
+pub type Charging = Box<dyn Fn(Vec<ims::charge::Event>) + Send>;
+
+/// The parts that a driver is made of.
+pub struct Parts {
+    pub node: Node,
+    pub clock: Clock,
+    pub udp: Udp,
+    pub tcp: Tcp,
+    pub committer: Arc<Committer>,
+    pub charging: Option<Charging>,
+    pub metrics: Metrics,
+    pub inbox: Inbox,
+    pub handle: Handle,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts")
+            .field("udp", &self.udp)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Driver {
+    pub fn new(parts: Parts) -> Driver {
+        let Parts {
+            node,
+            clock,
+            udp,
+            tcp,
+            committer,
+            charging,
+            metrics,
+            inbox,
+            handle,
+        } = parts;
+        let resolver = Arc::new(Resolver::default());
+        Driver {
+            node,
+            clock,
+            udp,
+            tcp,
+            resolver,
+            committer,
+            charging,
+            metrics,
+            inbox,
+            handle,
+            state: State::default(),
+        }
+    }
+
+    /// Runs until it is drained, or until the store fails: then nothing of the failed turn has left.
+    pub async fn run(mut self, first: Outbox) -> Result<(), StoreError> {
+        self.state.out = first;
+        self.state.held.append(&mut self.state.out.held);
+        let mut buffer = vec![0; DATAGRAM];
+        loop {
+            let mut worked = self.datagrams(&mut buffer);
+            worked |= self.notices()?;
+            worked |= self.requests();
+            worked |= self.deadlines();
+            self.release();
+            self.take_census();
+            if self.is_drained() {
+                return Ok(());
+            }
+            if !worked {
+                self.wait().await;
+            }
+        }
+    }
+
+    fn handle_input(&mut self, input: Input<'_>) {
+        self.node
+            .handle(self.clock.now(), input, &mut self.state.out);
+        // input by input, so that the answer to each stands before the NOTIFYs that it causes
+        self.state.held.append(&mut self.state.out.held);
+    }
+
+    fn datagrams(&mut self, buffer: &mut [u8]) -> bool {
+        self.udp.flush();
+        for count in 0..BURST {
+            let Some((flow, length)) = self.udp.receive(count, buffer) else {
+                return count > 0;
+            };
+            if let Some(bytes) = buffer.get_mut(..length) {
+                self.handle_input(Input::Message { flow, bytes });
+            }
+        }
+        true
+    }
+
+    fn notices(&mut self) -> Result<bool, StoreError> {
+        let mut worked = false;
+        while let Some(notice) = self.inbox.notice() {
+            worked = true;
+            match notice {
+                Notice::Committed { turn, result } => {
+                    result?;
+                    self.committed(turn);
+                }
+                Notice::Resolved {
+                    to: Some(to),
+                    transport,
+                    bytes,
+                    ticket,
+                } => self.send_to(to, transport, bytes, ticket),
+                Notice::Resolved {
+                    to: None, ticket, ..
+                } => {
+                    if let Some(ticket) = ticket {
+                        self.handle_input(Input::Undeliverable(ticket));
+                    }
+                }
+                Notice::Undeliverable(ticket) => self.handle_input(Input::Undeliverable(ticket)),
+                Notice::Drain { until } => {
+                    self.node.drain();
+                    self.state.drain_until = Some(until);
+                }
+            }
+        }
+        Ok(worked)
+    }
+
+    fn requests(&mut self) -> bool {
+        for count in 0..BURST {
+            match self.inbox.request() {
+                Some(Request::Arrived(Arrival::Message { flow, mut bytes })) => {
+                    self.handle_input(Input::Message {
+                        flow,
+                        bytes: &mut bytes,
+                    });
+                }
+                Some(Request::Arrived(Arrival::Undeliverable(ticket))) => {
+                    self.handle_input(Input::Undeliverable(ticket))
+                }
+                Some(Request::Xcap(request, reply)) => {
+                    self.state.reply += 1;
+                    let number = self.state.reply;
+                    self.state.replies.insert(number, reply);
+                    self.handle_input(Input::Xcap {
+                        number,
+                        request: &request,
+                    });
+                }
+                None => return count > 0,
+            }
+        }
+        true
+    }
+
+    fn deadlines(&mut self) -> bool {
+        let due = self
+            .node
+            .next_deadline()
+            .is_some_and(|at| at <= self.clock.now());
+        if due {
+            self.handle_input(Input::Deadline);
+        }
+        due
+    }
+
+    /// Hands the turn's batch to the committer and lets go what need not wait for it.
+    fn release(&mut self) {
+        let out = std::mem::take(&mut self.state.out);
+        let held = std::mem::take(&mut self.state.held);
+        for report in out.reports {
+            self.count(report);
+        }
+        for effect in out.free {
+            self.perform(effect);
+        }
+        if out.batch.is_empty() && held.is_empty() {
+            return;
+        }
+        if out.batch.is_empty() && self.state.waiting.is_empty() {
+            return self.perform_all(held);
+        }
+        self.state.turn += 1;
+        let turn = self.state.turn;
+        let committed = out.batch.is_empty(); // nothing of its own to wait for, but those before it
+        self.state.waiting.push_back(Waiting {
+            turn,
+            committed,
+            effects: held,
+        });
+        if !committed {
+            let notices = self.handle.notices.clone();
+            let done = move |result| drop(notices.send(Notice::Committed { turn, result }));
+            self.committer.submit(out.batch, Box::new(done));
+        }
+    }
+
+    fn committed(&mut self, turn: u64) {
+        if let Some(waiting) = self.state.waiting.iter_mut().find(|w| w.turn == turn) {
+            waiting.committed = true;
+        }
+        while let Some(ready) = self.state.waiting.pop_front_if(|w| w.committed) {
+            self.perform_all(ready.effects);
+        }
+    }
+
+    fn perform_all(&mut self, effects: Vec<Effect>) {
+        let mut charges = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::Charge(event) => charges.push(event),
+                other => self.perform(other),
+            }
+        }
+        if let Some(charging) = self.charging.as_ref().filter(|_| !charges.is_empty()) {
+            charging(charges);
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Send {
+                to: Destination::Flow(flow),
+                bytes,
+                ticket,
+            } => match flow.transport {
+                Transport::Udp => self.udp.send(Some(flow.local), flow.remote, bytes),
+                Transport::Tcp => self.tcp.reply(flow.connection, flow.remote, bytes, ticket),
+            },
+            Effect::Send {
+                to:
+                    Destination::Host {
+                        host,
+                        port,
+                        transport,
+                    },
+                bytes,
+                ticket,
+            } => {
+                let transport = transport.unwrap_or(Transport::Udp);
+                match self.resolver.known(&host, port) {
+                    Some(Some(to)) => self.send_to(to, transport, bytes, ticket),
+                    Some(None) => self.undeliverable(ticket),
+                    None => self.look_up(host, port, transport, bytes, ticket),
+                }
+            }
+            Effect::Xcap { number, response } => {
+                if let Some(reply) = self.state.replies.remove(&number) {
+                    let _ = reply.send(response); // the client may have gone
+                }
+            }
+            Effect::Charge(event) => {
+                if let Some(charging) = &self.charging {
+                    charging(vec![event]);
+                }
+            }
+        }
+    }
+
+    fn send_to(
+        &mut self,
+        to: SocketAddr,
+        transport: Transport,
+        bytes: Bytes,
+        ticket: Option<Ticket>,
+    ) {
+        match transport {
+            Transport::Udp => self.udp.send(None, to, bytes),
+            Transport::Tcp => self.tcp.send(to, bytes, ticket),
+        }
+    }
+
+    fn undeliverable(&self, ticket: Option<Ticket>) {
+        if let Some(ticket) = ticket {
+            let _ = self.handle.notices.send(Notice::Undeliverable(ticket));
+        }
+    }
+
+    fn look_up(
+        &self,
+        host: Box<str>,
+        port: Option<u16>,
+        transport: Transport,
+        bytes: Bytes,
+        ticket: Option<Ticket>,
+    ) {
+        let (resolver, notices) = (self.resolver.clone(), self.handle.notices.clone());
+        tokio::spawn(async move {
+            let to = resolver.look_up(&host, port).await;
+            let _ = notices.send(Notice::Resolved {
+                to,
+                transport,
+                bytes,
+                ticket,
+            });
+        });
+    }
+
+    fn count(&self, report: Report) {
+        match report {
+            Report::Answered { method, status } => self.metrics.request(label(method), status),
+            Report::Notified { status } => {
+                self.metrics.sent(Method::Notify, status);
+                self.metrics.notify(match status {
+                    200..=299 => NotifyOutcome::Delivered,
+                    408 => NotifyOutcome::TimedOut,
+                    _ => NotifyOutcome::Refused,
+                });
+            }
+            Report::Retransmission => self.metrics.retransmission(),
+            Report::Dropped => self.metrics.rejected(Rejected::Malformed),
+        }
+    }
+
+    fn take_census(&mut self) {
+        let now = Instant::now();
+        if self.state.census_at.is_some_and(|at| now < at) {
+            return;
+        }
+        self.state.census_at = Some(now + CENSUS);
+        let census = self.node.census();
+        self.metrics
+            .set_held(Held::Publications, census.presence.publications);
+        self.metrics
+            .set_held(Held::Subscriptions, census.presence.subscriptions);
+        self.metrics
+            .set_held(Held::Registrations, census.registrations);
+        self.metrics.set_held(Held::Documents, census.documents);
+        self.metrics
+            .set_held(Held::ServerTransactions, census.server_transactions);
+        self.metrics
+            .set_held(Held::ClientTransactions, census.client_transactions);
+        self.metrics
+            .set_queue(Queue::Driver, self.inbox.requests.len());
+        self.metrics.set_queue(Queue::Store, self.committer.depth());
+        let low = self.committer.health() == Health::LowSpace;
+        if low != self.state.low_space {
+            self.state.low_space = low;
+            self.node.refuse_new_state(low);
+            match low {
+                true => tracing::error!(
+                    "little disk space left: new publications and subscriptions are refused; free some space"
+                ),
+                false => tracing::info!("disk space is enough again: new state is taken"),
+            }
+        }
+    }
+
+    /// Drained: nothing waits for the disk or for an answer, or time is over.
+    fn is_drained(&self) -> bool {
+        let Some(until) = self.state.drain_until else {
+            return false;
+        };
+        let quiet = self.node.is_quiet() && self.state.replies.is_empty();
+        self.state.waiting.is_empty() && (quiet || Instant::now() >= until)
+    }
+
+    async fn wait(&mut self) {
+        let next = self.node.next_deadline().map(|at| self.clock.instant(at));
+        let drain = self
+            .state
+            .drain_until
+            .filter(|_| self.state.waiting.is_empty());
+        let wake = [next, drain, self.state.census_at]
+            .into_iter()
+            .flatten()
+            .min();
+        let sleep =
+            tokio::time::sleep_until(wake.unwrap_or_else(|| Instant::now() + CENSUS).into());
+        let (udp, inbox) = (&self.udp, &mut self.inbox);
+        tokio::select! {
+            () = std::future::poll_fn(|cx| udp.poll(cx)) => {}
+            () = sleep => {}
+            notice = inbox.notices.recv() => inbox.notice = notice,
+            request = inbox.requests.recv() => inbox.request = request,
+        }
+    }
+}
+
+fn label(method: Option<KnownMethod>) -> Method {
+    match method {
+        Some(KnownMethod::Publish) => Method::Publish,
+        Some(KnownMethod::Subscribe) => Method::Subscribe,
+        Some(KnownMethod::Register) => Method::Register,
+        Some(KnownMethod::Options) => Method::Options,
+        Some(KnownMethod::Notify) => Method::Notify,
+        _ => Method::Other,
+    }
+}
