@@ -3,11 +3,12 @@
 mod settings;
 
 use crate::admin::Readiness;
+use crate::charging::{self, Charging};
 use crate::cli::Exit;
 use crate::config::Config;
 use crate::driver::{self, Clock, Driver, Parts};
 use crate::http::{self, BindError};
-use crate::store::{self, Committer, Engine, StoreError};
+use crate::store::{self, Committer, Engine, Reader, StoreError};
 use crate::telemetry::Metrics;
 use crate::transport::ListenError;
 use crate::transport::tcp::Tcp;
@@ -29,6 +30,10 @@ pub enum Error {
     Http(#[from] BindError),
     #[error(transparent)]
     Listen(#[from] ListenError),
+    #[error(transparent)]
+    Charging(#[from] charging::StartError),
+    #[error(transparent)]
+    ChargingSettings(#[from] charging::settings::BadValue),
     #[error("cannot wait for signals ({0})")]
     Signals(std::io::Error),
     #[error(
@@ -49,7 +54,8 @@ impl Error {
     /// The status with which the process ends.
     pub fn exit(&self) -> Exit {
         match self {
-            Error::Store(_) => Exit::Store,
+            Error::Store(_) | Error::Charging(_) => Exit::Store,
+            Error::ChargingSettings(_) => Exit::Config,
             Error::Http(_) | Error::Listen(_) => Exit::Unavailable,
             Error::Signals(_)
             | Error::Random(_)
@@ -67,6 +73,7 @@ pub async fn run(config: Config) -> Result<(), Error> {
     let metrics = Metrics::new();
     let clock = Clock::start();
     let engine = store::open(&config.store)?;
+    let backlog = engine.reader();
     let (node, first, recovery) = recover(&config, engine.as_ref(), clock)?;
     let committer = Arc::new(start_committer(&config, engine, &metrics)?);
     let readiness = Arc::new(Readiness::new(committer.watch()));
@@ -87,13 +94,16 @@ pub async fn run(config: Config) -> Result<(), Error> {
         Some(address) => Some(http::bind(address).await?),
         None => None,
     };
+    let charging = start_charging(&config, backlog, &committer, &metrics)?;
     let parts = |udp| Parts {
         node,
         clock,
         udp,
         tcp,
         committer,
-        charging: None,
+        charging: charging
+            .clone()
+            .map(|c| -> driver::Charging { Box::new(move |events| c.committed(events)) }),
         metrics: metrics.clone(),
         inbox,
         handle: handle.clone(),
@@ -134,6 +144,10 @@ pub async fn run(config: Config) -> Result<(), Error> {
     handle.drain(until);
     let drained = tokio::time::timeout_at((until + GRACE).into(), &mut ended).await;
     stop.send_replace(true);
+    // the driver has ended and let go of its handle
+    if let Some(charging) = charging.and_then(Arc::into_inner) {
+        charging.shutdown(GRACE).await;
+    }
     if let Some(http) = http {
         http.abort();
     }
@@ -188,6 +202,23 @@ fn start_committer(
         reserve: config.store.min_free_bytes,
     };
     Committer::start(engine, settings, metrics.commit_observer())
+}
+
+/// Charging, where a CDF is configured.
+fn start_charging(
+    config: &Config,
+    backlog: Arc<dyn Reader>,
+    committer: &Arc<Committer>,
+    metrics: &Metrics,
+) -> Result<Option<Arc<Charging>>, Error> {
+    let Some(mut checked) = config.charging.check(settings::home_domain(config))? else {
+        return Ok(None);
+    };
+    if checked.as_uri.is_empty() {
+        checked.as_uri = config.as_uri();
+    }
+    let charging = charging::start(checked, backlog, committer.clone(), metrics.clone())?;
+    Ok(Some(Arc::new(charging)))
 }
 
 /// Starts the deciding thread with a runtime of its own; returns when its sockets are bound.

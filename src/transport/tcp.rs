@@ -26,6 +26,8 @@ const QUEUE: usize = 1024;
 const CONNECT: Duration = Duration::from_secs(4);
 /// Longest wait for a peer to take what is written.
 const WRITE: Duration = Duration::from_secs(10);
+/// How long answers are still written to a peer that has stopped sending.
+const LINGER: Duration = Duration::from_secs(1);
 /// Pause after a failed accept (out of descriptors), which would fail again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Read at once, in bytes.
@@ -228,11 +230,19 @@ impl Tcp {
             remote,
             connection: number,
         };
-        let (reading, writing) = stream.into_split();
-        let (pong, pongs) = mpsc::channel(1);
-        tokio::select! {
-            () = self.read(flow, reading, pong) => {}
-            () = self.write(writing, &mut queue, pongs) => {}
+        let (reading, mut writing) = stream.into_split();
+        let (pong, mut pongs) = mpsc::channel(1);
+        let last = tokio::select! {
+            last = self.read(flow, reading, pong) => Some(last),
+            () = self.write(&mut writing, &mut queue, &mut pongs) => None,
+        };
+        match last {
+            Some(Some(answer)) => drop(timeout(WRITE, writing.write_all(&answer)).await),
+            // a peer that has only stopped sending still waits for its answers
+            Some(None) => {
+                drop(timeout(LINGER, self.write(&mut writing, &mut queue, &mut pongs)).await)
+            }
+            None => {}
         }
         self.leave(number, remote);
         queue.close();
@@ -241,47 +251,50 @@ impl Tcp {
         }
     }
 
-    async fn read(&self, flow: Flow, mut stream: OwnedReadHalf, pong: mpsc::Sender<()>) {
+    /// Reads until the peer ends it, is silent too long, or sends what cannot be cut into messages: then the
+    /// answer to that is the last thing to write.
+    async fn read(
+        &self,
+        flow: Flow,
+        mut stream: OwnedReadHalf,
+        pong: mpsc::Sender<()>,
+    ) -> Option<Bytes> {
         let mut framer = StreamFramer::new(self.0.settings.limits.clone());
         let mut chunk = vec![0; CHUNK];
         loop {
             let length = match timeout(self.0.settings.idle, stream.read(&mut chunk)).await {
                 Ok(Ok(length)) if length > 0 => length,
-                Err(_) => return self.0.metrics.rejected(Rejected::Idle),
-                Ok(_) => return,
+                Err(_) => {
+                    self.0.metrics.rejected(Rejected::Idle);
+                    return None;
+                }
+                Ok(_) => return None,
             };
             framer.push(chunk.get(..length).unwrap_or_default());
             loop {
-                match framer.next() {
+                match framer.take() {
                     Ok(Some(Frame::Message(bytes))) => {
                         // waits while the driver has enough: the peer's window fills and it waits too
                         let arrived = Request::Arrived(Arrival::Message { flow, bytes });
-                        if self.0.requests.send(arrived).await.is_err() {
-                            return;
-                        }
+                        self.0.requests.send(arrived).await.ok()?;
                     }
                     Ok(Some(Frame::Ping)) => drop(pong.try_send(())), // one pong answers what has piled up
                     Ok(None) => break,
-                    Err(broken) => return self.broken(flow, broken.head).await,
+                    Err(broken) => {
+                        self.0.metrics.rejected(Rejected::Malformed);
+                        let answer = broken.answer(&flow, &self.0.settings.limits);
+                        return answer;
+                    }
                 }
             }
         }
     }
 
-    /// The stream cannot be cut into messages any more. What can be answered is, then the connection ends.
-    async fn broken(&self, flow: Flow, head: Vec<u8>) {
-        self.0.metrics.rejected(Rejected::Malformed);
-        let arrived = Request::Arrived(Arrival::Message { flow, bytes: head });
-        if self.0.requests.send(arrived).await.is_ok() {
-            tokio::time::sleep(ACCEPT_PAUSE).await; // leaves the answer time to be written
-        }
-    }
-
     async fn write(
         &self,
-        mut stream: OwnedWriteHalf,
+        stream: &mut OwnedWriteHalf,
         queue: &mut mpsc::Receiver<Outgoing>,
-        mut pongs: mpsc::Receiver<()>,
+        pongs: &mut mpsc::Receiver<()>,
     ) {
         loop {
             let (bytes, ticket) = tokio::select! {
