@@ -225,3 +225,102 @@ fn content_length(head: &[u8]) -> Result<usize, &'static str> {
     }
     found.ok_or("Missing Content-Length")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::Transport;
+
+    const A: &[u8] =
+        b"OPTIONS sip:a SIP/2.0\r\nVia: SIP/2.0/TCP b;branch=z9hG4bK1\r\nl: 3\r\n\r\nabc";
+    const B: &[u8] = b"OPTIONS sip:b SIP/2.0\r\nVia: SIP/2.0/TCP b;branch=z9hG4bK2\r\nContent-Length :\r\n 0\r\n\r\n";
+
+    fn read(chunks: &[&[u8]]) -> Result<Vec<Frame>, Broken> {
+        let mut framer = StreamFramer::new(Limits {
+            max_message: 200,
+            ..Limits::default()
+        });
+        let mut frames = Vec::new();
+        for chunk in chunks {
+            framer.push(chunk);
+            while let Some(frame) = framer.take()? {
+                frames.push(frame);
+            }
+        }
+        assert!(framer.len() <= 3, "nothing but line ends is left");
+        Ok(frames)
+    }
+
+    #[test]
+    fn messages_come_out_whole_however_the_stream_is_cut() {
+        let stream = [b"\r\n\r\n", A, b"\r\n", B, b"\r\n\r\n\r\n\r\n", A, b"\r\n"].concat();
+        let message = |m: &[u8]| Frame::Message(m.to_vec());
+        let want = vec![
+            Frame::Ping,
+            message(A),
+            message(B),
+            Frame::Ping,
+            Frame::Ping,
+            message(A),
+        ];
+        assert_eq!(read(&[&stream]).as_ref(), Ok(&want));
+        for cut in 1..stream.len() {
+            let (head, tail) = stream.split_at(cut);
+            assert_eq!(read(&[head, tail]).as_ref(), Ok(&want), "cut at {cut}");
+        }
+        let octets: Vec<&[u8]> = stream.chunks(1).collect();
+        assert_eq!(read(&octets).as_ref(), Ok(&want), "octet by octet");
+    }
+
+    #[test]
+    fn a_stream_that_cannot_go_on_is_answered_and_left() {
+        let head = "OPTIONS sip:a SIP/2.0\r\nVia: SIP/2.0/TCP b;branch=z9hG4bK1\r\n";
+        let long = format!("{head}X: {}", "x".repeat(200));
+        for (case, text, status) in [
+            ("no length", format!("{head}\r\n"), 400),
+            (
+                "two lengths",
+                format!("{head}l: 1\r\nContent-Length: 1\r\n\r\na"),
+                400,
+            ),
+            ("no number", format!("{head}l: x\r\n\r\n"), 400),
+            ("negative", format!("{head}l: -1\r\n\r\n"), 400),
+            ("too large", format!("{head}l: 200\r\n\r\n"), 513),
+            (
+                "overflow",
+                format!("{head}l: 18446744073709551615\r\n\r\n"),
+                400,
+            ),
+            ("endless header part", long, 513),
+        ] {
+            let mut framer = StreamFramer::new(Limits {
+                max_message: 200,
+                ..Limits::default()
+            });
+            framer.push(text.as_bytes());
+            let Err(broken) = framer.take() else {
+                panic!("{case}")
+            };
+            assert_eq!(broken.status, status, "{case}");
+            assert_eq!(framer.take(), Ok(None), "{case}: nothing more comes");
+            framer.push(A);
+            assert_eq!(
+                (framer.take(), framer.len()),
+                (Ok(None), 0),
+                "{case}: nothing more is kept"
+            );
+            let end = std::net::SocketAddr::from(([10, 0, 0, 1], 5060));
+            let flow = Flow {
+                transport: Transport::Tcp,
+                local: end,
+                remote: end,
+                connection: 1,
+            };
+            let answer = broken.answer(&flow, &Limits::default()).unwrap_or_default();
+            assert!(
+                answer.starts_with(format!("SIP/2.0 {status} ").as_bytes()),
+                "{case}"
+            );
+        }
+    }
+}

@@ -11,7 +11,8 @@ pub struct Limits {
     pub max_line: usize,
     /// Via values over all lines: hops. Default: 64; Max-Forwards starts at 70 and real paths stay under 12.
     pub max_vias: usize,
-    /// Elements of any other comma-separated header that are looked at. Default: 128.
+    /// Commas in all header lines together, which bounds the elements of every list. Default: 512; a real
+    /// request has some thirty.
     pub max_list: usize,
 }
 
@@ -22,7 +23,7 @@ impl Default for Limits {
             max_headers: 256,
             max_line: 8_192,
             max_vias: 64,
-            max_list: 128,
+            max_list: 512,
         }
     }
 }

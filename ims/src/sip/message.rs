@@ -5,7 +5,7 @@ use super::header::cseq::CSeq;
 use super::header::via::Via;
 use super::method::Method;
 use super::name::Name;
-use super::text::{Elements, elements, number};
+use super::text::{elements, number};
 
 /// What some bytes turned out to be.
 #[derive(Debug)]
@@ -82,13 +82,11 @@ pub struct Line<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct Headers<'a> {
     lines: Vec<Line<'a>>,
-    max_list: usize,
 }
 
 impl<'a> Headers<'a> {
-    /// Lines with a bound on the elements that [`Headers::values`] gives.
-    pub(crate) fn new(lines: Vec<Line<'a>>, max_list: usize) -> Headers<'a> {
-        Headers { lines, max_list }
+    pub(crate) fn new(lines: Vec<Line<'a>>) -> Headers<'a> {
+        Headers { lines }
     }
 
     /// Every line in order.
@@ -109,12 +107,9 @@ impl<'a> Headers<'a> {
             .map(|l| l.value)
     }
 
-    /// Comma-separated elements over every line called `name`, in order: `a, b` + `c` gives three. At
-    /// most [`super::Limits::max_list`] of them.
+    /// Comma-separated elements over every line called `name`, in order: `a, b` + `c` gives three.
     pub fn values(&self, name: Name) -> impl Iterator<Item = &'a str> + '_ {
-        self.lines(name)
-            .flat_map(|value| -> Elements<'a> { elements(value) })
-            .take(self.max_list)
+        self.lines(name).flat_map(elements)
     }
 
     /// Value of the first line with a name that is not in [`Name`], in any case.

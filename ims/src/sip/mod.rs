@@ -7,6 +7,7 @@
 //! its parsers or printers meets data from the network.
 
 pub mod aor;
+mod compare;
 pub mod flow;
 pub mod frame;
 pub mod header;
@@ -16,6 +17,8 @@ pub mod method;
 pub mod name;
 pub mod parse;
 pub mod reply;
+mod scan;
+mod start_line;
 pub mod status;
 pub mod text;
 pub mod uri;

@@ -4,10 +4,12 @@ use super::header::address::NameAddr;
 use super::header::cseq::CSeq;
 use super::header::via::Via;
 use super::limits::Limits;
-use super::message::{Headers, Incoming, Line, Malformed, Request, Response};
+use super::message::{Headers, Incoming, Malformed, Request, Response};
 use super::method::Method;
 use super::name::Name;
-use super::text::{elements, is_token, number, trim};
+use super::scan::Scan;
+use super::start_line::StartLine;
+use super::text::{elements, number};
 use super::uri::{Scheme, Uri};
 
 /// How the end of a message is known.
@@ -21,7 +23,7 @@ pub enum Framing {
 }
 
 /// Why a message is refused: status and a fixed text for the reason phrase.
-type Fault = (u16, &'static str);
+pub(super) type Fault = (u16, &'static str);
 
 /// Reads one message. Folded lines are unfolded in place, which is why `bytes` is mutable.
 pub fn parse<'a>(bytes: &'a mut [u8], framing: Framing, limits: &Limits) -> Incoming<'a> {
@@ -37,32 +39,24 @@ pub fn parse<'a>(bytes: &'a mut [u8], framing: Framing, limits: &Limits) -> Inco
             Incoming::Ignored("empty")
         };
     };
-    let mut scan = Scan {
-        rest: bytes,
-        fault: None,
-        ended: false,
-    };
-    let start = match scan.line() {
-        Some(line) => line,
-        None => return Incoming::Ignored("no line"),
+    let mut scan = Scan::new(bytes);
+    let Some(start) = scan.line() else {
+        return Incoming::Ignored("no line");
     };
     let Ok(start) = std::str::from_utf8(start) else {
         return Incoming::Ignored("start-line is not UTF-8");
     };
-    let mut fault = if start.len() > limits.max_line {
-        Some((414, "Request-URI Too Long"))
-    } else {
-        None
-    };
-    let headers = scan.headers(limits, &mut fault);
-    if too_large {
-        fault.get_or_insert((513, "Message Too Large"));
+    if start.len() > limits.max_line {
+        scan.fault.get_or_insert((414, "Request-URI Too Long"));
     }
-    let fault = scan.fault.or(fault);
+    let headers = scan.headers(limits);
+    if too_large {
+        scan.fault.get_or_insert((513, "Message Too Large"));
+    }
     let message = Parts {
         headers,
         body: scan.rest,
-        fault,
+        fault: scan.fault,
         framing,
         limits,
     };
@@ -70,203 +64,6 @@ pub fn parse<'a>(bytes: &'a mut [u8], framing: Framing, limits: &Limits) -> Inco
         StartLine::Request { method, uri, fault } => message.request(method, uri, fault),
         StartLine::Response { status, reason } => message.response(status, reason),
         StartLine::Neither(why) => Incoming::Ignored(why),
-    }
-}
-
-/// Walks through the header part line by line.
-struct Scan<'a> {
-    rest: &'a mut [u8],
-    /// A line that did not end as it must, or an octet that must not be there.
-    fault: Option<Fault>,
-    /// Whether the empty line was seen.
-    ended: bool,
-}
-
-impl<'a> Scan<'a> {
-    /// The next line without its end, unfolded; `None` at the end of the bytes or after the empty line.
-    fn line(&mut self) -> Option<&'a [u8]> {
-        if self.rest.is_empty() || self.ended {
-            return None;
-        }
-        let mut from = 0;
-        let end = loop {
-            let Some(lf) = memchr::memchr(b'\n', self.rest.get(from..)?).map(|at| from + at) else {
-                self.fault.get_or_insert((400, "Header Part Does Not End"));
-                let cut: &'a mut [u8] = std::mem::take(&mut self.rest);
-                return Some(cut);
-            };
-            let has_cr = lf > 0 && self.rest.get(lf - 1) == Some(&b'\r');
-            if !has_cr {
-                self.fault
-                    .get_or_insert((400, "Line Feed Without Carriage Return"));
-            }
-            // A first line cannot be folded into an empty one: that would hide the end of the header part.
-            let empty = lf == usize::from(has_cr);
-            if !empty && matches!(self.rest.get(lf + 1), Some(b' ' | b'\t')) {
-                // §7.3.1: a line break followed by white space is a single space; same length keeps it zero-copy.
-                for at in [lf.checked_sub(1).filter(|_| has_cr), Some(lf)]
-                    .into_iter()
-                    .flatten()
-                {
-                    if let Some(byte) = self.rest.get_mut(at) {
-                        *byte = b' ';
-                    }
-                }
-                from = lf + 1;
-                continue;
-            }
-            break lf;
-        };
-        let (line, rest) = std::mem::take(&mut self.rest).split_at_mut(end + 1);
-        self.rest = rest;
-        let line: &'a [u8] = line;
-        let line = line.strip_suffix(b"\n").unwrap_or(line);
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if line.is_empty() {
-            self.ended = true;
-            return None;
-        }
-        if !controls_hold(line) {
-            self.fault.get_or_insert((400, "Control Character"));
-        }
-        Some(line)
-    }
-
-    fn headers(&mut self, limits: &Limits, fault: &mut Option<Fault>) -> Headers<'a> {
-        let mut lines = Vec::with_capacity(32);
-        while let Some(line) = self.line() {
-            if lines.len() >= limits.max_headers {
-                fault.get_or_insert((513, "Too Many Header Fields"));
-                continue;
-            }
-            if line.len() > limits.max_line {
-                fault.get_or_insert((513, "Header Field Too Long"));
-                continue;
-            }
-            match split_line(line) {
-                Ok(Some(line)) => lines.push(line),
-                Ok(None) => {}
-                Err(found) => {
-                    fault.get_or_insert(found);
-                }
-            }
-        }
-        if !self.ended {
-            // Every line was there but the empty one was not: the message was cut.
-            fault.get_or_insert((400, "Header Part Does Not End"));
-        }
-        Headers::new(lines, limits.max_list)
-    }
-}
-
-/// Name and value of a line. A value that is not UTF-8 is against the grammar; where the header is meant
-/// for people it is passed over (`Ok(None)`), where it decides something the message is refused.
-fn split_line(line: &[u8]) -> Result<Option<Line<'_>>, Fault> {
-    let colon = memchr::memchr(b':', line).ok_or((400, "Header Field Without Colon"))?;
-    let (name, value) = line.split_at(colon);
-    let text = std::str::from_utf8(name)
-        .map(trim_end)
-        .map_err(|_| (400, "Bad Header Field Name"))?;
-    if !is_token(text) {
-        return Err((400, "Bad Header Field Name"));
-    }
-    let name = Name::parse(text);
-    match std::str::from_utf8(value.get(1..).unwrap_or(&[])) {
-        Ok(value) => Ok(Some(Line {
-            name,
-            text,
-            value: trim(value),
-        })),
-        Err(_) => match name {
-            Name::Other
-            | Name::Subject
-            | Name::UserAgent
-            | Name::Server
-            | Name::Organization
-            | Name::Warning => Ok(None),
-            _ => Err((400, "Header Field Is Not UTF-8")),
-        },
-    }
-}
-
-fn trim_end(s: &str) -> &str {
-    s.trim_end_matches([' ', '\t'])
-}
-
-/// Whether no control character stands bare. TAB is white space; any other, and DEL, may only follow a
-/// backslash (`quoted-pair`, §25.1), and CR and LF not even there.
-fn controls_hold(line: &[u8]) -> bool {
-    let bad = |b: u8| (b < b' ' && b != b'\t') || b == 0x7f;
-    if !line.iter().fold(false, |found, b| found | bad(*b)) {
-        return true;
-    }
-    let mut escaped = false;
-    for &b in line {
-        if bad(b) && (!escaped || matches!(b, b'\r' | b'\n')) {
-            return false;
-        }
-        escaped = b == b'\\' && !escaped;
-    }
-    true
-}
-
-enum StartLine<'a> {
-    Request {
-        method: Option<Method<'a>>,
-        uri: &'a str,
-        fault: Option<Fault>,
-    },
-    Response {
-        status: u16,
-        reason: &'a str,
-    },
-    Neither(&'static str),
-}
-
-impl<'a> StartLine<'a> {
-    fn parse(line: &'a str) -> StartLine<'a> {
-        if line
-            .get(..4)
-            .is_some_and(|s| s.eq_ignore_ascii_case("SIP/"))
-        {
-            return Self::status_line(line);
-        }
-        let Some((before, version)) = trim_end(line).rsplit_once(' ') else {
-            return StartLine::Neither("neither a request nor a response");
-        };
-        let Some(number) = version
-            .get(..4)
-            .filter(|s| s.eq_ignore_ascii_case("SIP/"))
-            .and(version.get(4..))
-        else {
-            return StartLine::Neither("neither a request nor a response");
-        };
-        let (method, uri) = before.split_once(' ').unwrap_or((before, ""));
-        let method = is_token(method).then(|| Method::new(method));
-        let is_number = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
-        let fault = match number.split_once('.') {
-            Some((major, minor)) if is_number(major) && is_number(minor) && number != "2.0" => {
-                Some((505, "Version Not Supported"))
-            }
-            Some(("2", "0")) if method.is_some() && line.len() == trim_end(line).len() => None,
-            _ => Some((400, "Bad Request Line")),
-        };
-        StartLine::Request { method, uri, fault }
-    }
-
-    fn status_line(line: &'a str) -> StartLine<'a> {
-        let mut words = line.splitn(3, ' ');
-        let (version, code, reason) = (words.next(), words.next(), words.next().unwrap_or(""));
-        let status = code
-            .filter(|c| c.len() == 3)
-            .and_then(number::<u16>)
-            .filter(|s| (100..700).contains(s));
-        match (version, status) {
-            (Some(version), Some(status)) if version.eq_ignore_ascii_case("SIP/2.0") => {
-                StartLine::Response { status, reason }
-            }
-            _ => StartLine::Neither("malformed status line"),
-        }
     }
 }
 
@@ -478,6 +275,395 @@ impl<'a> Parts<'a, '_> {
                     .get(..length)
                     .ok_or((400, "Content-Length Beyond Message"))
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REQUEST: &str = "PUBLISH sip:bob@ims.test SIP/2.0\r\n\
+        Via: SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bKa\r\n\
+        Max-Forwards: 70\r\n\
+        From: <sip:bob@ims.test>;tag=1\r\n\
+        To: <sip:bob@ims.test>\r\n\
+        Call-ID: a@b\r\n\
+        CSeq: 1 PUBLISH\r\n\
+        Event: presence\r\n\
+        Content-Length: 4\r\n\
+        \r\n\
+        body";
+
+    /// Status of the refusal, 0 for an accepted request, 1 for an accepted response, 2 for silence.
+    fn verdict_of(bytes: &[u8], framing: Framing, limits: &Limits) -> u16 {
+        match parse(&mut bytes.to_vec(), framing, limits) {
+            Incoming::Request(_) => 0,
+            Incoming::Response(_) => 1,
+            Incoming::Malformed(bad) => bad.status,
+            Incoming::KeepAlive | Incoming::Ignored(_) => 2,
+        }
+    }
+
+    fn verdict(text: &str) -> u16 {
+        verdict_of(text.as_bytes(), Framing::Datagram, &Limits::default())
+    }
+
+    #[test]
+    fn a_request_is_taken_apart() {
+        let mut bytes = REQUEST.as_bytes().to_vec();
+        let Incoming::Request(req) = parse(&mut bytes, Framing::Datagram, &Limits::default())
+        else {
+            panic!("a request")
+        };
+        assert_eq!(
+            (req.method, req.uri, req.body),
+            (Method::PUBLISH, "sip:bob@ims.test", &b"body"[..])
+        );
+        assert_eq!(
+            (req.call_id, req.cseq.number, req.max_forwards),
+            ("a@b", 1, Some(70))
+        );
+        assert_eq!(
+            (req.from.tag(), req.to.tag(), req.via.branch),
+            (Some("1"), None, Some("z9hG4bKa"))
+        );
+        assert_eq!(req.headers.get(Name::Event), Some("presence"));
+    }
+
+    #[test]
+    fn each_rule_has_its_refusal() {
+        for (case, from, to, want) in [
+            ("as it is", "", "", 0),
+            (
+                "leading line ends mean nothing",
+                "PUBLISH sip:",
+                "\r\n\r\nPUBLISH sip:",
+                0,
+            ),
+            ("compact names", "Call-ID:", "i:", 0),
+            ("space before the colon", "Call-ID:", "CALL-id \t:", 0),
+            ("a folded line", "Call-ID: a@b", "Call-ID:\r\n\t a@b", 0),
+            (
+                "folded over an empty line",
+                "CSeq: 1 PUBLISH",
+                "CSeq: 1\r\n \r\n PUBLISH",
+                0,
+            ),
+            ("unknown method", "PUBLISH", "NOSUCH", 0),
+            (
+                "tel in the Request-URI",
+                "sip:bob@ims.test SIP/2.0",
+                "tel:+361 SIP/2.0",
+                0,
+            ),
+            ("IPv6 in Via", "10.0.0.1:5060", "[2001:db8::1]:5060", 0),
+            ("no Max-Forwards", "Max-Forwards: 70\r\n", "", 0),
+            (
+                "no Content-Length in a datagram",
+                "Content-Length: 4\r\n",
+                "",
+                0,
+            ),
+            (
+                "Content-Length shorter than the datagram",
+                "Content-Length: 4",
+                "Content-Length: 3",
+                0,
+            ),
+            (
+                "method in lower case is another method than the one in CSeq",
+                "PUBLISH sip:",
+                "publish sip:",
+                400,
+            ),
+            (
+                "Content-Length longer than the datagram",
+                "Content-Length: 4",
+                "Content-Length: 5",
+                400,
+            ),
+            ("Content-Length twice", "Event: presence", "l: 4", 400),
+            (
+                "Content-Length no number",
+                "Content-Length: 4",
+                "Content-Length: four",
+                400,
+            ),
+            (
+                "Max-Forwards at its limit",
+                "Max-Forwards: 70",
+                "Max-Forwards: 255",
+                0,
+            ),
+            (
+                "Max-Forwards beyond it",
+                "Max-Forwards: 70",
+                "Max-Forwards: 256",
+                400,
+            ),
+            ("CSeq at its limit", "CSeq: 1", "CSeq: 2147483647", 0),
+            ("CSeq beyond it", "CSeq: 1", "CSeq: 2147483648", 400),
+            (
+                "CSeq of another method",
+                "CSeq: 1 PUBLISH",
+                "CSeq: 1 NOTIFY",
+                400,
+            ),
+            ("no Call-ID", "Call-ID: a@b\r\n", "", 400),
+            ("empty Call-ID", "Call-ID: a@b", "Call-ID:", 400),
+            ("space in Call-ID", "Call-ID: a@b", "Call-ID: a b", 400),
+            ("Call-ID twice", "Event: presence", "i: a@b", 400),
+            ("no From", "From: <sip:bob@ims.test>;tag=1\r\n", "", 400),
+            (
+                "broken From",
+                "From: <sip:bob@ims.test>",
+                "From: <sip:bob@ims.test",
+                400,
+            ),
+            ("To twice", "Event: presence", "t: <sip:bob@ims.test>", 400),
+            ("Event twice", "Max-Forwards: 70", "o: presence", 400),
+            (
+                "a line without colon",
+                "Event: presence",
+                "Event presence",
+                400,
+            ),
+            (
+                "a name that is no token",
+                "Event: presence",
+                "Ev ent: presence",
+                400,
+            ),
+            (
+                "a line feed alone",
+                "Event: presence\r\n",
+                "Event: presence\n",
+                400,
+            ),
+            (
+                "a carriage return alone",
+                "presence\r\n",
+                "pres\rence\r\n",
+                400,
+            ),
+            ("a NUL", "Event: presence", "Event: pres\0ence", 400),
+            (
+                "an escaped NUL in a quoted string",
+                "From: <",
+                "From: \"\\\0\" <",
+                0,
+            ),
+            ("an escaped line feed", "From: <", "From: \"\\\n\" <", 400),
+            (
+                "version 3",
+                "SIP/2.0\r\nVia: SIP/2.0/",
+                "SIP/3.0\r\nVia: SIP/3.0/",
+                505,
+            ),
+            ("no such version", "test SIP/2.0", "test SIP/two", 400),
+            (
+                "unknown scheme",
+                "sip:bob@ims.test SIP/2.0",
+                "mailto:bob@ims.test SIP/2.0",
+                416,
+            ),
+            ("no URI", "sip:bob@ims.test SIP/2.0", "bob SIP/2.0", 400),
+            ("URI missing", "sip:bob@ims.test SIP/2.0", "SIP/2.0", 400),
+            (
+                "no Via",
+                "Via: SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bKa\r\n",
+                "",
+                400,
+            ),
+            ("broken Via", "UDP 10.0.0.1", "UDP 10.0.0.1.1", 400),
+            ("not SIP", "SIP/2.0\r\nVia", "HTTP/1.1\r\nVia", 2),
+            ("no header part", REQUEST, "hello", 2),
+            ("cut in the header part", "\r\n\r\nbody", "\r\n", 400),
+            (
+                "cut in a line",
+                "\r\nContent-Length: 4\r\n\r\nbody",
+                "",
+                400,
+            ),
+        ] {
+            assert!(REQUEST.contains(from), "{case}: the change applies");
+            let text = if from.is_empty() {
+                REQUEST.to_owned()
+            } else {
+                REQUEST.replacen(from, to, 1)
+            };
+            let text = if case == "unknown method" {
+                text.replace("1 PUBLISH", "1 NOSUCH")
+            } else {
+                text
+            };
+            assert_eq!(verdict(&text), want, "{case}");
+        }
+    }
+
+    #[test]
+    fn octets_that_are_not_utf8_are_refused_only_where_they_decide_something() {
+        for (case, at, want) in [
+            ("Subject", "Subject: ", 0),
+            ("unknown", "X-Name: ", 0),
+            ("From", "From: ", 400),
+            ("Event", "o: ", 400),
+        ] {
+            let (head, tail) = REQUEST
+                .split_once("Max-Forwards: 70\r\n")
+                .unwrap_or_default();
+            let bytes = [
+                head.as_bytes(),
+                at.as_bytes(),
+                b"J\xf6rg\r\n",
+                tail.as_bytes(),
+            ]
+            .concat();
+            assert_eq!(
+                verdict_of(&bytes, Framing::Datagram, &Limits::default()),
+                want,
+                "{case}"
+            );
+        }
+    }
+
+    #[test]
+    fn on_a_stream_the_length_must_be_told() {
+        let without = REQUEST.replace("Content-Length: 4\r\n", "");
+        assert_eq!(
+            verdict_of(without.as_bytes(), Framing::Stream, &Limits::default()),
+            400
+        );
+        assert_eq!(
+            verdict_of(REQUEST.as_bytes(), Framing::Stream, &Limits::default()),
+            0
+        );
+    }
+
+    #[test]
+    fn each_limit_holds_at_its_edge() {
+        let all = Limits::default();
+        let lines = REQUEST
+            .split("\r\n\r\n")
+            .next()
+            .unwrap_or("")
+            .lines()
+            .count()
+            - 1;
+        let longest = REQUEST.lines().map(str::len).max().unwrap_or(0);
+        let two = REQUEST.replace("Event: presence", "v: SIP/2.0/UDP a, SIP/2.0/UDP b");
+        for (case, text, limits, want) in [
+            (
+                "size",
+                REQUEST,
+                Limits {
+                    max_message: REQUEST.len(),
+                    ..all
+                },
+                0,
+            ),
+            (
+                "size and one",
+                REQUEST,
+                Limits {
+                    max_message: REQUEST.len() - 1,
+                    ..all
+                },
+                513,
+            ),
+            (
+                "lines",
+                REQUEST,
+                Limits {
+                    max_headers: lines,
+                    ..all
+                },
+                0,
+            ),
+            (
+                "lines and one",
+                REQUEST,
+                Limits {
+                    max_headers: lines - 1,
+                    ..all
+                },
+                513,
+            ),
+            (
+                "line",
+                REQUEST,
+                Limits {
+                    max_line: longest,
+                    ..all
+                },
+                0,
+            ),
+            (
+                "line and one",
+                REQUEST,
+                Limits {
+                    max_line: longest - 1,
+                    ..all
+                },
+                513,
+            ),
+            (
+                "start-line",
+                REQUEST,
+                Limits {
+                    max_line: 20,
+                    ..all
+                },
+                414,
+            ),
+            ("hops", &two, Limits { max_vias: 3, ..all }, 0),
+            ("hops and one", &two, Limits { max_vias: 2, ..all }, 513),
+            ("values", &two, Limits { max_list: 1, ..all }, 0),
+            ("values and one", &two, Limits { max_list: 0, ..all }, 513),
+        ] {
+            assert_eq!(
+                verdict_of(text.as_bytes(), Framing::Datagram, &limits),
+                want,
+                "{case}"
+            );
+        }
+    }
+
+    #[test]
+    fn responses_are_accepted_or_dropped_but_never_answered() {
+        let response = REQUEST.replace("PUBLISH sip:bob@ims.test SIP/2.0", "SIP/2.0 200 OK");
+        for (case, from, to, want) in [
+            ("as it is", "200 OK", "200 OK", 1),
+            ("no reason", "200 OK", "200", 1),
+            ("status out of range", "200 OK", "700 Odd", 2),
+            ("four digits", "200 OK", "2000 Odd", 2),
+            ("two Vias", "z9hG4bKa", "z9hG4bKa, SIP/2.0/UDP 10.0.0.2", 2),
+            ("no CSeq", "CSeq: 1 PUBLISH\r\n", "", 2),
+            ("another version", "SIP/2.0 200", "SIP/3.0 200", 2),
+        ] {
+            assert_eq!(verdict(&response.replacen(from, to, 1)), want, "{case}");
+        }
+    }
+
+    #[test]
+    fn keep_alives_and_noise() {
+        for (case, bytes, keep_alive) in [
+            ("double", &b"\r\n\r\n"[..], true),
+            ("single", b"\r\n", true),
+            ("nothing", b"", false),
+            ("NULs", b"\0\0\0\0", false),
+            ("STUN", b"\0\x01\0\0\x21\x12\xa4\x42", false),
+            ("a line", b"hello\r\n", false),
+        ] {
+            let mut bytes = bytes.to_vec();
+            let got = parse(&mut bytes, Framing::Datagram, &Limits::default());
+            assert_eq!(
+                matches!(got, Incoming::KeepAlive),
+                keep_alive,
+                "{case}: {got:?}"
+            );
+            assert_eq!(matches!(got, Incoming::Ignored(_)), !keep_alive, "{case}");
         }
     }
 }

@@ -164,3 +164,210 @@ fn push_top_via(out: &mut Vec<u8>, top: &Via<'_>, line: &str, source: SocketAddr
     }
     push_value(out, rest);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::{Framing, Incoming, Limits, parse};
+
+    const SOURCE: &str = "10.0.0.1:6000";
+
+    fn message(via: &str) -> String {
+        format!(
+            "SUBSCRIBE sip:bob@ims.test SIP/2.0\r\nVia: {via}\r\nv: SIP/2.0/TCP b;x, SIP/2.0/UDP c\r\n\
+             f: \"A\" <sip:a@x>;tag=1\r\nt: <sip:bob@ims.test>\r\ni: c1\r\nCSeq: 04 SUBSCRIBE\r\n\
+             Record-Route: <sip:p;r2=on;lr>,<sip:p;r2=on;lr>\r\nRecord-Route: <sip:p;r2=on;lr>\r\nl: 0\r\n\r\n"
+        )
+    }
+
+    fn source() -> SocketAddr {
+        SOURCE
+            .parse()
+            .unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)))
+    }
+
+    fn flow(transport: Transport) -> Flow {
+        Flow {
+            transport,
+            local: SocketAddr::from(([10, 0, 0, 9], 5060)),
+            remote: source(),
+            connection: 3,
+        }
+    }
+
+    fn with_request<R>(text: &str, run: impl FnOnce(&Request<'_>) -> R) -> R {
+        let mut bytes = text.as_bytes().to_vec();
+        match parse(&mut bytes, Framing::Datagram, &Limits::default()) {
+            Incoming::Request(request) => run(&request),
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    fn answer(text: &str, status: u16, tag: Option<&str>) -> String {
+        let bytes = with_request(text, |r| {
+            response(r, status, None, tag, source())
+                .record_routes(r)
+                .finish()
+        });
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    #[test]
+    fn an_answer_gives_back_what_the_request_had() {
+        assert_eq!(
+            answer(
+                &message("SIP/2.0/UDP 10.0.0.1:6000;branch=z9hG4bK1"),
+                200,
+                Some("t1")
+            ),
+            "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 10.0.0.1:6000;branch=z9hG4bK1\r\nVia: SIP/2.0/TCP b;x, SIP/2.0/UDP c\r\n\
+             From: \"A\" <sip:a@x>;tag=1\r\nTo: <sip:bob@ims.test>;tag=t1\r\nCall-ID: c1\r\nCSeq: 04 SUBSCRIBE\r\n\
+             Record-Route: <sip:p;r2=on;lr>,<sip:p;r2=on;lr>\r\nRecord-Route: <sip:p;r2=on;lr>\r\nContent-Length: 0\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn the_top_via_tells_what_we_saw() {
+        for (case, via, want) in [
+            (
+                "the source itself",
+                "SIP/2.0/UDP 10.0.0.1;branch=z9hG4bK1",
+                "SIP/2.0/UDP 10.0.0.1;branch=z9hG4bK1",
+            ),
+            (
+                "a name",
+                "SIP/2.0/UDP h:5;branch=z9hG4bK1",
+                "SIP/2.0/UDP h:5;branch=z9hG4bK1;received=10.0.0.1",
+            ),
+            (
+                "another address",
+                "SIP/2.0/UDP 10.0.0.2",
+                "SIP/2.0/UDP 10.0.0.2;received=10.0.0.1",
+            ),
+            (
+                "rport asked for",
+                "SIP/2.0/UDP 10.0.0.1;rport;branch=z",
+                "SIP/2.0/UDP 10.0.0.1;branch=z;received=10.0.0.1;rport=6000",
+            ),
+            (
+                "what the sender claims is replaced",
+                "SIP/2.0/UDP h;received=1.1.1.1;rport=9;a",
+                "SIP/2.0/UDP h;a;received=10.0.0.1;rport=6000",
+            ),
+            (
+                "a claim that is not needed goes",
+                "SIP/2.0/UDP 10.0.0.1;received=1.1.1.1;a=\"b;c\"",
+                "SIP/2.0/UDP 10.0.0.1;a=\"b;c\"",
+            ),
+            (
+                "more on the line stays",
+                "SIP/2.0/UDP h , SIP/2.0/UDP d;received=x",
+                "SIP/2.0/UDP h;received=10.0.0.1, SIP/2.0/UDP d;received=x",
+            ),
+        ] {
+            let text = answer(&message(via), 200, None);
+            assert_eq!(
+                text.lines().nth(1),
+                Some(format!("Via: {want}").as_str()),
+                "{case}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_a_to_without_tag_gets_one_and_a_100_gives_none() {
+        let plain = message("SIP/2.0/UDP h");
+        let tagged = plain.replace("t: <sip:bob@ims.test>", "t: <sip:bob@ims.test>;tag=old");
+        for (case, text, status, want) in [
+            ("final", &plain, 404, ";tag=new"),
+            ("provisional", &plain, 100, ""),
+            ("in a dialog", &tagged, 200, ";tag=old"),
+        ] {
+            let answer = answer(text, status, Some("new"));
+            assert!(
+                answer.contains(&format!("To: <sip:bob@ims.test>{want}\r\n")),
+                "{case}: {answer}"
+            );
+        }
+    }
+
+    #[test]
+    fn answers_go_where_they_are_awaited() {
+        for (case, transport, via, port) in [
+            (
+                "UDP to the port of sent-by",
+                Transport::Udp,
+                "SIP/2.0/UDP h:5070",
+                5070,
+            ),
+            ("UDP to 5060", Transport::Udp, "SIP/2.0/UDP h", 5060),
+            (
+                "UDP with rport to the source",
+                Transport::Udp,
+                "SIP/2.0/UDP h:5070;rport",
+                6000,
+            ),
+            (
+                "TCP by the same connection",
+                Transport::Tcp,
+                "SIP/2.0/TCP h:5070",
+                6000,
+            ),
+        ] {
+            let to = with_request(&message(via), |r| reply_to(&r.via, &flow(transport)));
+            let Destination::Flow(to) = to else {
+                panic!("{case}")
+            };
+            assert_eq!(
+                (to.remote.port(), to.remote.ip(), to.connection),
+                (port, source().ip(), 3),
+                "{case}"
+            );
+        }
+        let gone = with_request(&message("SIP/2.0/TCP h:5070"), |r| {
+            reply_elsewhere(&r.via, &flow(Transport::Tcp))
+        });
+        assert_eq!(
+            gone,
+            Destination::Host {
+                host: "10.0.0.1".into(),
+                port: Some(5070),
+                transport: Some(Transport::Tcp)
+            }
+        );
+    }
+
+    #[test]
+    fn a_malformed_request_is_answered_once_and_for_all_the_same_unless_it_is_an_ack() {
+        let broken = message("SIP/2.0/UDP h").replace("i: c1\r\n", "");
+        for (case, text, answered) in [
+            ("no Call-ID", broken.clone(), true),
+            ("an ACK", broken.replace("SUBSCRIBE", "ACK"), false),
+            (
+                "no method",
+                broken.replace("SUBSCRIBE sip:", "SUB@ sip:"),
+                false,
+            ),
+            (
+                "no Via",
+                broken.replace("Via: SIP/2.0/UDP h\r\n", "Via: h\r\n"),
+                false,
+            ),
+        ] {
+            let run = || match parse(
+                &mut text.as_bytes().to_vec(),
+                Framing::Datagram,
+                &Limits::default(),
+            ) {
+                Incoming::Malformed(bad) => bad.answer(&flow(Transport::Udp)),
+                other => panic!("{case}: {other:?}"),
+            };
+            assert_eq!(run().is_some(), answered, "{case}");
+            assert_eq!(
+                run(),
+                run(),
+                "{case}: a retransmission gets the same answer"
+            );
+        }
+    }
+}

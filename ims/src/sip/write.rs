@@ -231,3 +231,64 @@ pub(crate) fn push_number(out: &mut Vec<u8>, mut n: u64) {
     }
     out.extend_from_slice(digits.get(at..).unwrap_or(&[]));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(bytes: &Bytes) -> &str {
+        std::str::from_utf8(bytes).unwrap_or("")
+    }
+
+    #[test]
+    fn a_request_is_written_in_the_order_given() {
+        let mut writer = request(Method::NOTIFY, "sip:w@10.0.0.2");
+        writer
+            .via(Transport::Tcp, "10.0.0.1:5060", "z9hG4bK1")
+            .cseq(7, Method::NOTIFY)
+            .number(Name::MaxForwards, 70)
+            .each(Name::Route, ["<sip:a;lr>", "<sip:a;lr>"])
+            .parts(Name::Contact, &["<sip:", "p001@ims.test", ">"])
+            .header_raw("X-Own", "v")
+            .body("text/plain", b"\0\xff");
+        let bytes = writer.finish();
+        let want = b"NOTIFY sip:w@10.0.0.2 SIP/2.0\r\nVia: SIP/2.0/TCP 10.0.0.1:5060;rport;branch=z9hG4bK1\r\n\
+            CSeq: 7 NOTIFY\r\nMax-Forwards: 70\r\nRoute: <sip:a;lr>\r\nRoute: <sip:a;lr>\r\nContact: <sip:p001@ims.test>\r\n\
+            X-Own: v\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\n\0\xff";
+        assert_eq!(bytes, &want[..]);
+        let again = over_udp(&bytes);
+        assert_eq!(
+            text(&again.slice(..70)).replace("UDP", "TCP"),
+            text(&bytes.slice(..70))
+        );
+        assert!(text(&again.slice(..70)).contains("Via: SIP/2.0/UDP 10.0.0.1"));
+        assert_eq!(over_udp(&again), again, "what is for UDP already stays");
+    }
+
+    #[test]
+    fn no_value_leaves_its_line() {
+        let evil = "a\r\nEvil: 1\r\n\r\nb\0\n";
+        let mut writer = request(Method::OPTIONS, "sip:a b\r\nEvil: 1");
+        writer
+            .header(Name::To, evil)
+            .header_raw("X", evil)
+            .parts(Name::From, &[evil])
+            .display(Name::Contact, &evil);
+        writer.header_raw("Evil: 1\r\nX", "y").header_raw("", "y");
+        writer.via(Transport::Udp, evil, evil).body(evil, b"");
+        let bytes = writer.finish();
+        let lines: Vec<&str> = text(&bytes).split("\r\n").collect();
+        assert_eq!(lines.len(), 10, "{lines:?}");
+        assert!(lines.iter().all(|l| !l.starts_with("Evil")), "{lines:?}");
+        assert!(!text(&bytes).contains('\0'));
+    }
+
+    #[test]
+    fn numbers_are_written() {
+        for n in [0, 9, 10, 4_294_967_295, u64::MAX] {
+            let mut out = Vec::new();
+            push_number(&mut out, n);
+            assert_eq!(String::from_utf8(out).ok(), Some(n.to_string()));
+        }
+    }
+}

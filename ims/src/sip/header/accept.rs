@@ -99,7 +99,7 @@ mod tests {
             text: "Accept",
             value,
         });
-        Accept::parse(&Headers::new(lines.collect(), 16))
+        Accept::parse(&Headers::new(lines.collect()))
     }
 
     #[test]

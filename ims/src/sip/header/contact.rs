@@ -57,7 +57,7 @@ mod tests {
             text: "m",
             value,
         });
-        Contact::of(&Headers::new(lines.collect(), 16))
+        Contact::of(&Headers::new(lines.collect()))
     }
 
     #[test]

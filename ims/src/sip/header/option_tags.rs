@@ -34,7 +34,7 @@ mod tests {
             text: "Require",
             value,
         };
-        let headers = Headers::new(vec![line("eventlist, Foo"), line("bar")], 16);
+        let headers = Headers::new(vec![line("eventlist, Foo"), line("bar")]);
         assert_eq!(
             OptionTags::parse(&headers, Name::Require).collect::<Vec<_>>(),
             ["eventlist", "Foo", "bar"]

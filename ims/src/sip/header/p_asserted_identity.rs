@@ -77,7 +77,7 @@ mod tests {
                 text: "P-Asserted-Identity",
                 value,
             });
-            let found = PAssertedIdentity::parse(&Headers::new(lines.collect(), 16));
+            let found = PAssertedIdentity::parse(&Headers::new(lines.collect()));
             assert_eq!(found.uris().collect::<Vec<_>>(), want, "{case}");
         }
     }

@@ -57,14 +57,11 @@ mod tests {
             ("nothing", "", vec![]),
             ("junk", "<<,>, http://x, a:b", vec![]),
         ] {
-            let headers = Headers::new(
-                vec![Line {
-                    name: Name::PAssociatedUri,
-                    text: "P-Associated-URI",
-                    value,
-                }],
-                16,
-            );
+            let headers = Headers::new(vec![Line {
+                name: Name::PAssociatedUri,
+                text: "P-Associated-URI",
+                value,
+            }]);
             assert_eq!(
                 PAssociatedUri::parse(&headers)
                     .aors()

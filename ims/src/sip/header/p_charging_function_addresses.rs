@@ -81,7 +81,7 @@ mod tests {
                 text: name.as_str(),
                 value,
             });
-            let found = PChargingFunctionAddresses::parse(&Headers::new(lines.collect(), 16));
+            let found = PChargingFunctionAddresses::parse(&Headers::new(lines.collect()));
             assert_eq!(
                 (found.ccf, found.ecf),
                 (

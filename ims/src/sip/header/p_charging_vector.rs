@@ -77,14 +77,11 @@ mod tests {
     use crate::sip::message::Line;
 
     fn parse(value: &str) -> PChargingVector {
-        let headers = Headers::new(
-            vec![Line {
-                name: Name::PChargingVector,
-                text: "P-Charging-Vector",
-                value,
-            }],
-            16,
-        );
+        let headers = Headers::new(vec![Line {
+            name: Name::PChargingVector,
+            text: "P-Charging-Vector",
+            value,
+        }]);
         PChargingVector::parse(&headers)
     }
 

@@ -98,7 +98,7 @@ mod tests {
                 text: "P-Served-User",
                 value,
             };
-            let headers = Headers::new(vec![line(value)], 16);
+            let headers = Headers::new(vec![line(value)]);
             let served = PServedUser::parse(&headers);
             assert_eq!(
                 served.as_ref().map(|s| s.to_string()).as_deref(),
@@ -107,13 +107,13 @@ mod tests {
             );
             if let Some(printed) = printed {
                 assert_eq!(
-                    PServedUser::parse(&Headers::new(vec![line(printed)], 16)),
+                    PServedUser::parse(&Headers::new(vec![line(printed)])),
                     served,
                     "{value}"
                 );
             }
             assert_eq!(
-                PServedUser::parse(&Headers::new(vec![line(value), line(value)], 16)),
+                PServedUser::parse(&Headers::new(vec![line(value), line(value)])),
                 None,
                 "two name nobody"
             );

@@ -62,14 +62,11 @@ mod tests {
             ("session", false),
             ("", false),
         ] {
-            let headers = Headers::new(
-                vec![Line {
-                    name: Name::Privacy,
-                    text: "Privacy",
-                    value,
-                }],
-                16,
-            );
+            let headers = Headers::new(vec![Line {
+                name: Name::Privacy,
+                text: "Privacy",
+                value,
+            }]);
             assert_eq!(
                 Privacy::parse(&headers).withholds_identity(),
                 hides,

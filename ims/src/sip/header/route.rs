@@ -53,13 +53,10 @@ mod tests {
             value,
         };
         let mark = "<sip:iscmark@scscf.ims.test:6060;lr;s=1;h=0;d=0;a=7369703a626f62>";
-        let headers = Headers::new(
-            vec![
-                line("<sip:10.0.0.1;r2=on;lr>, \"x, y\" <sip:10.0.0.1;r2=on;lr>"),
-                line(mark),
-            ],
-            16,
-        );
+        let headers = Headers::new(vec![
+            line("<sip:10.0.0.1;r2=on;lr>, \"x, y\" <sip:10.0.0.1;r2=on;lr>"),
+            line(mark),
+        ]);
         let Some(hops) = list(&headers, Name::RecordRoute) else {
             panic!("routes")
         };

@@ -58,7 +58,7 @@ mod tests {
                 text: "SIP-If-Match",
                 value,
             });
-            let headers = Headers::new(lines.collect(), 8);
+            let headers = Headers::new(lines.collect());
             assert_eq!(IfMatch::of(&headers), want, "{case}");
         }
     }
