@@ -1,4 +1,9 @@
 //! The 49 messages of RFC 4475, octet for octet as its archive holds them, with what becomes of each and why.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 use ims::sip::header::contact::Contact;
 use ims::sip::{Flow, Framing, Incoming, Limits, Transport, Uri, parse};

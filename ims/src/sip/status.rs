@@ -74,12 +74,14 @@ pub const fn reason(status: u16) -> &'static str {
         603 => "Decline",
         604 => "Does Not Exist Anywhere",
         606 => "Not Acceptable",
-        101..=199 => "Progress",
-        201..=299 => "OK",
-        301..=399 => "Redirected",
-        500..=599 => "Server Failure",
-        600..=699 => "Global Failure",
-        _ => "Request Failure",
+        _ => match status / 100 {
+            1 => "Progress",
+            2 => "OK",
+            3 => "Redirected",
+            5 => "Server Failure",
+            6 => "Global Failure",
+            _ => "Request Failure",
+        },
     }
 }
 
