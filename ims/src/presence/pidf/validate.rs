@@ -26,6 +26,8 @@ pub(crate) enum Role {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Value {
     Any,
+    /// `xs:anyURI`.
+    Uri,
     /// `open` or `closed`.
     Basic,
     DateTime,
@@ -140,7 +142,7 @@ impl<'a> Grammar<'a> {
             Some(State::Fields(fields, next)) => (Role::Inside, field(tag, fields, next)?),
             Some(State::Open) => (Role::Inside, State::Open),
         };
-        check_attributes(tag, role, attributes)?;
+        check_attributes(tag, role, matches!(inside, State::Text(_)), attributes)?;
         if matches!(inside, State::Text(_)) {
             self.value = Cow::Borrowed("");
         }
@@ -252,7 +254,7 @@ fn tuple(tag: &Tag<'_>, place: &mut Option<Place>) -> Check<(Role, State)> {
         return Err("tuple without status");
     };
     let (kind, now, inside) = match (tag.ns, tag.local) {
-        (Ns::Pidf, "contact") => (Kind::Contact, Place::Address, State::Text(Value::Any)),
+        (Ns::Pidf, "contact") => (Kind::Contact, Place::Address, State::Text(Value::Uri)),
         (Ns::Pidf, "note") => (Kind::Note, Place::Note, State::Text(Value::Any)),
         (Ns::Pidf, "timestamp") => (
             Kind::Timestamp,
@@ -305,7 +307,7 @@ fn person(tag: &Tag<'_>, last: &mut Place) -> Check<(Role, State)> {
 /// RFC 4479 §6: extensions, deviceID, notes, timestamp.
 fn device(tag: &Tag<'_>, last: &mut Place) -> Check<(Role, State)> {
     let (kind, now, inside) = match (tag.ns, tag.local) {
-        (Ns::DataModel, "deviceID") => (Kind::DeviceId, Place::Address, State::Text(Value::Any)),
+        (Ns::DataModel, "deviceID") => (Kind::DeviceId, Place::Address, State::Text(Value::Uri)),
         (Ns::DataModel, "note") => (Kind::Note, Place::Note, State::Text(Value::Any)),
         (Ns::DataModel, "timestamp") => (
             Kind::Timestamp,
@@ -335,8 +337,8 @@ fn in_order(last: &mut Place, now: Place) -> Check<()> {
 fn extension(tag: &Tag<'_>) -> (Kind, Place, State) {
     let kind = Kind::of(tag.ns, tag.local);
     let inside = match kind {
-        Kind::Class | Kind::StatusIcon | Kind::DeviceId => State::Text(Value::Any),
-        Kind::Note => State::Text(Value::Any),
+        Kind::Class | Kind::Note => State::Text(Value::Any),
+        Kind::StatusIcon | Kind::DeviceId | Kind::Contact => State::Text(Value::Uri),
         Kind::Timestamp => State::Text(Value::DateTime),
         Kind::Basic => State::Text(Value::Basic),
         Kind::UserInput => State::Text(Value::Input),
@@ -406,13 +408,21 @@ fn field(tag: &Tag<'_>, fields: &'static [Field], next: &mut usize) -> Check<Sta
     }
 }
 
-/// Attributes the schemas allow. Hints at schema locations may stand anywhere; extensions may carry any attribute.
-fn check_attributes(tag: &Tag<'_>, role: Role, attributes: &[Attribute<'_>]) -> Check<()> {
+/// Attributes the schemas allow. Hints at schema locations may stand anywhere; most extensions may carry any attribute.
+fn check_attributes(
+    tag: &Tag<'_>,
+    role: Role,
+    simple: bool,
+    attributes: &[Attribute<'_>],
+) -> Check<()> {
     let mut identified = false;
-    let open = matches!(
-        tag.ns,
-        Ns::Rpid | Ns::Oma | Ns::Geopriv | Ns::Other | Ns::Xsi | Ns::Xml | Ns::Unqualified
-    );
+    let open = match role {
+        // children of OMA elements that hold text only
+        Role::Inside => !simple,
+        Role::Piece(Kind::Class | Kind::Relationship | Kind::ServiceClass, _) => false,
+        Role::Piece(..) => !matches!(tag.ns, Ns::Pidf | Ns::DataModel),
+        Role::Presence | Role::Component(_) | Role::Status => false,
+    };
     for attribute in attributes {
         match (role, attribute.ns, attribute.name) {
             (_, Ns::Xsi, _) if attribute.local.ends_with("chemaLocation") => {}
@@ -422,8 +432,7 @@ fn check_attributes(tag: &Tag<'_>, role: Role, attributes: &[Attribute<'_>]) -> 
                 if is_priority(attribute.value) => {}
             (Role::Piece(Kind::Note, _), Ns::Xml, _)
                 if attribute.local == "lang" && is_language(attribute.value) => {}
-            (Role::Inside | Role::Piece(..), _, _) if open => {}
-            (Role::Inside, _, _) => {} // an extension's own use of these namespaces
+            _ if open => {}
             _ => return Err("Attribute not allowed"),
         }
     }
@@ -446,7 +455,7 @@ fn is_priority(value: &str) -> bool {
     digits && (whole == "0" || (whole == "1" && decimals.bytes().all(|b| b == b'0')))
 }
 
-/// `xml:lang`: a language tag, or empty.
+/// `xml:lang`: a language tag. Empty is legal XML, but not to the schema that RFC 3863 imports.
 fn is_language(value: &str) -> bool {
     let subtag = |(i, tag): (usize, &str)| {
         (1..=8).contains(&tag.len())
@@ -454,12 +463,13 @@ fn is_language(value: &str) -> bool {
                 .bytes()
                 .all(|b| b.is_ascii_alphabetic() || (i > 0 && b.is_ascii_digit()))
     };
-    value.is_empty() || lexis::trim(value).split('-').enumerate().all(subtag)
+    lexis::trim(value).split('-').enumerate().all(subtag)
 }
 
 fn check_value(value: Value, text: &str) -> Check<()> {
     let (ok, fault) = match value {
         Value::Any => (true, ""),
+        Value::Uri => (is_uri(lexis::trim(text)), "Not a URI"),
         Value::Basic => (
             matches!(text, "open" | "closed"),
             "basic neither open nor closed",
@@ -480,6 +490,26 @@ fn check_value(value: Value, text: &str) -> Check<()> {
         Value::Empty => (text.is_empty(), "Text in an empty element"),
     };
     if ok { Ok(()) } else { Err(fault) }
+}
+
+/// `xs:anyURI` allows nearly everything, and relative references. What it does not: a scheme that is none, and a
+/// percent sign that encodes nothing.
+fn is_uri(text: &str) -> bool {
+    let scheme = text
+        .split_once(':')
+        .map(|(scheme, _)| scheme)
+        .filter(|s| !s.contains(['/', '?', '#']));
+    let named = scheme.is_none_or(|scheme| {
+        scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+            && scheme
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
+    });
+    let hex = |b: Option<&u8>| b.is_some_and(u8::is_ascii_hexdigit);
+    let bytes = text.as_bytes();
+    named
+        && memchr::memchr_iter(b'%', bytes)
+            .all(|at| hex(bytes.get(at + 1)) && hex(bytes.get(at + 2)))
 }
 
 fn is_integer(text: &str) -> bool {
