@@ -204,3 +204,197 @@ impl<U: Copy> Layer<U> {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::{Framing, Incoming, Limits, Transport, parse};
+    use std::net::SocketAddr;
+
+    fn flow() -> Flow {
+        let end = SocketAddr::from(([10, 0, 0, 1], 5060));
+        Flow {
+            transport: Transport::Udp,
+            local: end,
+            remote: end,
+            connection: 0,
+        }
+    }
+
+    fn layer() -> Layer<u8> {
+        Layer::new(Settings::default(), RandomState::with_seeds(5, 6, 7, 8))
+    }
+
+    /// What the layer says to a request with these lines changed.
+    fn ask(layer: &mut Layer<u8>, method: &str, via: &str, rest: &str) -> Verdict {
+        let text = format!(
+            "{method} sip:bob@ims.test SIP/2.0\r\nVia: SIP/2.0/UDP {via}\r\nTo: <sip:bob@ims.test>\r\n{rest}\r\n\
+             CSeq: 1 {method}\r\nContent-Length: 0\r\n\r\n"
+        );
+        match parse(
+            &mut text.into_bytes(),
+            Framing::Datagram,
+            &Limits::default(),
+        ) {
+            Incoming::Request(request) => layer.request(Timestamp(0), &flow(), &request),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    const REST: &str = "From: <sip:a@x>;tag=1\r\nCall-ID: c";
+
+    #[test]
+    fn requests_match_by_branch_sent_by_and_method() {
+        for (case, method, via, rest, again) in [
+            ("the same", "PUBLISH", "h:5060;branch=z9hG4bKa", REST, true),
+            (
+                "other parameters of Via do not count",
+                "PUBLISH",
+                "h:5060;rport;branch=z9hG4bKa",
+                REST,
+                true,
+            ),
+            (
+                "nor does anything else",
+                "PUBLISH",
+                "h:5060;branch=z9hG4bKa",
+                "f: <sip:b@x>\r\ni: d",
+                true,
+            ),
+            (
+                "another branch",
+                "PUBLISH",
+                "h:5060;branch=z9hG4bKb",
+                REST,
+                false,
+            ),
+            (
+                "another host",
+                "PUBLISH",
+                "i:5060;branch=z9hG4bKa",
+                REST,
+                false,
+            ),
+            ("another port", "PUBLISH", "h;branch=z9hG4bKa", REST, false),
+            (
+                "another method",
+                "SUBSCRIBE",
+                "h:5060;branch=z9hG4bKa",
+                REST,
+                false,
+            ),
+        ] {
+            let mut layer = layer();
+            assert!(matches!(
+                ask(&mut layer, "PUBLISH", "h:5060;branch=z9hG4bKa", REST),
+                Verdict::New(_)
+            ));
+            let verdict = ask(&mut layer, method, via, rest);
+            assert_eq!(
+                verdict == Verdict::Again(None),
+                again,
+                "{case}: {verdict:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn without_the_cookie_the_whole_request_decides() {
+        for via in ["h", "h;branch=1", "h;branch=z9hG4bK"] {
+            let mut layer = layer();
+            assert!(
+                matches!(ask(&mut layer, "PUBLISH", via, REST), Verdict::New(_)),
+                "{via}"
+            );
+            assert_eq!(
+                ask(&mut layer, "PUBLISH", via, REST),
+                Verdict::Again(None),
+                "{via}"
+            );
+            for rest in [
+                "From: <sip:a@x>;tag=2\r\nCall-ID: c",
+                "From: <sip:a@x>;tag=1\r\nCall-ID: d",
+            ] {
+                assert!(
+                    matches!(ask(&mut layer, "PUBLISH", via, rest), Verdict::New(_)),
+                    "{via} {rest}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn an_ack_finds_the_invite_it_acknowledges() {
+        let mut layer = layer();
+        let via = "h;branch=z9hG4bKi";
+        let Verdict::New(key) = ask(&mut layer, "INVITE", via, REST) else {
+            panic!("a new INVITE")
+        };
+        layer.respond(
+            Timestamp(0),
+            key,
+            &Destination::Flow(flow()),
+            Bytes::from_static(b"405"),
+        );
+        assert_eq!(layer.next_deadline(), Some(Timestamp(500)), "timer G");
+        assert_eq!(ask(&mut layer, "ACK", via, REST), Verdict::Ack);
+        let mut events = Vec::new();
+        layer.on_deadline(Timestamp(5000), &mut events);
+        assert_eq!(
+            (events, layer.len()),
+            (vec![], 0),
+            "nothing is repeated, timer I ends it"
+        );
+    }
+
+    #[test]
+    fn a_cancel_finds_what_it_would_cancel() {
+        let mut layer = layer();
+        ask(&mut layer, "SUBSCRIBE", "h;branch=z9hG4bKs", REST);
+        for (via, hits) in [
+            ("h;branch=z9hG4bKs", true),
+            ("h;branch=z9hG4bKt", false),
+            ("i;branch=z9hG4bKs", false),
+        ] {
+            let verdict = ask(&mut layer, "CANCEL", via, REST);
+            assert!(
+                matches!(verdict, Verdict::Cancel { known, .. } if known == hits),
+                "{via}: {verdict:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_response_finds_its_request_by_branch_and_method() {
+        let mut layer = layer();
+        let to = Destination::Flow(flow());
+        layer.start(
+            Timestamp(0),
+            to,
+            "z9hG4bKn",
+            Method::NOTIFY,
+            Bytes::new(),
+            7,
+        );
+        let mut answer = |branch: &str, method: &str, status: u16| {
+            let text = format!(
+                "SIP/2.0 {status} X\r\nVia: SIP/2.0/UDP us;branch={branch}\r\nTo: <sip:a@x>\r\n{REST}\r\nCSeq: 1 {method}\r\n\r\n"
+            );
+            match parse(
+                &mut text.into_bytes(),
+                Framing::Datagram,
+                &Limits::default(),
+            ) {
+                Incoming::Response(response) => layer
+                    .response(Timestamp(0), &response)
+                    .map(|a| (a.user, a.is_final, a.status)),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(answer("z9hG4bKm", "NOTIFY", 200), None, "another branch");
+        assert_eq!(answer("z9hG4bKn", "OPTIONS", 200), None, "another method");
+        assert_eq!(answer("z9hG4bKn", "NOTIFY", 100), Some((7, false, 100)));
+        assert_eq!(answer("z9hG4bKn", "NOTIFY", 481), Some((7, true, 481)));
+        assert_eq!(answer("z9hG4bKn", "NOTIFY", 481), None, "it comes again");
+    }
+}

@@ -33,7 +33,9 @@ struct Transaction {
     is_reliable: bool,
     response: Option<Bytes>,
     /// INVITE over UDP: where its response goes again, and the pause until then. `None` once acknowledged.
-    again: Option<(Destination, Millis)>,
+    again: Option<Box<(Destination, Millis)>>,
+    /// INVITE whose response was acknowledged: another ACK changes nothing.
+    is_confirmed: bool,
     over_at: Timestamp,
 }
 
@@ -79,6 +81,7 @@ impl Table {
                 is_reliable,
                 response: None,
                 again: None,
+                is_confirmed: false,
                 over_at,
             },
         );
@@ -88,7 +91,13 @@ impl Table {
 
     /// An ACK ends the retransmission of the response it acknowledges.
     pub fn ack(&mut self, now: Timestamp, key: Key) -> Verdict {
-        if let Some(invite) = self.transactions.get_mut(&key).filter(|t| t.is_invite) {
+        let known = self.transactions.get_mut(&key);
+        // Nothing is acknowledged before it was answered, and the first ACK is the one that counts: a flood
+        // of them neither keeps the transaction alive nor fills the queue.
+        if let Some(invite) =
+            known.filter(|t| t.is_invite && t.response.is_some() && !t.is_confirmed)
+        {
+            invite.is_confirmed = true;
             invite.again = None;
             // timer I: T4 over UDP, zero over a reliable transport
             invite.over_at = if invite.is_reliable {
@@ -129,7 +138,7 @@ impl Table {
         transaction.over_at = now + self.settings.timeout();
         self.ends.push_back((transaction.over_at, key));
         if transaction.is_invite && !transaction.is_reliable {
-            transaction.again = Some((to.clone(), self.settings.t1));
+            transaction.again = Some(Box::new((to.clone(), self.settings.t1)));
             self.repeats.insert((now + self.settings.t1, key)); // timer G
         }
     }
@@ -160,14 +169,208 @@ impl Table {
             let Some(transaction) = self.transactions.get_mut(&key) else {
                 continue;
             };
-            let (Some((to, pause)), Some(response)) =
-                (&mut transaction.again, &transaction.response)
+            let (Some(again), Some(response)) = (&mut transaction.again, &transaction.response)
             else {
                 continue;
             };
+            let (to, pause) = &mut **again;
             send(to.clone(), response.clone());
             *pause = Millis((pause.0 * 2).min(self.settings.t2.0));
             self.repeats.insert((now + *pause, key));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::Transport;
+    use std::net::SocketAddr;
+
+    const KEY: Key = Key(1, 2);
+    const OTHER: Key = Key(3, 4);
+    const RESPONSE: Bytes = Bytes::from_static(b"SIP/2.0 405 Method Not Allowed");
+
+    fn flow(transport: Transport) -> Flow {
+        let end = SocketAddr::from(([10, 0, 0, 1], 5060));
+        Flow {
+            transport,
+            local: end,
+            remote: end,
+            connection: 1,
+        }
+    }
+
+    fn table() -> Table {
+        Table::new(Settings::default(), RandomState::with_seeds(1, 2, 3, 4))
+    }
+
+    /// A table in which the request under `KEY` came at 0 and was answered at 100.
+    fn answered(transport: Transport, is_invite: bool) -> Table {
+        let mut table = table();
+        let flow = flow(transport);
+        assert_eq!(
+            table.request(Timestamp(0), KEY, &flow, is_invite),
+            Verdict::New(KEY)
+        );
+        assert_eq!(
+            table.request(Timestamp(1), KEY, &flow, is_invite),
+            Verdict::Again(None),
+            "not answered yet"
+        );
+        table.respond(Timestamp(100), KEY, &Destination::Flow(flow), RESPONSE);
+        table
+    }
+
+    /// Runs all timers; gives the instants of retransmissions and the one after which nothing is left.
+    fn run(table: &mut Table) -> (Vec<u64>, Option<u64>) {
+        let (mut sent, mut empty) = (Vec::new(), None);
+        while let Some(at) = table.next_deadline() {
+            table.on_deadline(at, &mut |_, bytes| {
+                assert_eq!(bytes, RESPONSE);
+                sent.push(at.0);
+            });
+            if table.len() == 0 {
+                empty.get_or_insert(at.0);
+            }
+        }
+        (sent, empty)
+    }
+
+    #[test]
+    fn over_udp_a_request_that_comes_again_gets_the_same_octets_until_timer_j() {
+        let mut table = answered(Transport::Udp, false);
+        let again = Verdict::Again(Some(RESPONSE));
+        assert_eq!(
+            table.request(Timestamp(32_099), KEY, &flow(Transport::Udp), false),
+            again
+        );
+        table.on_deadline(Timestamp(32_099), &mut |_, _| {
+            panic!("a non-INVITE answer is sent only on demand")
+        });
+        assert_eq!(table.len(), 1);
+        table.on_deadline(Timestamp(32_100), &mut |_, _| {
+            panic!("a non-INVITE answer is sent only on demand")
+        });
+        assert_eq!(table.len(), 0);
+        assert_eq!(
+            table.request(Timestamp(32_101), KEY, &flow(Transport::Udp), false),
+            Verdict::New(KEY)
+        );
+    }
+
+    #[test]
+    fn over_tcp_nothing_is_kept_after_the_answer() {
+        assert_eq!(answered(Transport::Tcp, false).len(), 0);
+    }
+
+    #[test]
+    fn a_request_that_is_never_answered_is_forgotten_after_64_t1() {
+        let mut table = table();
+        table.request(Timestamp(0), KEY, &flow(Transport::Udp), false);
+        assert_eq!(run(&mut table), (vec![], Some(32_000)));
+    }
+
+    #[test]
+    fn a_refused_invite_is_repeated_until_its_ack() {
+        let doubled = vec![
+            600, 1600, 3600, 7600, 11_600, 15_600, 19_600, 23_600, 27_600, 31_600,
+        ];
+        assert_eq!(
+            run(&mut answered(Transport::Udp, true)),
+            (doubled, Some(32_100)),
+            "timer H without ACK"
+        );
+        let mut table = answered(Transport::Udp, true);
+        assert_eq!(table.ack(Timestamp(700), KEY), Verdict::Ack);
+        assert_eq!(run(&mut table), (vec![], Some(5700)), "timer I after it");
+        assert_eq!(
+            run(&mut answered(Transport::Tcp, true)),
+            (vec![], Some(32_100)),
+            "TCP needs no repetition"
+        );
+        let mut table = answered(Transport::Tcp, true);
+        table.ack(Timestamp(700), KEY);
+        assert_eq!(run(&mut table), (vec![], Some(700)));
+    }
+
+    #[test]
+    fn only_the_first_ack_of_an_answered_invite_counts() {
+        let mut table = answered(Transport::Udp, true);
+        for at in 700..800 {
+            table.ack(Timestamp(at), KEY);
+        }
+        assert_eq!(table.confirmed.len(), 1);
+        assert_eq!(run(&mut table), (vec![], Some(5700)));
+        let mut early = super::tests::table();
+        early.request(Timestamp(0), KEY, &flow(Transport::Udp), true);
+        early.ack(Timestamp(1), KEY);
+        early.respond(
+            Timestamp(100),
+            KEY,
+            &Destination::Flow(flow(Transport::Udp)),
+            RESPONSE,
+        );
+        assert_eq!(
+            run(&mut early).0.len(),
+            10,
+            "an ACK before the answer acknowledges nothing"
+        );
+        let mut other = answered(Transport::Udp, false);
+        assert_eq!(
+            (other.ack(Timestamp(1), OTHER), other.ack(Timestamp(1), KEY)),
+            (Verdict::Ack, Verdict::Ack)
+        );
+        assert_eq!(other.confirmed.len(), 0, "only an INVITE is acknowledged");
+    }
+
+    #[test]
+    fn a_cancel_is_a_transaction_that_knows_whether_it_hits() {
+        for (case, meant, known) in [("known", KEY, true), ("unknown", Key(9, 9), false)] {
+            let mut table = answered(Transport::Udp, false);
+            let flow = flow(Transport::Udp);
+            let meant = [Key(7, 7), Key(7, 8), Key(7, 9), meant];
+            assert_eq!(
+                table.cancel(Timestamp(200), OTHER, meant, &flow),
+                Verdict::Cancel { key: OTHER, known },
+                "{case}"
+            );
+            table.respond(Timestamp(200), OTHER, &Destination::Flow(flow), RESPONSE);
+            assert_eq!(
+                table.cancel(Timestamp(300), OTHER, meant, &flow),
+                Verdict::Again(Some(RESPONSE)),
+                "{case}"
+            );
+        }
+    }
+
+    #[test]
+    fn beyond_the_limit_new_requests_are_turned_away_and_old_ones_still_answered() {
+        let settings = Settings {
+            max_transactions: 1,
+            ..Settings::default()
+        };
+        let mut table = Table::new(settings, RandomState::with_seeds(1, 2, 3, 4));
+        let flow = flow(Transport::Udp);
+        assert_eq!(
+            table.request(Timestamp(0), KEY, &flow, false),
+            Verdict::New(KEY)
+        );
+        assert_eq!(
+            table.request(Timestamp(0), OTHER, &flow, false),
+            Verdict::Overload
+        );
+        assert_eq!(
+            table.request(Timestamp(0), KEY, &flow, false),
+            Verdict::Again(None)
+        );
+    }
+
+    /// Target of the design: 0.6 KiB with a stored response of some 350 octets, so 250 for the rest.
+    #[test]
+    fn a_transaction_is_small() {
+        let entry = size_of::<Transaction>() + 2 * size_of::<Key>() + size_of::<usize>();
+        let queued = 2 * size_of::<(Timestamp, Key)>();
+        assert!(entry + queued <= 250, "{entry} + {queued}");
     }
 }
