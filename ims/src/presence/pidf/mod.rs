@@ -7,6 +7,7 @@ pub(crate) mod names;
 mod read;
 pub(crate) mod scan;
 mod validate;
+mod values;
 
 use fragment::Parsed;
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use super::fragment::{Place, Sort};
 use super::lexis;
 use super::names::{Kind, Ns};
 use super::scan::{Attribute, Tag};
-use crate::presence::datetime;
+use super::values::{Value, is_language, is_priority};
 use std::borrow::Cow;
 
 /// What an element is to the reader.
@@ -20,24 +20,6 @@ pub(crate) enum Role {
     Piece(Kind, Place),
     /// Part of a piece.
     Inside,
-}
-
-/// Types of elements that hold text only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Value {
-    Any,
-    /// `xs:anyURI`.
-    Uri,
-    /// `open` or `closed`.
-    Basic,
-    DateTime,
-    /// `active` or `terminated`: registration and barring state.
-    Network,
-    /// `active` or `idle`: RPID user input.
-    Input,
-    Integer,
-    /// No text at all.
-    Empty,
 }
 
 /// Where in its content an open element is.
@@ -183,7 +165,7 @@ impl<'a> Grammar<'a> {
                 Some(field) if field.required => Err("OMA element incomplete"),
                 _ => Ok(()),
             },
-            Some(State::Text(value)) => check_value(value, &self.value),
+            Some(State::Text(value)) => value.check(&self.value),
             _ => Ok(()),
         }
     }
@@ -444,75 +426,4 @@ fn check_attributes(
         Role::Component(_) if !identified => Err("Component without id"),
         _ => Ok(()),
     }
-}
-
-/// `qvalue` of RFC 3863 §4.4: 0 to 1 with at most three decimals.
-fn is_priority(value: &str) -> bool {
-    let (whole, decimals) = lexis::trim(value)
-        .split_once('.')
-        .unwrap_or((lexis::trim(value), ""));
-    let digits = decimals.len() <= 3 && decimals.bytes().all(|b| b.is_ascii_digit());
-    digits && (whole == "0" || (whole == "1" && decimals.bytes().all(|b| b == b'0')))
-}
-
-/// `xml:lang`: a language tag. Empty is legal XML, but not to the schema that RFC 3863 imports.
-fn is_language(value: &str) -> bool {
-    let subtag = |(i, tag): (usize, &str)| {
-        (1..=8).contains(&tag.len())
-            && tag
-                .bytes()
-                .all(|b| b.is_ascii_alphabetic() || (i > 0 && b.is_ascii_digit()))
-    };
-    lexis::trim(value).split('-').enumerate().all(subtag)
-}
-
-fn check_value(value: Value, text: &str) -> Check<()> {
-    let (ok, fault) = match value {
-        Value::Any => (true, ""),
-        Value::Uri => (is_uri(lexis::trim(text)), "Not a URI"),
-        Value::Basic => (
-            matches!(text, "open" | "closed"),
-            "basic neither open nor closed",
-        ),
-        Value::DateTime => (
-            datetime::parse(text).is_some(),
-            "timestamp is not a dateTime",
-        ),
-        Value::Network => (
-            matches!(text, "active" | "terminated"),
-            "State neither active nor terminated",
-        ),
-        Value::Input => (
-            matches!(text, "active" | "idle"),
-            "user-input neither active nor idle",
-        ),
-        Value::Integer => (is_integer(lexis::trim(text)), "time-offset is not a number"),
-        Value::Empty => (text.is_empty(), "Text in an empty element"),
-    };
-    if ok { Ok(()) } else { Err(fault) }
-}
-
-/// `xs:anyURI` allows nearly everything, and relative references. What it does not: a scheme that is none, and a
-/// percent sign that encodes nothing.
-fn is_uri(text: &str) -> bool {
-    let scheme = text
-        .split_once(':')
-        .map(|(scheme, _)| scheme)
-        .filter(|s| !s.contains(['/', '?', '#']));
-    let named = scheme.is_none_or(|scheme| {
-        scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-            && scheme
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
-    });
-    let hex = |b: Option<&u8>| b.is_some_and(u8::is_ascii_hexdigit);
-    let bytes = text.as_bytes();
-    named
-        && memchr::memchr_iter(b'%', bytes)
-            .all(|at| hex(bytes.get(at + 1)) && hex(bytes.get(at + 2)))
-}
-
-fn is_integer(text: &str) -> bool {
-    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
-    !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
 }
