@@ -137,14 +137,15 @@ fn asserted(headers: &HeaderMap) -> Identity {
     }
 }
 
-/// All lines of a header as one value; `None` when it is absent or not text.
+/// All lines of a header as one value; `None` when it is absent. What is not text becomes U+FFFD, which no
+/// entity-tag, type or identity has: a condition that cannot be read must fail and not vanish.
 fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     let mut lines = headers
         .get_all(name)
         .iter()
-        .map(|value| value.to_str().ok());
-    let first = lines.next()??.to_owned();
-    lines.try_fold(first, |all, line| Some(format!("{all}, {}", line?)))
+        .map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let first = lines.next()?.into_owned();
+    Some(lines.fold(first, |all, line| format!("{all}, {line}")))
 }
 
 fn written(response: xdm::Response) -> Answer {
@@ -165,4 +166,29 @@ fn written(response: xdm::Response) -> Answer {
     }
     *answer.body_mut() = Full::new(response.body);
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_that_is_not_text_does_not_vanish() {
+        for (case, lines, expected) in [
+            ("absent", &[][..], None),
+            ("one line", &[&b"\"a\""[..]], Some("\"a\"")),
+            ("two lines", &[b"\"a\"", b"\"b\""], Some("\"a\", \"b\"")),
+            ("not text", &[b"\"\xff\""], Some("\"\u{fffd}\"")),
+        ] {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(header::IF_MATCH, HeaderValue::from_bytes(line).unwrap());
+            }
+            assert_eq!(
+                joined(&headers, &header::IF_MATCH).as_deref(),
+                expected,
+                "{case}"
+            );
+        }
+    }
 }

@@ -7,8 +7,8 @@ use bytes::Bytes;
 /// Media type of a conflict report.
 pub const XCAP_ERROR: &str = "application/xcap-error+xml";
 
-/// What an XCAP document resource takes.
-const ALLOW: &str = "GET, HEAD, PUT, DELETE";
+/// What an XCAP document resource takes; the program answers OPTIONS with the same list.
+const ALLOW: &str = "GET, HEAD, PUT, DELETE, OPTIONS";
 
 /// Why a request is refused: one variant for each answer on which a client acts differently.
 #[derive(Clone, Debug, PartialEq, Eq)]
