@@ -5,7 +5,6 @@ use super::fault::{Fault, Invalid, label, path};
 use super::model::*;
 use crate::xml::guard::shortened;
 use roxmltree::{Document, ExpandedName, Node};
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 /// Namespace of `xsi:type` and its like.
@@ -48,8 +47,7 @@ pub(super) fn validate(
         let place = document.text_pos_at(offset);
         let node = document
             .descendants()
-            .filter(|n| n.is_element() && n.range().contains(&offset))
-            .next_back();
+            .rfind(|n| n.is_element() && n.range().contains(&offset));
         Invalid {
             fault,
             line: place.row,
@@ -59,15 +57,15 @@ pub(super) fn validate(
     })
 }
 
-pub(super) struct Walk<'s, 'd> {
+pub(super) struct Walk<'s> {
     pub(super) components: &'s Components,
     unknown: Unknown,
-    pub(super) ids: BTreeSet<Cow<'d, str>>,
-    pub(super) references: Vec<(usize, Cow<'d, str>)>,
+    pub(super) ids: BTreeSet<String>,
+    pub(super) references: Vec<(usize, String)>,
 }
 
-impl<'s, 'd> Walk<'s, 'd> {
-    fn document(&mut self, root: Node<'d, '_>) -> Checked {
+impl Walk<'_> {
+    fn document(&mut self, root: Node<'_, '_>) -> Checked {
         let name = root.tag_name();
         let Some(id) = self
             .components
@@ -94,7 +92,7 @@ impl<'s, 'd> Walk<'s, 'd> {
     }
 
     /// An element along its declaration.
-    fn declared(&mut self, node: Node<'d, '_>, id: ElementId, depth: usize) -> Checked {
+    fn declared(&mut self, node: Node<'_, '_>, id: ElementId, depth: usize) -> Checked {
         let Some(element) = self.components.element(id) else {
             return Ok(());
         };
@@ -113,7 +111,7 @@ impl<'s, 'd> Walk<'s, 'd> {
     /// The type named by `xsi:type`, or the declared one.
     fn actual_type(
         &self,
-        node: Node<'d, '_>,
+        node: Node<'_, '_>,
         declared: TypeId,
     ) -> Result<TypeId, Box<(usize, Fault)>> {
         if let Some(nil) = node.attribute((XSI, "nil"))
@@ -164,7 +162,7 @@ impl<'s, 'd> Walk<'s, 'd> {
 
     fn typed(
         &mut self,
-        node: Node<'d, '_>,
+        node: Node<'_, '_>,
         kind: TypeId,
         default: Option<&str>,
         depth: usize,
@@ -207,7 +205,7 @@ impl<'s, 'd> Walk<'s, 'd> {
 
     fn content(
         &mut self,
-        node: Node<'d, '_>,
+        node: Node<'_, '_>,
         complex: &ComplexType,
         default: Option<&str>,
         depth: usize,
@@ -292,7 +290,7 @@ impl<'s, 'd> Walk<'s, 'd> {
 
     fn all(
         &mut self,
-        node: Node<'d, '_>,
+        node: Node<'_, '_>,
         members: &[(ElementId, bool)],
         optional: bool,
         depth: usize,
@@ -344,7 +342,7 @@ impl<'s, 'd> Walk<'s, 'd> {
     }
 
     /// An element that a wildcard let in.
-    fn wild(&mut self, node: Node<'d, '_>, process: Process, depth: usize) -> Checked {
+    fn wild(&mut self, node: Node<'_, '_>, process: Process, depth: usize) -> Checked {
         let name = node.tag_name();
         let declared = self
             .components

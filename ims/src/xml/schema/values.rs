@@ -6,10 +6,9 @@ use super::simple::{Meaning, SimpleType, listed};
 use super::validate::{Checked, Walk, XSI, at};
 use crate::xml::guard::shortened;
 use roxmltree::{Attribute, Node};
-use std::borrow::Cow;
 
-impl<'d> Walk<'_, 'd> {
-    pub(super) fn no_attributes(&self, node: Node<'d, '_>) -> Checked {
+impl Walk<'_> {
+    pub(super) fn no_attributes(&self, node: Node<'_, '_>) -> Checked {
         match node.attributes().find(|a| a.namespace() != Some(XSI)) {
             Some(attribute) => at_attribute(
                 &attribute,
@@ -21,7 +20,7 @@ impl<'d> Walk<'_, 'd> {
         }
     }
 
-    pub(super) fn attributes(&mut self, node: Node<'d, '_>, complex: &ComplexType) -> Checked {
+    pub(super) fn attributes(&mut self, node: Node<'_, '_>, complex: &ComplexType) -> Checked {
         let mut required = 0;
         for attribute in node.attributes() {
             let (space, local) = (attribute.namespace(), attribute.name());
@@ -74,8 +73,8 @@ impl<'d> Walk<'_, 'd> {
     /// An attribute that the type does not name.
     fn wild_attribute(
         &mut self,
-        node: Node<'d, '_>,
-        attribute: &Attribute<'_, 'd>,
+        node: Node<'_, '_>,
+        attribute: &Attribute<'_, '_>,
         complex: &ComplexType,
     ) -> Checked {
         let (space, local) = (attribute.namespace(), attribute.name());
@@ -105,8 +104,8 @@ impl<'d> Walk<'_, 'd> {
 
     fn attribute_value(
         &mut self,
-        node: Node<'d, '_>,
-        attribute: &Attribute<'_, 'd>,
+        node: Node<'_, '_>,
+        attribute: &Attribute<'_, '_>,
         kind: TypeId,
     ) -> Checked {
         let Some(Type::Simple(simple)) = self.components.kind(kind) else {
@@ -115,19 +114,17 @@ impl<'d> Walk<'_, 'd> {
         let offset = attribute.range().start;
         match simple.check(self.components, attribute.value()) {
             Err(phrase) => at_attribute(attribute, bad_value(attribute, phrase)),
-            Ok((value, meaning)) => {
-                let value = Cow::Owned(value.into_owned());
-                self.meaning(node, offset, value, meaning)
-            }
+            Ok((_, Meaning::Plain)) => Ok(()),
+            Ok((value, meaning)) => self.meaning(node, offset, value.into_owned(), meaning),
         }
     }
 
     /// What a value says about the rest of the document.
     fn meaning(
         &mut self,
-        node: Node<'d, '_>,
+        node: Node<'_, '_>,
         offset: usize,
-        value: Cow<'d, str>,
+        value: String,
         meaning: Meaning,
     ) -> Checked {
         match meaning {
@@ -159,7 +156,7 @@ impl<'d> Walk<'_, 'd> {
     /// The text of an element of a simple type.
     pub(super) fn text(
         &mut self,
-        node: Node<'d, '_>,
+        node: Node<'_, '_>,
         simple: &SimpleType,
         default: Option<&str>,
     ) -> Checked {
@@ -193,9 +190,9 @@ impl<'d> Walk<'_, 'd> {
                     phrase,
                 },
             ),
+            Ok((_, Meaning::Plain)) => Ok(()),
             Ok((value, meaning)) => {
-                let value = Cow::Owned(value.into_owned());
-                self.meaning(node, node.range().start, value, meaning)
+                self.meaning(node, node.range().start, value.into_owned(), meaning)
             }
         }
     }
