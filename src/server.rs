@@ -231,9 +231,16 @@ async fn start_driver(
         .enable_all()
         .build()
         .map_err(Error::Threads)?;
-    let udp = {
+    let bound = {
         let _inside = runtime.enter();
-        Udp::bind(&config.sip.listen_udp)?
+        Udp::bind(&config.sip.listen_udp)
+    };
+    let udp = match bound {
+        Ok(udp) => udp,
+        Err(refusal) => {
+            runtime.shutdown_background(); // dropping it here, inside another runtime, would panic
+            return Err(refusal.into());
+        }
     };
     let driver = Driver::new(parts(udp));
     let (end, ended) = oneshot::channel();
