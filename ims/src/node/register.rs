@@ -8,7 +8,7 @@ use crate::presence::service::Registered;
 use crate::registration::{Changed, ThirdParty, service_info};
 use crate::reject::Reject;
 use crate::sip::Aor;
-use crate::sip::header::address::NameAddr;
+use crate::sip::header::contact::Contact;
 use crate::sip::header::p_associated_uri::PAssociatedUri;
 use crate::sip::{Name, Request};
 use crate::time::Timestamp;
@@ -35,18 +35,11 @@ impl Node {
         if self.draining {
             return self.admits_new_state(0, 0).map(|()| Reply::new(200));
         }
-        let contact = request
-            .headers
-            .values(Name::Contact)
-            .next()
-            .map(str::to_owned);
+        let contacts = Contact::of(&request.headers).ok_or(Reject::Bad("Bad Contact"))?;
         let third_party = ThirdParty {
             identity,
             expires: headers::expires(&request.headers)?,
-            scscf: contact
-                .as_deref()
-                .and_then(NameAddr::parse)
-                .map(|c| c.uri.to_owned()),
+            scscf: contacts.single().map(|c| c.uri.to_owned()),
             associated: PAssociatedUri::parse(&request.headers).aors(),
             service_info: service_info(request.body),
             access_network: isc::access_network(&request.headers),
@@ -66,8 +59,8 @@ impl Node {
             self.registration_changed(now, changed, out);
         }
         let mut reply = Reply::new(200).with(Name::Expires, lifetime.to_string());
-        if let Some(contact) = contact {
-            reply = reply.with(Name::Contact, contact);
+        if let Some(contact) = request.headers.values(Name::Contact).next() {
+            reply = reply.with(Name::Contact, contact.to_owned());
         }
         Ok(reply)
     }

@@ -140,7 +140,9 @@ impl Node {
     ) -> Reply {
         let method = request.method;
         let chargeable = match method {
-            Method::Known(KnownMethod::Options) => return options(),
+            Method::Known(KnownMethod::Options) => {
+                return headers::require(request).map_or_else(Reply::from, |()| options());
+            }
             Method::Known(KnownMethod::Publish) => Chargeable::Publish,
             Method::Known(KnownMethod::Subscribe) => Chargeable::Subscribe,
             Method::Known(KnownMethod::Register) => Chargeable::Register,
