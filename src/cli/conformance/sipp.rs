@@ -1,6 +1,6 @@
 //! One run of SIPp: its command line, its ports, its files, and the reason when it fails.
 
-use super::scenario::{Document, Scenario};
+use super::scenario::{Document, Need, Scenario};
 use super::{Run, ladder, report::Verdict};
 use std::fs;
 use std::io;
@@ -100,78 +100,92 @@ fn put(run: &Run, document: &Document, folder: &Path, own: &Own) -> Result<(), S
     ))
 }
 
+/// How often SIPp is started anew when another process took one of its ports in between.
+const TRIES: usize = 3;
+
 fn call(run: &Run, scenario: &Scenario, folder: &Path, own: &Own) -> Result<(), String> {
-    let from = if scenario
-        .needs
-        .contains(&super::scenario::Need::UntrustedAddress)
-    {
-        run.untrusted
-    } else {
-        None
-    };
-    let local = from.unwrap_or(run.local);
-    let port = free_port(local).map_err(|e| format!("no free port on {local}: {e}"))?;
-    let media = free_port(local).map_err(|e| format!("no free port on {local}: {e}"))?;
-    let uac = fs::canonicalize(scenario.folder.join("uac.xml")).map_err(|e| e.to_string())?;
-    let mut child = Command::new("sipp")
-        .arg(&run.target)
-        .arg("-sf")
-        .arg(uac)
-        .args([
-            "-i",
-            &local.to_string(),
-            "-p",
-            &port.to_string(),
-            "-mp",
-            &media.to_string(),
-        ])
-        .args([
-            "-t",
-            run.transport.option(),
-            "-m",
-            "1",
-            "-nostdin",
-            "-default_behaviors",
-            "all,-bye",
-            "-recv_timeout",
-            RECEIVE_LIMIT,
-        ])
-        .args([
-            "-timeout",
-            &format!("{}s", scenario.limit.as_secs()),
-            "-timeout_error",
-        ])
-        .args(
-            own.keywords()
-                .iter()
-                .flat_map(|(key, value)| ["-key", key, value]),
-        )
-        .args([
-            "-trace_msg",
-            "-message_file",
-            "messages.log",
-            "-trace_err",
-            "-error_file",
-            "errors.log",
-        ])
-        .envs([("XCAP", run.xcap.as_str()), ("TARGET", run.target.as_str())])
+    let mut outcome = Ok(());
+    for _ in 0..TRIES {
+        for log in ["messages.log", "errors.log"] {
+            let _ = fs::remove_file(folder.join(log)); // of the try before, or of an earlier run with --keep
+        }
+        outcome = once(run, scenario, folder, own);
+        if !outcome
+            .as_ref()
+            .is_err_and(|reason| reason.contains("Unable to bind"))
+        {
+            break;
+        }
+    }
+    outcome
+}
+
+fn once(run: &Run, scenario: &Scenario, folder: &Path, own: &Own) -> Result<(), String> {
+    let mut child = command(run, scenario, own)?
         .current_dir(folder)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .map_err(|e| format!("sipp: {e}"))?;
-    let status = wait(&mut child, scenario.limit + Duration::from_secs(5))
-        .map_err(|e| format!("sipp: {e}"))?;
+    let limit = scenario.limit + Duration::from_secs(5);
+    let status = wait(&mut child, limit).map_err(|e| format!("sipp: {e}"))?;
     match status {
         // A check outside a message does not fail SIPp's call; it must fail the case all the same.
         Some(status) if status.success() && !has_failed_check(folder) => Ok(()),
         Some(status) => Err(reason(folder, status)),
         None => Err(format!(
             "SIPp hung and was stopped after {} s",
-            scenario.limit.as_secs() + 5
+            limit.as_secs()
         )),
     }
+}
+
+fn command(run: &Run, scenario: &Scenario, own: &Own) -> Result<Command, String> {
+    let from = scenario
+        .needs
+        .contains(&Need::UntrustedAddress)
+        .then_some(run.untrusted)
+        .flatten();
+    let local = from.unwrap_or(run.local);
+    let port = || free_port(local).map_err(|e| format!("no free port on {local}: {e}"));
+    let (port, media) = (port()?.to_string(), port()?.to_string());
+    let uac = fs::canonicalize(scenario.folder.join("uac.xml")).map_err(|e| e.to_string())?;
+    let limit = format!("{}s", scenario.limit.as_secs());
+    let mut command = Command::new("sipp");
+    command.arg(&run.target).arg("-sf").arg(uac);
+    command.args(["-i", &local.to_string(), "-p", &port, "-mp", &media]);
+    command.args([
+        "-t",
+        run.transport.option(),
+        "-m",
+        "1",
+        "-nostdin",
+        "-default_behaviors",
+        "all,-bye",
+    ]);
+    command.args([
+        "-recv_timeout",
+        RECEIVE_LIMIT,
+        "-timeout",
+        &limit,
+        "-timeout_error",
+    ]);
+    command.args(
+        own.keywords()
+            .iter()
+            .flat_map(|(key, value)| ["-key", key, value]),
+    );
+    command.args([
+        "-trace_msg",
+        "-message_file",
+        "messages.log",
+        "-trace_err",
+        "-error_file",
+        "errors.log",
+    ]);
+    command.envs([("XCAP", run.xcap.as_str()), ("TARGET", run.target.as_str())]);
+    Ok(command)
 }
 
 /// Waits, and ends the child when the limit has passed.
