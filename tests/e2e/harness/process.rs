@@ -116,6 +116,16 @@ impl Server {
         );
     }
 
+    /// Starts a server that lives (`/healthz`) although it may not call itself ready.
+    pub fn launch_degraded(&mut self) {
+        self.spawn();
+        let alive = eventually(PATIENCE, || {
+            let up = TcpStream::connect(self.http).is_ok();
+            (up && http(self.http, "GET", "/healthz", &[], "").status == 200).then_some(())
+        });
+        assert!(alive.is_some(), "the server does not live:\n{}", self.log());
+    }
+
     /// Like [`Server::launch`], but the server may also give up; false when it did.
     pub fn try_launch(&mut self) -> bool {
         self.spawn();
