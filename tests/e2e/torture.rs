@@ -125,6 +125,7 @@ fn call_id(bytes: &[u8]) -> String {
     value.unwrap_or_default()
 }
 
+/// ROB-01 over UDP.
 #[test]
 fn the_messages_of_rfc_4475_are_answered_as_tabled() {
     let mut server = Server::start(DOMAINS);
@@ -154,7 +155,7 @@ fn the_messages_of_rfc_4475_are_answered_as_tabled() {
     server.stop();
 }
 
-/// Over a stream each has a connection of its own; what matters is that nobody else notices.
+/// ROB-01 over TCP: each has a connection of its own; what matters is that nobody else notices.
 #[test]
 fn the_messages_of_rfc_4475_over_tcp_disturb_nobody_else() {
     let mut server = Server::start(DOMAINS);
