@@ -225,6 +225,11 @@ impl<'a> Parts<'a, '_> {
         let via = self.vias()?;
         let from = NameAddr::parse(need(Name::From, "Missing From")?).ok_or((400, "Bad From"))?;
         let to = NameAddr::parse(need(Name::To, "Missing To")?).ok_or((400, "Bad To"))?;
+        // A tag without value would hide the one that we add, and with it the dialog.
+        let mute = |address: &NameAddr<'_>| address.params.has("tag") && address.tag().is_none();
+        if mute(&from) || mute(&to) {
+            return Err((400, "Bad Tag"));
+        }
         let call_id = need(Name::CallId, "Missing Call-ID")?;
         if call_id.is_empty() || !call_id.bytes().all(|b| b.is_ascii_graphic()) {
             return Err((400, "Bad Call-ID"));
@@ -421,6 +426,8 @@ mod tests {
                 "From: <sip:bob@ims.test",
                 400,
             ),
+            ("tag without value", ";tag=1", ";tag", 400),
+            ("empty tag", ";tag=1", ";tag=", 400),
             ("To twice", "Event: presence", "t: <sip:bob@ims.test>", 400),
             ("Event twice", "Max-Forwards: 70", "o: presence", 400),
             (
