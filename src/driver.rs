@@ -164,16 +164,16 @@ struct Waiting {
 
 /// What the driver works with.
 pub struct Driver {
-    pub node: Node,
-    pub clock: Clock,
-    pub udp: Udp,
-    pub tcp: Tcp,
-    pub resolver: Arc<Resolver>,
-    pub committer: Arc<Committer>,
-    pub charging: Option<Charging>,
-    pub metrics: Metrics,
-    pub inbox: Inbox,
-    pub handle: Handle,
+    node: Node,
+    clock: Clock,
+    udp: Udp,
+    tcp: Tcp,
+    resolver: Arc<Resolver>,
+    committer: Arc<Committer>,
+    charging: Option<Charging>,
+    metrics: Metrics,
+    inbox: Inbox,
+    handle: Handle,
     state: State,
 }
 
@@ -203,41 +203,18 @@ impl std::fmt::Debug for Driver {
 /// Takes charging events whose batch is committed.
 pub type Charging = Box<dyn Fn(Vec<ims::charge::Event>) + Send>;
 
-/// The parts that a driver is made of.
-pub struct Parts {
-    pub node: Node,
-    pub clock: Clock,
-    pub udp: Udp,
-    pub tcp: Tcp,
-    pub committer: Arc<Committer>,
-    pub charging: Option<Charging>,
-    pub metrics: Metrics,
-    pub inbox: Inbox,
-    pub handle: Handle,
-}
-
-impl std::fmt::Debug for Parts {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Parts")
-            .field("udp", &self.udp)
-            .finish_non_exhaustive()
-    }
-}
-
 impl Driver {
-    pub fn new(parts: Parts) -> Driver {
-        let Parts {
-            node,
-            clock,
-            udp,
-            tcp,
-            committer,
-            charging,
-            metrics,
-            inbox,
-            handle,
-        } = parts;
+    pub fn new(
+        node: Node,
+        clock: Clock,
+        (udp, tcp): (Udp, Tcp),
+        committer: Arc<Committer>,
+        charging: Option<Charging>,
+        metrics: Metrics,
+        (inbox, handle): (Inbox, Handle),
+    ) -> Driver {
         let resolver = Arc::new(Resolver::default());
+        let state = State::default();
         Driver {
             node,
             clock,
@@ -249,7 +226,7 @@ impl Driver {
             metrics,
             inbox,
             handle,
-            state: State::default(),
+            state,
         }
     }
 
@@ -408,7 +385,7 @@ impl Driver {
         let mut charges = Vec::new();
         for effect in effects {
             match effect {
-                Effect::Charge(event) => charges.push(event),
+                Effect::Charge(event) => charges.push(*event),
                 other => self.perform(other),
             }
         }
@@ -446,12 +423,12 @@ impl Driver {
             }
             Effect::Xcap { number, response } => {
                 if let Some(reply) = self.state.replies.remove(&number) {
-                    let _ = reply.send(response); // the client may have gone
+                    let _ = reply.send(*response); // the client may have gone
                 }
             }
             Effect::Charge(event) => {
                 if let Some(charging) = &self.charging {
-                    charging(vec![event]);
+                    charging(vec![*event]);
                 }
             }
         }

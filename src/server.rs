@@ -6,7 +6,7 @@ use crate::admin::Readiness;
 use crate::charging::{self, Charging};
 use crate::cli::Exit;
 use crate::config::Config;
-use crate::driver::{self, Clock, Driver, Parts};
+use crate::driver::{self, Clock, Driver};
 use crate::http::{self, BindError};
 use crate::store::{self, Committer, Engine, Reader, StoreError};
 use crate::telemetry::Metrics;
@@ -69,19 +69,124 @@ impl Error {
 /// Runs until a signal asks for the end, or the store fails.
 pub async fn run(config: Config) -> Result<(), Error> {
     let mut stop_asked = Signals::new()?;
-    let config = Arc::new(config);
-    let metrics = Metrics::new();
-    let clock = Clock::start();
-    let engine = store::open(&config.store)?;
-    let backlog = engine.reader();
-    let (node, first, recovery) = recover(&config, engine.as_ref(), clock)?;
-    let committer = Arc::new(start_committer(&config, engine, &metrics)?);
-    let readiness = Arc::new(Readiness::new(committer.watch()));
+    let mut running = Running::start(Arc::new(config)).await?;
+    tokio::select! {
+        result = &mut running.ended => Err(why(result)),
+        () = stop_asked.recv() => running.stop().await,
+    }
+}
 
-    let (handle, inbox) = driver::channel(config.limits.queue);
-    let tcp_settings = settings::tcp(&config);
+/// A server that listens.
+struct Running {
+    config: Arc<Config>,
+    driver: driver::Handle,
+    ended: Ended,
+    readiness: Arc<Readiness>,
+    charging: Option<Arc<Charging>>,
+    stop_http: watch::Sender<bool>,
+}
+
+impl Running {
+    /// Opens the store, recovers, binds every listener and starts the threads, in this order: nothing is
+    /// answered before everything acknowledged earlier is back.
+    async fn start(config: Arc<Config>) -> Result<Running, Error> {
+        let metrics = Metrics::new();
+        let clock = Clock::start();
+        let engine = store::open(&config.store)?;
+        let backlog = engine.reader();
+        let (node, first, recovery) = recover(&config, engine.as_ref(), clock)?;
+        let committer = Arc::new(start_committer(&config, engine, &metrics)?);
+        let readiness = Arc::new(Readiness::new(committer.watch()));
+        let (handle, inbox) = driver::channel(config.limits.queue);
+        let tcp = listen_tcp(&config, &handle, &metrics).await?;
+        let (stop_http, stopping) = watch::channel(false);
+        let http = http::Service::new(
+            config.clone(),
+            Arc::new(handle.clone()),
+            metrics.clone(),
+            readiness.clone(),
+        );
+        if let Some(address) = config.http.listen {
+            let listener = http::bind(address).await?;
+            tokio::spawn(http::serve(listener, Arc::new(http), stopping));
+        }
+        let charging = start_charging(&config, backlog, &committer, &metrics)?;
+        let events = charging.clone();
+        let driver = |udp| {
+            let charging = events.map(charge_through);
+            let door = (inbox, handle.clone());
+            Driver::new(node, clock, (udp, tcp), committer, charging, metrics, door)
+        };
+        let ended = start_driver(&config, driver, first).await?;
+        readiness.set_listening();
+        announce(&config, &recovery);
+        Ok(Running {
+            config,
+            driver: handle,
+            ended,
+            readiness,
+            charging,
+            stop_http,
+        })
+    }
+
+    /// Drains and ends: no new work, answers finish, records are sent, within the configured time.
+    async fn stop(mut self) -> Result<(), Error> {
+        let drain = Duration::from_secs(u64::from(self.config.shutdown.drain_s.0));
+        let until = Instant::now() + drain;
+        info!(
+            seconds = drain.as_secs(),
+            "draining: no new work, answers finish"
+        );
+        self.readiness.set_draining();
+        self.driver.drain(until);
+        let drained = tokio::time::timeout_at((until + GRACE).into(), &mut self.ended).await;
+        self.stop_http.send_replace(true);
+        // the driver has ended and let go of its handle
+        if let Some(charging) = self.charging.and_then(Arc::into_inner) {
+            charging.shutdown(GRACE).await;
+        }
+        match drained {
+            Ok(Ok(Ok(()))) => {
+                info!("stopped");
+                Ok(())
+            }
+            Ok(result) => Err(why(result)),
+            Err(_) => Err(Error::Driver),
+        }
+    }
+}
+
+fn charge_through(charging: Arc<Charging>) -> driver::Charging {
+    Box::new(move |events| charging.committed(events))
+}
+
+/// Says what the server is, and what it found.
+fn announce(config: &Config, recovery: &Recovery) {
+    eprint!("{}", config.summary());
+    let Recovery {
+        records,
+        owed,
+        charging,
+        unreadable,
+        ..
+    } = recovery;
+    info!(records, owed, unsent = charging, "ready");
+    if *unreadable > 0 {
+        tracing::error!(
+            records = unreadable,
+            "records of the store could not be read and are left alone; see docs/store.md"
+        );
+    }
+}
+
+async fn listen_tcp(
+    config: &Config,
+    handle: &driver::Handle,
+    metrics: &Metrics,
+) -> Result<Tcp, Error> {
     let tcp = Tcp::new(
-        tcp_settings,
+        settings::tcp(config),
         Handle::current(),
         handle.requests(),
         handle.notices(),
@@ -90,76 +195,7 @@ pub async fn run(config: Config) -> Result<(), Error> {
     for &address in &config.sip.listen_tcp {
         tcp.listen(address).await?;
     }
-    let listener = match config.http.listen {
-        Some(address) => Some(http::bind(address).await?),
-        None => None,
-    };
-    let charging = start_charging(&config, backlog, &committer, &metrics)?;
-    let parts = |udp| Parts {
-        node,
-        clock,
-        udp,
-        tcp,
-        committer,
-        charging: charging
-            .clone()
-            .map(|c| -> driver::Charging { Box::new(move |events| c.committed(events)) }),
-        metrics: metrics.clone(),
-        inbox,
-        handle: handle.clone(),
-    };
-    let mut ended = start_driver(&config, parts, first).await?;
-
-    let (stop, stopping) = watch::channel(false);
-    let http = listener.map(|listener| {
-        let port = Arc::new(handle.clone());
-        let service = http::Service::new(config.clone(), port, metrics.clone(), readiness.clone());
-        tokio::spawn(http::serve(listener, Arc::new(service), stopping))
-    });
-    readiness.set_listening();
-    eprint!("{}", config.summary());
-    info!(
-        records = recovery.records,
-        owed = recovery.owed,
-        unsent = recovery.charging,
-        "ready"
-    );
-    if recovery.unreadable > 0 {
-        tracing::error!(
-            records = recovery.unreadable,
-            "records of the store could not be read and are left alone; see docs/store.md"
-        );
-    }
-
-    let failed = tokio::select! {
-        result = &mut ended => return Err(why(result)),
-        () = stop_asked.recv() => None::<Error>,
-    };
-    let until = Instant::now() + Duration::from_secs(u64::from(config.shutdown.drain_s.0));
-    info!(
-        seconds = config.shutdown.drain_s.0,
-        "draining: no new work, answers finish"
-    );
-    readiness.set_draining();
-    handle.drain(until);
-    let drained = tokio::time::timeout_at((until + GRACE).into(), &mut ended).await;
-    stop.send_replace(true);
-    // the driver has ended and let go of its handle
-    if let Some(charging) = charging.and_then(Arc::into_inner) {
-        charging.shutdown(GRACE).await;
-    }
-    if let Some(http) = http {
-        http.abort();
-    }
-    match (failed, drained) {
-        (Some(error), _) => Err(error),
-        (None, Ok(Ok(Ok(())))) => {
-            info!("stopped");
-            Ok(())
-        }
-        (None, Ok(result)) => Err(why(result)),
-        (None, Err(_)) => Err(Error::Driver),
-    }
+    Ok(tcp)
 }
 
 /// Beyond the drain time: for the last commit and the last record.
@@ -224,7 +260,7 @@ fn start_charging(
 /// Starts the deciding thread with a runtime of its own; returns when its sockets are bound.
 async fn start_driver(
     config: &Config,
-    parts: impl FnOnce(Udp) -> Parts,
+    driver: impl FnOnce(Udp) -> Driver,
     first: Outbox,
 ) -> Result<Ended, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -242,7 +278,7 @@ async fn start_driver(
             return Err(refusal.into());
         }
     };
-    let driver = Driver::new(parts(udp));
+    let driver = driver(udp);
     let (end, ended) = oneshot::channel();
     let work = move || drop(end.send(runtime.block_on(driver.run(first))));
     std::thread::Builder::new()

@@ -206,10 +206,10 @@ impl Registrar {
     }
 
     fn set_alias(&mut self, tel: &Aor, canonical: &Aor) {
-        if let Some(before) = self.aliases.insert(tel.clone(), canonical.clone()) {
-            if let Some(others) = self.others.get_mut(&before) {
-                others.retain(|aor| aor != tel);
-            }
+        if let Some(before) = self.aliases.insert(tel.clone(), canonical.clone())
+            && let Some(others) = self.others.get_mut(&before)
+        {
+            others.retain(|aor| aor != tel);
         }
         self.others
             .entry(canonical.clone())

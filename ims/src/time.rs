@@ -36,10 +36,16 @@ impl Timestamp {
     }
 }
 
+impl From<Seconds> for Millis {
+    fn from(s: Seconds) -> Millis {
+        Millis(u64::from(s.0) * 1000)
+    }
+}
+
 impl Add<Seconds> for Timestamp {
     type Output = Timestamp;
     fn add(self, s: Seconds) -> Timestamp {
-        Timestamp(self.0.saturating_add(u64::from(s.0) * 1000))
+        self + Millis::from(s)
     }
 }
 

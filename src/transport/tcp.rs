@@ -259,7 +259,7 @@ impl Tcp {
         mut stream: OwnedReadHalf,
         pong: mpsc::Sender<()>,
     ) -> Option<Bytes> {
-        let mut framer = StreamFramer::new(self.0.settings.limits.clone());
+        let mut framer = StreamFramer::new(self.0.settings.limits);
         let mut chunk = vec![0; CHUNK];
         loop {
             let length = match timeout(self.0.settings.idle, stream.read(&mut chunk)).await {

@@ -85,10 +85,10 @@ pub enum Effect {
     /// Answer an XCAP request.
     Xcap {
         number: u64,
-        response: xdm::Response,
+        response: Box<xdm::Response>,
     },
     /// A charging record is committed and may go to a CDF.
-    Charge(charge::Event),
+    Charge(Box<charge::Event>),
 }
 
 /// Something worth counting.
@@ -265,7 +265,7 @@ impl Node {
         } else {
             Framing::Datagram
         };
-        let limits = self.settings.limits.clone();
+        let limits = self.settings.limits;
         match sip::parse(bytes, framing, &limits) {
             Incoming::Request(request) => self.request(now, flow, &request, out),
             Incoming::Response(response) => self.response(now, &response, out),
@@ -392,8 +392,7 @@ impl Node {
 
     /// Starts a client transaction for each NOTIFY and releases charging records, behind the batch.
     fn send_all(&mut self, now: Timestamp, outgoing: Vec<Outgoing>, out: &mut Outbox) {
-        out.held
-            .extend(self.ledger.take().into_iter().map(Effect::Charge));
+        out.held.extend(self.ledger.take().into_iter().map(charged));
         for Outgoing {
             ticket,
             to,
@@ -458,3 +457,8 @@ fn policies_of(
 
 /// Application usages whose documents are presence authorisation rules.
 const POLICIES: [&str; 2] = ["pres-rules", "org.openmobilealliance.pres-rules"];
+
+/// A committed charging event as an effect.
+fn charged(event: charge::Event) -> Effect {
+    Effect::Charge(Box::new(event))
+}

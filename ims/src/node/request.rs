@@ -315,7 +315,7 @@ impl Node {
         let event = self.event(now, ask, method, status);
         self.ledger.write(&mut out.batch, event);
         out.held
-            .extend(self.ledger.take().into_iter().map(Effect::Charge));
+            .extend(self.ledger.take().into_iter().map(super::charged));
     }
 
     fn event(&self, now: Timestamp, ask: &Ask<'_>, method: Chargeable, status: u16) -> Event {

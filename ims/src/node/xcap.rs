@@ -28,7 +28,10 @@ impl Node {
         if let Some(change) = change {
             self.apply(now, change, out);
         }
-        let effect = Effect::Xcap { number, response };
+        let effect = Effect::Xcap {
+            number,
+            response: Box::new(response),
+        };
         if out.batch.is_empty() {
             out.free.push(effect)
         } else {

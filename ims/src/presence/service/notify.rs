@@ -355,10 +355,11 @@ impl Service {
 
     /// Forgets the debt of a watcher to whom nothing is owed and who has answered.
     fn settle(&mut self, id: SubscriptionId) {
-        if let Some(subscription) = self.subscriptions.get_mut(&id) {
-            if subscription.unanswered == 0 && subscription.debt == Debt::Nothing {
-                subscription.owed_since = None;
-            }
+        if let Some(subscription) = self.subscriptions.get_mut(&id)
+            && subscription.unanswered == 0
+            && subscription.debt == Debt::Nothing
+        {
+            subscription.owed_since = None;
         }
     }
 
