@@ -164,7 +164,7 @@ fn names(config: &Config) -> Result<(), BadValue> {
             "a path that no administration page has",
         ));
     }
-    if store.path.as_os_str().is_empty() && store.engine == EngineKind::Embedded {
+    if store.path.as_os_str().is_empty() && store.engine != EngineKind::Memory {
         return Err(bad("store.path", "a directory"));
     }
     Ok(())

@@ -72,7 +72,10 @@ pub struct Store {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EngineKind {
-    Embedded,
+    /// [`store::journal`](crate::store::journal).
+    Journal,
+    /// [`store::fjall`](crate::store::fjall).
+    Fjall,
     Memory,
 }
 
@@ -237,7 +240,7 @@ impl Default for Http {
 impl Default for Store {
     fn default() -> Store {
         Store {
-            engine: EngineKind::Embedded,
+            engine: EngineKind::Journal,
             path: "./data".into(),
             min_free_bytes: 64 << 20,
             queue: 8192,

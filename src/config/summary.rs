@@ -42,7 +42,9 @@ impl fmt::Display for Summary<'_> {
             None => line(f, "HTTP", "off")?,
         }
         match store.engine {
-            EngineKind::Embedded => line(f, "data", &store.path.display().to_string())?,
+            EngineKind::Journal | EngineKind::Fjall => {
+                line(f, "data", &store.path.display().to_string())?
+            }
             EngineKind::Memory => {
                 line(f, "data", "in memory only: everything is forgotten at exit")?
             }

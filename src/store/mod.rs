@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub mod committer;
-pub mod embedded;
+pub mod fjall;
+pub mod journal;
 mod mark;
 pub mod memory;
 
@@ -72,6 +73,11 @@ pub enum StoreError {
         path.display()
     )]
     DiskFull { path: PathBuf, why: String },
+    #[error(
+        "the data directory {} holds a store of the engine {engine:?}; set [store] engine to it or name another directory",
+        path.display()
+    )]
+    OtherEngine { path: PathBuf, engine: &'static str },
     // For the operator: the content is wrong.
     #[error(
         "the store is damaged at {} ({what}); restore the data directory from a backup, or move it away to start empty",
@@ -129,7 +135,8 @@ impl StoreError {
 /// Opens the engine that the configuration names.
 pub fn open(settings: &crate::config::Store) -> Result<Box<dyn Engine>, StoreError> {
     Ok(match settings.engine {
-        EngineKind::Embedded => Box::new(embedded::Embedded::open(&settings.path)?),
+        EngineKind::Journal => Box::new(journal::Journal::open(&settings.path)?),
+        EngineKind::Fjall => Box::new(fjall::Fjall::open(&settings.path)?),
         EngineKind::Memory => Box::new(memory::Memory::new()),
     })
 }

@@ -6,7 +6,8 @@ mod disk;
 mod measure;
 
 use ims::record::{Batch, Table};
-use presentia::store::embedded::Embedded;
+use presentia::store::fjall::Fjall;
+use presentia::store::journal::Journal;
 use presentia::store::memory::{Disk, Memory};
 use presentia::store::{Engine, KEY_MAX, Reader, StoreError, VALUE_MAX};
 use std::collections::BTreeMap;
@@ -16,23 +17,35 @@ type Rows = BTreeMap<(usize, Vec<u8>), Vec<u8>>;
 /// A place that outlives an engine, so that it can be opened again.
 enum Place {
     Memory(Disk),
-    Embedded(tempfile::TempDir),
+    Fjall(tempfile::TempDir),
+    Journal(tempfile::TempDir),
+    /// With segments so short that they are compacted all the time.
+    ShortJournal(tempfile::TempDir),
 }
 
 impl Place {
     fn all() -> Vec<(&'static str, Place)> {
-        let directory = tempfile::tempdir().expect("a temporary directory");
+        let directory = || tempfile::tempdir().expect("a temporary directory");
         vec![
             ("memory", Place::Memory(Disk::default())),
-            ("embedded", Place::Embedded(directory)),
+            ("fjall", Place::Fjall(directory())),
+            ("journal", Place::Journal(directory())),
+            (
+                "journal of short segments",
+                Place::ShortJournal(directory()),
+            ),
         ]
     }
 
     fn open(&self) -> Box<dyn Engine> {
         match self {
             Place::Memory(disk) => Box::new(Memory::open(disk.clone())),
-            Place::Embedded(directory) => {
-                Box::new(Embedded::open(directory.path()).expect("a store"))
+            Place::Fjall(directory) => Box::new(Fjall::open(directory.path()).expect("a store")),
+            Place::Journal(directory) => {
+                Box::new(Journal::open(directory.path()).expect("a store"))
+            }
+            Place::ShortJournal(directory) => {
+                Box::new(Journal::with_segments(directory.path(), 300).expect("a store"))
             }
         }
     }
@@ -231,11 +244,12 @@ fn random_histories_end_as_a_map_would() {
     let key = proptest::collection::vec(0u8..4, 1..3);
     let value = proptest::option::of(proptest::collection::vec(any::<u8>(), 0..40));
     let groups =
-        proptest::collection::vec(proptest::collection::vec((table, key, value), 0..8), 1..12);
-    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(12));
+        proptest::collection::vec(proptest::collection::vec((table, key, value), 0..8), 1..40);
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(8));
     let outcome = runner.run(&groups, |groups| {
         for (engine, place) in Place::all() {
             let mut model = Rows::new();
+            let mut store = place.open();
             for (at, group) in groups.iter().enumerate() {
                 let mut changes = Batch::default();
                 for (table, key, value) in group {
@@ -252,19 +266,19 @@ fn random_histories_end_as_a_map_would() {
                     }
                 }
                 let halves = changes.ops.split_off(changes.ops.len() / 2 * (at % 2));
-                place
-                    .open()
-                    .commit(&[changes, Batch { ops: halves }])
-                    .unwrap();
+                store.commit(&[changes, Batch { ops: halves }]).unwrap();
+                if at % 13 == 12 {
+                    drop(store);
+                    store = place.open();
+                }
             }
+            drop(store);
             let mut rows = Vec::new();
             let order = |table| Table::ALL.iter().position(|t| *t == table).unwrap();
-            let reader = place.open().reader();
-            reader
-                .recover(&mut |table, key, value| {
-                    rows.push(((order(table), key.to_vec()), value.to_vec()))
-                })
-                .unwrap();
+            let mut visit = |table, key: &[u8], value: &[u8]| {
+                rows.push(((order(table), key.to_vec()), value.to_vec()))
+            };
+            place.open().reader().recover(&mut visit).unwrap();
             prop_assert_eq!(rows, model.into_iter().collect::<Vec<_>>(), "{}", engine);
         }
         Ok(())

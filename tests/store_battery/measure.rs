@@ -2,20 +2,12 @@
 
 use crate::{Place, noise};
 use ims::record::{Batch, Table};
+use std::time::{Duration, Instant};
 
 /// CPU of the whole process, in microseconds.
 fn cpu_us() -> u64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<u64> = stat
-        .rsplit(')')
-        .next()
-        .unwrap()
-        .split_whitespace()
-        .skip(11)
-        .take(2)
-        .map(|f| f.parse().unwrap())
-        .collect();
-    (fields[0] + fields[1]) * 10_000
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1000
 }
 
 /// The batches of one PUBLISH with its charging record, and of the CDF's answer to an earlier one.
@@ -39,24 +31,36 @@ fn publish(number: u64, fresh: bool) -> Batch {
 fn measure() {
     for fresh in [true, false] {
         for group in [16, 64, 256] {
-            let place = Place::Embedded(tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap());
-            let mut store = place.open();
-            let (started, cpu) = (std::time::Instant::now(), cpu_us());
-            let (mut making, count) = (0, 200_000u64.min(group * 1500));
-            for first in (0..count).step_by(group as usize) {
-                let before = cpu_us();
-                let batches: Vec<Batch> =
-                    (first..first + group).map(|n| publish(n, fresh)).collect();
-                making += cpu_us() - before;
-                store.commit(&batches).unwrap();
+            let directory = || tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+            for (engine, place) in [
+                ("fjall", Place::Fjall(directory())),
+                ("journal", Place::Journal(directory())),
+            ] {
+                run(engine, place, fresh, group);
             }
-            let (took, used) = (started.elapsed(), cpu_us() - cpu - making);
-            drop(store);
-            println!(
-                "fresh={fresh} group={group}: {:.0} PUBLISH/s, {:.1} us CPU each",
-                count as f64 / took.as_secs_f64(),
-                used as f64 / count as f64
-            );
         }
     }
+}
+
+fn run(engine: &str, place: Place, fresh: bool, group: u64) {
+    let mut store = place.open();
+    let (started, cpu) = (Instant::now(), cpu_us());
+    let (mut making, mut count) = (0, 0);
+    while started.elapsed() < Duration::from_secs(4) {
+        let before = cpu_us();
+        let batches: Vec<Batch> = (count..count + group).map(|n| publish(n, fresh)).collect();
+        making += cpu_us() - before;
+        store.commit(&batches).unwrap();
+        count += group;
+    }
+    let (took, used) = (started.elapsed(), cpu_us() - cpu - making);
+    drop(store);
+    let opening = Instant::now();
+    drop(place.open());
+    println!(
+        "{engine:9} fresh={fresh:5} group={group:3}: {:6.0} PUBLISH/s, {:5.1} us CPU each, opened in {:?}",
+        count as f64 / took.as_secs_f64(),
+        used as f64 / count as f64,
+        opening.elapsed(),
+    );
 }

@@ -1,4 +1,4 @@
-//! The store on a disk of this machine: fjall, a log-structured engine in Rust.
+//! The store in fjall, a log-structured merge engine in Rust: less memory than the journal, more CPU.
 //!
 //! One keyspace for each table. Every group of batches is one fjall batch with its journal synchronised: an
 //! fjall batch without a stated durability stays in memory of this process and would be lost by kill -9.
@@ -28,7 +28,7 @@ const MEMTABLE_BYTES: u64 = 32 << 20;
 const JOURNAL_BYTES: u64 = 256 << 20;
 
 /// The engine. Holds a lock on its directory for as long as it lives.
-pub struct Embedded {
+pub struct Fjall {
     tables: Arc<Tables>,
     meta: Keyspace,
     mark: Mark,
@@ -43,20 +43,26 @@ struct Tables {
     keyspaces: Vec<(Table, Keyspace)>,
 }
 
-impl std::fmt::Debug for Embedded {
+impl std::fmt::Debug for Fjall {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Embedded")
+        f.debug_struct("Fjall")
             .field("path", &self.tables.path)
             .field("group", &self.group)
             .finish()
     }
 }
 
-impl Embedded {
+impl Fjall {
     /// Opens the store in `path`, or makes one there.
-    pub fn open(path: &Path) -> Result<Embedded, StoreError> {
+    pub fn open(path: &Path) -> Result<Fjall, StoreError> {
         std::fs::create_dir_all(path)
             .map_err(|e| StoreError::from_io(path, "make the directory", &e))?;
+        if super::journal::is_at(path) {
+            return Err(StoreError::OtherEngine {
+                path: path.to_path_buf(),
+                engine: "journal",
+            });
+        }
         let failed = |error| named(path, "open", error);
         let database = open_database(path)?;
         let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
@@ -76,7 +82,7 @@ impl Embedded {
             database,
             keyspaces,
         });
-        Ok(Embedded {
+        Ok(Fjall {
             tables,
             meta,
             mark,
@@ -97,6 +103,11 @@ fn open_database(path: &Path) -> Result<Database, StoreError> {
             what: "its engine cannot read it".into(),
         }),
     }
+}
+
+/// Whether `path` holds a store of this engine.
+pub(super) fn is_at(path: &Path) -> bool {
+    path.join("keyspaces").is_dir()
 }
 
 /// Names are on disk: never change one.
@@ -174,7 +185,7 @@ fn named(path: &Path, doing: &'static str, error: fjall::Error) -> StoreError {
     }
 }
 
-impl Engine for Embedded {
+impl Engine for Fjall {
     fn commit(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
         check_sizes(batches)?;
         // SyncData: the journal is preallocated, so its size does not change with what is appended.
