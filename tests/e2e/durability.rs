@@ -1,8 +1,11 @@
 //! kill -9: nothing that was acknowledged is lost.
 
-use crate::harness::{Message, Request, Server, pidf};
+use crate::harness::{Message, Request, SOON, Server, Ua, eventually, peers, pidf};
 use std::collections::{BTreeMap, VecDeque};
-use std::net::UdpSocket;
+use std::fs;
+use std::net::{TcpListener, UdpSocket};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Presentities; each publishes once and watches itself once.
@@ -281,11 +284,105 @@ fn kill_9_in_the_middle_of_5000_publish_and_subscribe_loses_nothing_acknowledged
     server.stop();
 }
 
+/// CHG-02: records that no CDF has taken yet live through kill -9 and come once a CDF is there, each event once.
+#[test]
+fn unsent_charging_records_survive_kill_9() {
+    if !peers(&["python3"]) {
+        return;
+    }
+    let cdf = Cdf::prepare();
+    let mut server = Server::start(&format!(
+        "[charging]\ndestination_realm = \"ims.test\"\nreconnect_max_ms = 500\n\
+         [[charging.peers]]\nhost = \"cdf.ims.test\"\naddress = \"127.0.0.1:{}\"",
+        cdf.port
+    ));
+    let mut bob = Ua::new(server.sip);
+    for n in 0..20 {
+        let user = format!("sip:u{n}@ims.test");
+        let publish = Request::publish(&user, &pidf(&user, "open", "x"))
+            .with("P-Charging-Vector", format!("icid-value=\"icid-{n}\""));
+        assert_eq!(bob.ask(&publish).status(), Some(200));
+    }
+    server.kill9();
+    let cdf = cdf.start();
+    server.launch();
+    let expected: Vec<String> = (0..20).map(|n| format!("icid-{n}")).collect();
+    let complete = eventually(SOON * 2, || {
+        let icids = cdf.icids();
+        expected
+            .iter()
+            .all(|icid| icids.contains(icid))
+            .then_some(icids)
+    });
+    let mut icids =
+        complete.unwrap_or_else(|| panic!("only {:?} came\n{}", cdf.icids(), server.log()));
+    icids.sort();
+    let all = icids.len();
+    icids.dedup();
+    assert_eq!(icids.len(), all, "no record came twice: {icids:?}");
+    server.stop();
+}
+
+/// The CDF of the lab.
+struct Cdf {
+    port: u16,
+    folder: tempfile::TempDir,
+    child: Option<Child>,
+}
+
+impl Cdf {
+    fn prepare() -> Cdf {
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        Cdf {
+            port,
+            folder: tempfile::tempdir().unwrap(),
+            child: None,
+        }
+    }
+
+    fn start(mut self) -> Cdf {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/cdf.py");
+        let child = Command::new("python3")
+            .arg(script)
+            .args(["--listen", &format!("127.0.0.1:{}", self.port), "--log"])
+            .arg(self.folder.path().join("cdf.jsonl"))
+            .stdout(Stdio::null())
+            .spawn();
+        self.child = Some(child.unwrap());
+        self
+    }
+
+    /// The IMS charging identifier of each PUBLISH record that came.
+    fn icids(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.folder.path().join("cdf.jsonl")).unwrap_or_default();
+        let records = text
+            .lines()
+            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        records
+            .filter(|record| record["method"] == "PUBLISH")
+            .map(|record| record["icid"].as_str().unwrap_or_default().to_owned())
+            .collect()
+    }
+}
+
+impl Drop for Cdf {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill(); // it may have ended by itself
+            let _ = child.wait();
+        }
+    }
+}
+
 /// An unsubscription and a removal that were acknowledged stay done.
 #[test]
 fn what_was_ended_before_a_crash_does_not_come_back() {
     let mut server = Server::start("");
-    let mut bob = crate::harness::Ua::new(server.sip);
+    let mut bob = Ua::new(server.sip);
     let me = "sip:bob@ims.test";
     let etag = bob
         .ask(&Request::publish(me, &pidf(me, "open", "gone")))

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod authorisation;
+mod conformance;
 mod durability;
 mod harness;
 mod hostile;

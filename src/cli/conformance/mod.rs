@@ -95,15 +95,8 @@ pub struct Run {
 /// Runs the suite. Problems that are not a case's go to standard error and give exit code 2.
 pub fn run(args: &Args) -> ExitCode {
     match conduct(args) {
-        Ok(outcomes) => {
-            let (passed, failed, skipped) = report::count(&outcomes);
-            println!("conformance: {passed} passed, {failed} failed, {skipped} skipped");
-            if failed == 0 {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::from(1)
-            }
-        }
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::from(1),
         Err(reason) => {
             eprintln!("presentia conformance: {reason}");
             ExitCode::from(2)
@@ -111,14 +104,14 @@ pub fn run(args: &Args) -> ExitCode {
     }
 }
 
-fn conduct(args: &Args) -> Result<Vec<Outcome>, String> {
-    if Command::new("sipp")
+/// How many cases failed.
+fn conduct(args: &Args) -> Result<usize, String> {
+    let sipp = Command::new("sipp")
         .arg("-v")
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        .status()
-        .is_err()
-    {
+        .status();
+    if sipp.is_err() {
         return Err("sipp is not installed (Debian: apt-get install sip-tester)".to_owned());
     }
     let mut scenarios = scenario::load(&args.scenarios)?;
@@ -129,23 +122,22 @@ fn conduct(args: &Args) -> Result<Vec<Outcome>, String> {
         return Err("no scenario matches".to_owned());
     }
     let (folder, _delete) = target::folder(args.keep.as_deref())?;
-    let own = if args.target.is_none() {
-        Some(target::Own::start(&folder, &args.domain)?)
-    } else {
-        None
+    let own = match args.target {
+        None => Some(target::Own::start(&folder, &args.domain)?),
+        Some(_) => None,
     };
     let run = plan(args, own.as_ref(), folder)?;
     let outcomes = all(&run, scenarios, usize::from(args.jobs));
-    if let Some(own) = own {
-        own.stop()?;
-    }
+    let (passed, failed, skipped) = report::count(&outcomes);
+    println!("conformance: {passed} passed, {failed} failed, {skipped} skipped");
     let write = |path: &Option<PathBuf>, text: String| match path {
         Some(path) => std::fs::write(path, text).map_err(|e| format!("{}: {e}", path.display())),
         None => Ok(()),
     };
     write(&args.junit, report::junit(&outcomes))?;
     write(&args.json, report::json(&run.target, &outcomes))?;
-    Ok(outcomes)
+    own.map_or(Ok(()), target::Own::stop)?;
+    Ok(failed)
 }
 
 fn selects(text: &str, case: &Scenario) -> bool {
