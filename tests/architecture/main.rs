@@ -371,7 +371,7 @@ fn nothing_unfinished_is_committed() {
 }
 
 /// Longest file, in lines, its tests included; longest file of nothing but tests; longest function.
-const FILE_MAX: usize = 650;
+const FILE_MAX: usize = 700;
 const TEST_FILE_MAX: usize = 900;
 const FUNCTION_MAX: usize = 90;
 
