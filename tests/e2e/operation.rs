@@ -191,7 +191,8 @@ fn a_full_disk_loses_nothing_acknowledged() {
     }
     let note = "x".repeat(20_000);
     let mut refused = 0;
-    for n in 0..200 {
+    // the journal has 16 MiB reserved and goes on until they are used up
+    for n in 0..2000 {
         let user = format!("sip:u{n}@ims.test");
         let text = bob.write(&Request::publish(&user, &pidf(&user, "open", &note)));
         bob.send(text.as_bytes());
