@@ -232,11 +232,10 @@ fn first_error(text: &str) -> Option<String> {
         .iter()
         .zip(ends)
         .filter_map(|(start, end)| text.get(*start..end));
-    let words = entries.filter_map(|entry| entry.split_once(": ").map(|(_, words)| words.trim()));
+    let mut words =
+        entries.filter_map(|entry| entry.split_once(": ").map(|(_, words)| words.trim()));
     // a wait that was meant to end without a message is logged as well
-    let first = words
-        .filter(|words| !words.contains("jumping to label"))
-        .next()?;
+    let first = words.find(|words| !words.contains("jumping to label"))?;
     let short = match first.rsplit_once("with regexp ") {
         Some((_, pattern)) if first.starts_with(UNWANTED) => {
             format!("there is what should not be: {pattern}")
