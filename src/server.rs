@@ -236,6 +236,7 @@ fn start_committer(
     let settings = store::committer::Settings {
         queue: config.store.queue,
         reserve: config.store.min_free_bytes,
+        gather: Duration::from_millis(config.store.gather_ms.0),
     };
     Committer::start(engine, settings, metrics.commit_observer())
 }

@@ -151,6 +151,7 @@ impl Bench {
         let store = committer::Settings {
             queue: 1_000,
             reserve: 0,
+            gather: Duration::ZERO,
         };
         let committer = Arc::new(Committer::start(Box::new(engine), store, ()).unwrap());
         let settings = settings.check("ims.test").unwrap().unwrap();

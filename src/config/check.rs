@@ -40,6 +40,7 @@ fn transport_ranges(config: &Config) -> Result<(), BadValue> {
     within("http.body_timeout_s", http.body_timeout_s.0, 1..=600)?;
     within("http.max_connections", http.max_connections, 1..=100_000)?;
     within("http.queue", http.queue, 1..=100_000)?;
+    within("store.gather_ms", config.store.gather_ms.0, 0..=1_000)?;
     within("store.queue", config.store.queue, 16..=1_000_000)
 }
 

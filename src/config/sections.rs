@@ -66,6 +66,7 @@ pub struct Store {
     pub engine: EngineKind,
     pub path: PathBuf,
     pub min_free_bytes: u64,
+    pub gather_ms: Millis,
     pub queue: usize,
 }
 
@@ -243,6 +244,7 @@ impl Default for Store {
             engine: EngineKind::Journal,
             path: "./data".into(),
             min_free_bytes: 64 << 20,
+            gather_ms: Millis(2),
             queue: 8192,
         }
     }

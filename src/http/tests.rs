@@ -68,6 +68,7 @@ async fn start(
         Settings {
             queue: 8,
             reserve: 0,
+            gather: Duration::ZERO,
         },
         (),
     )

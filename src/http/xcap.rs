@@ -132,7 +132,8 @@ fn asserted(headers: &HeaderMap) -> Identity {
         .iter()
         .map(|name| joined(headers, &HeaderName::from_static(name)));
     match named.flatten().next() {
-        Some(value) if !value.trim().is_empty() => Identity::User(value),
+        // A URI is ASCII (RFC 3986 §1.2.1); anything else names nobody.
+        Some(value) if value.is_ascii() && !value.trim().is_empty() => Identity::User(value),
         _ => Identity::Unknown,
     }
 }

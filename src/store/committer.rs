@@ -30,6 +30,9 @@ pub struct Settings {
     pub queue: usize,
     /// Free space, in bytes, under which the store is [`Health::LowSpace`].
     pub reserve: u64,
+    /// Shortest time from the start of one commit to the start of the next: what comes meanwhile shares the
+    /// next one. A batch that comes after a pause is committed at once.
+    pub gather: Duration,
 }
 
 /// Whether more state may be accepted.
@@ -95,6 +98,7 @@ impl Committer {
             observer,
             shared: shared.clone(),
             space_seen: None,
+            started: None,
         };
         let thread = std::thread::Builder::new()
             .name("store".into())
@@ -168,6 +172,8 @@ struct Work<O> {
     observer: O,
     shared: Arc<Shared>,
     space_seen: Option<Instant>,
+    /// Start of the last commit.
+    started: Option<Instant>,
 }
 
 impl<O: Observer> Work<O> {
@@ -175,6 +181,7 @@ impl<O: Observer> Work<O> {
         let mut failed = None;
         self.look_at_space();
         while let Ok(first) = waiting.recv() {
+            self.wait_for_company();
             let (batches, dones) = gather(first, waiting);
             let size = dones.len();
             let result = match &failed {
@@ -201,9 +208,21 @@ impl<O: Observer> Work<O> {
             return Ok(());
         }
         let started = Instant::now();
+        self.started = Some(started);
         self.engine.commit(batches)?;
         self.observer.committed(batches.len(), started.elapsed());
         Ok(())
+    }
+
+    /// Synchronising costs the same whatever is in the group, so it is not done more often than set. Sleeping
+    /// is cheaper than being woken by each batch.
+    fn wait_for_company(&self) {
+        let elapsed = self
+            .started
+            .map_or(Duration::MAX, |started| started.elapsed());
+        if let Some(left) = self.settings.gather.checked_sub(elapsed) {
+            std::thread::sleep(left);
+        }
     }
 
     fn look_at_space(&mut self) {

@@ -6,9 +6,19 @@ use presentia::store::committer::Settings;
 use presentia::store::memory::{Disk, Faults, Memory};
 use presentia::store::{Committer, Engine, Health, StoreError};
 use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 pub fn committer(engine: Box<dyn Engine>, reserve: u64) -> Committer {
-    Committer::start(engine, Settings { queue: 64, reserve }, ()).unwrap()
+    Committer::start(
+        engine,
+        Settings {
+            queue: 64,
+            reserve,
+            gather: Duration::from_millis(1),
+        },
+        (),
+    )
+    .unwrap()
 }
 
 /// Submits `count` numbered batches and returns the outcomes in the order of their calls.
@@ -132,4 +142,32 @@ fn little_space_is_told_before_it_runs_out() {
         );
         assert_eq!(committer.health(), health, "{case}");
     }
+}
+
+#[test]
+fn commits_are_not_started_more_often_than_set() {
+    let disk = Disk::default();
+    let gather = Duration::from_millis(250);
+    let settings = Settings {
+        queue: 64,
+        reserve: 0,
+        gather,
+    };
+    let committer = Committer::start(Box::new(Memory::open(disk.clone())), settings, ()).unwrap();
+    let started = Instant::now();
+    submit(&committer, 0..1);
+    assert!(started.elapsed() < gather, "the first one does not wait");
+    for number in 1..100 {
+        submit(&committer, number..number + 1);
+        if started.elapsed() > 3 * gather {
+            break;
+        }
+    }
+    let most = 1 + started.elapsed().as_millis() / gather.as_millis();
+    assert!(
+        u128::from(disk.commits()) <= most,
+        "{} commits, at most {most}",
+        disk.commits()
+    );
+    assert!(disk.commits() > 2);
 }
