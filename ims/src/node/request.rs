@@ -88,7 +88,8 @@ impl Node {
             Verdict::Again(stored) => {
                 out.reports.push(Report::Retransmission);
                 if let Some(bytes) = stored {
-                    out.free.push(Effect::Send {
+                    // behind the commits under way: the first copy may still be waiting for its own
+                    out.held.push(Effect::Send {
                         to: reply_to(&request.via, &flow),
                         bytes,
                         ticket: None,
