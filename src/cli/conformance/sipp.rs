@@ -77,7 +77,7 @@ fn prepare(run: &Run, scenario: &Scenario, folder: &Path, own: &Own) -> Result<(
 }
 
 fn put(run: &Run, document: &Document, folder: &Path, own: &Own) -> Result<(), String> {
-    let line = format!("{} put \"$0\" --user \"$1\" --file \"$2\"", run.xcap);
+    let line = format!("{} put \"$0\" \"$2\" --as \"$1\"", run.xcap);
     let done = Command::new("sh")
         .args([
             "-c",
