@@ -68,7 +68,7 @@ impl Writer {
         hop_by_hop: u32,
         end_to_end: u32,
     ) -> Writer {
-        let mut bytes = Vec::with_capacity(1_024);
+        let mut bytes = Vec::with_capacity(2_048);
         let [_, a, b, c] = command.to_be_bytes();
         bytes.extend_from_slice(&[1, 0, 0, 0, flags, a, b, c]);
         bytes.extend_from_slice(&application.to_be_bytes());
@@ -160,34 +160,63 @@ impl Writer {
         Ok(self.bytes)
     }
 
+    /// Everything about a plain AVP is known beforehand, so it costs three copies.
+    #[inline]
     fn put(&mut self, def: &Def, data: &[u8]) -> &mut Self {
-        let at = self.open(def);
+        self.header(def, data.len());
         self.bytes.extend_from_slice(data);
-        self.close(at)
+        self.pad();
+        self
     }
 
-    /// Writes the header of an AVP and returns where it stands.
+    /// Writes the header of an AVP whose length is not known yet and returns where it stands.
     fn open(&mut self, def: &Def) -> usize {
         let at = self.bytes.len();
-        let mandatory = if def.mandatory { AVP_MANDATORY } else { 0 };
-        self.bytes.extend_from_slice(&def.code.to_be_bytes());
-        if def.vendor == 0 {
-            self.bytes.extend_from_slice(&[mandatory, 0, 0, 0]);
-        } else {
-            self.bytes
-                .extend_from_slice(&[mandatory | AVP_VENDOR, 0, 0, 0]);
-            self.bytes.extend_from_slice(&def.vendor.to_be_bytes());
-        }
+        self.header(def, 0);
         at
+    }
+
+    /// The header of an AVP with `data` bytes. A length above 24 bits is cut here; [`Writer::finish`] then refuses
+    /// the message around it.
+    #[inline]
+    fn header(&mut self, def: &Def, data: usize) {
+        let mandatory = if def.mandatory { AVP_MANDATORY } else { 0 };
+        let [a, b, c, d] = def.code.to_be_bytes();
+        if def.vendor == 0 {
+            let [.., x, y, z] = ((data + 8) as u64).to_be_bytes();
+            self.bytes
+                .extend_from_slice(&[a, b, c, d, mandatory, x, y, z]);
+        } else {
+            let [.., x, y, z] = ((data + 12) as u64).to_be_bytes();
+            let [e, f, g, h] = def.vendor.to_be_bytes();
+            self.bytes.extend_from_slice(&[
+                a,
+                b,
+                c,
+                d,
+                mandatory | AVP_VENDOR,
+                x,
+                y,
+                z,
+                e,
+                f,
+                g,
+                h,
+            ]);
+        }
     }
 
     /// Puts in the length, which does not count the padding (RFC 6733 §4.1), and pads.
     fn close(&mut self, at: usize) -> &mut Self {
         let end = self.bytes.len();
         self.put24(at + 5, end - at);
-        const ZEROS: [u8; 3] = [0; 3];
-        self.bytes.extend_from_slice(&ZEROS[..(4 - end % 4) % 4]);
+        self.pad();
         self
+    }
+
+    #[inline]
+    fn pad(&mut self) {
+        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
     }
 
     fn put24(&mut self, at: usize, value: usize) {
