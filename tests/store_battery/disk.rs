@@ -481,3 +481,55 @@ fn a_full_disk_is_named_and_keeps_what_was_acknowledged() {
         );
     }
 }
+
+#[test]
+fn a_copy_taken_while_the_server_runs_is_a_backup() {
+    let (directory, backup) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut store = Journal::with_segments(directory.path(), 30_000).unwrap();
+    let (acknowledged, latest) = mpsc::channel();
+    let (stop, stopped) = mpsc::channel::<()>();
+    let writing = std::thread::spawn(move || {
+        for number in 0.. {
+            let mut one = Batch::default();
+            one.put_bytes(Table::Publication, b"latest", &u64::to_be_bytes(number));
+            one.put_bytes(Table::Body, &(number % 40).to_be_bytes(), &[1; 500]);
+            store.commit(&[one]).unwrap();
+            acknowledged.send(number).unwrap();
+            if stopped.try_recv() != Err(mpsc::TryRecvError::Empty) {
+                return;
+            }
+        }
+    });
+    for number in latest.iter() {
+        if number > 0 && number.is_multiple_of(150) {
+            copy(directory.path(), backup.path());
+            let reader = Journal::with_segments(backup.path(), 30_000)
+                .unwrap()
+                .reader();
+            let record = &reader.scan(Table::Publication, b"latest", 1).unwrap()[0];
+            assert!(
+                record.1 >= number.to_be_bytes().to_vec(),
+                "older than what was acknowledged"
+            );
+            assert_eq!(reader.scan(Table::Body, b"", 100).unwrap().len(), 40);
+        }
+        if number == 600 {
+            break;
+        }
+    }
+    drop(stop);
+    drop(latest);
+    let _ = writing.join(); // its last send finds nobody
+}
+
+/// What docs/operating.md says: the mark first, then the segments in the order of their names.
+fn copy(from: &Path, to: &Path) {
+    let script = "rm -f \"$2\"/*.log && cp \"$1\"/mark \"$2\" && cp \"$1\"/*.log \"$2\"";
+    let mut command = Command::new("sh");
+    let done = command
+        .args(["-c", script, "copy"])
+        .args([from, to])
+        .status()
+        .unwrap();
+    assert!(done.success());
+}
