@@ -129,9 +129,11 @@ fn call_id(bytes: &[u8]) -> String {
 #[test]
 fn the_messages_of_rfc_4475_are_answered_as_tabled() {
     let mut server = Server::start(DOMAINS);
-    // An address of loopback that nothing else uses, so that well-known ports are free on it.
+    // An address of loopback for this process alone, so that well-known ports are free on it.
+    let id = std::process::id();
+    let own = format!("127.1.{}.{}", id / 250 % 250, 1 + id % 250);
     let sockets = [5060, 5061, 5050].map(|port| {
-        let socket = UdpSocket::bind(("127.0.0.75", port)).unwrap();
+        let socket = UdpSocket::bind((own.as_str(), port)).unwrap();
         socket.set_nonblocking(true).unwrap();
         socket
     });

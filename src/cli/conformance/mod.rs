@@ -114,7 +114,8 @@ fn conduct(args: &Args) -> Result<usize, String> {
     if sipp.is_err() {
         return Err("sipp is not installed (Debian: apt-get install sip-tester)".to_owned());
     }
-    let mut scenarios = scenario::load(&args.scenarios)?;
+    let mut scenarios = scenario::load(&args.scenarios)
+        .map_err(|e| format!("{e} (--scenarios names the folder of the suite)"))?;
     scenarios.retain(|case| {
         args.filter.is_empty() || args.filter.iter().any(|text| selects(text, case))
     });
