@@ -211,10 +211,22 @@ impl Name {
         if let [letter] = text.as_bytes() {
             return of_letter(letter.to_ascii_lowercase());
         }
-        let found = of_length(text.len())
+        let Some(first) = text.bytes().next() else {
+            return Name::Other;
+        };
+        let same = |name: &&Name| {
+            let full = name.as_str();
+            // Most candidates differ in the first letter, so the rest is rarely looked at.
+            full.as_bytes()
+                .first()
+                .is_some_and(|b| b.eq_ignore_ascii_case(&first))
+                && full.eq_ignore_ascii_case(text)
+        };
+        of_length(text.len())
             .iter()
-            .find(|n| n.as_str().eq_ignore_ascii_case(text));
-        found.copied().unwrap_or(Name::Other)
+            .find(same)
+            .copied()
+            .unwrap_or(Name::Other)
     }
 }
 

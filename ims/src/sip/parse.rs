@@ -68,20 +68,23 @@ pub fn parse<'a>(bytes: &'a mut [u8], framing: Framing, limits: &Limits) -> Inco
 }
 
 /// Header fields that must stand at most once, because two of them would mean two different messages.
-const SINGLE: [Name; 12] = [
-    Name::CallId,
-    Name::CSeq,
-    Name::From,
-    Name::To,
-    Name::MaxForwards,
-    Name::ContentLength,
-    Name::ContentType,
-    Name::Event,
-    Name::Expires,
-    Name::SubscriptionState,
-    Name::SipEtag,
-    Name::MinExpires,
-];
+const fn is_single(name: Name) -> bool {
+    matches!(
+        name,
+        Name::CallId
+            | Name::CSeq
+            | Name::From
+            | Name::To
+            | Name::MaxForwards
+            | Name::ContentLength
+            | Name::ContentType
+            | Name::Event
+            | Name::Expires
+            | Name::SubscriptionState
+            | Name::SipEtag
+            | Name::MinExpires
+    )
+}
 
 /// A message whose lines are known.
 struct Parts<'a, 'l> {
@@ -218,7 +221,7 @@ impl<'a> Parts<'a, '_> {
     }
 
     fn check(&self) -> Result<Common<'a>, Fault> {
-        if SINGLE.iter().any(|name| self.headers.count(*name) > 1) {
+        if self.repeats_a_single_one() {
             return Err((400, "Repeated Header Field"));
         }
         let need = |name, missing| self.headers.get(name).ok_or((400, missing));
@@ -243,6 +246,19 @@ impl<'a> Parts<'a, '_> {
             cseq,
             body: self.body()?,
         })
+    }
+
+    fn repeats_a_single_one(&self) -> bool {
+        let mut seen = 0u128; // one bit for each name; there are fewer than 128
+        self.headers
+            .iter()
+            .filter(|line| is_single(line.name))
+            .any(|line| {
+                let bit = 1u128 << (line.name as u32);
+                let repeated = seen & bit != 0;
+                seen |= bit;
+                repeated
+            })
     }
 
     /// The topmost Via, all of them counted and read.

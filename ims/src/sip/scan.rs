@@ -4,7 +4,7 @@ use super::limits::Limits;
 use super::message::{Headers, Line};
 use super::name::Name;
 use super::parse::Fault;
-use super::text::{is_token, trim};
+use super::text::{is_token_bytes, trim};
 
 /// Walks through the header part line by line.
 pub(super) struct Scan<'a> {
@@ -76,9 +76,13 @@ impl<'a> Scan<'a> {
     /// Every header line up to the empty one, what breaks a rule left out and the first such remembered.
     pub fn headers(&mut self, limits: &Limits) -> Headers<'a> {
         let mut lines = Vec::with_capacity(32);
+        // Counted line by line only when all that is left, body included, has too many.
         let mut commas = 0;
+        let count_commas = memchr::memchr_iter(b',', self.rest).count() > limits.max_list;
         while let Some(line) = self.line() {
-            commas += memchr::memchr_iter(b',', line).count();
+            if count_commas {
+                commas += memchr::memchr_iter(b',', line).count();
+            }
             if commas > limits.max_list {
                 self.fault.get_or_insert((513, "Too Many Values"));
                 continue;
@@ -111,21 +115,12 @@ impl<'a> Scan<'a> {
 /// for people it is passed over (`Ok(None)`), where it decides something the message is refused.
 fn split_line(line: &[u8]) -> Result<Option<Line<'_>>, Fault> {
     let colon = memchr::memchr(b':', line).ok_or((400, "Header Field Without Colon"))?;
-    let (name, value) = line.split_at(colon);
-    let text = std::str::from_utf8(name)
-        .map(trim_end)
-        .map_err(|_| (400, "Bad Header Field Name"))?;
-    if !is_token(text) {
+    let name = line.get(..colon).unwrap_or(&[]).trim_ascii_end();
+    if !is_token_bytes(name) {
         return Err((400, "Bad Header Field Name"));
     }
-    let name = Name::parse(text);
-    match std::str::from_utf8(value.get(1..).unwrap_or(&[])) {
-        Ok(value) => Ok(Some(Line {
-            name,
-            text,
-            value: trim(value),
-        })),
-        Err(_) => match name {
+    let Ok(line) = std::str::from_utf8(line) else {
+        return match Name::parse(std::str::from_utf8(name).unwrap_or("")) {
             Name::Other
             | Name::Subject
             | Name::UserAgent
@@ -133,12 +128,14 @@ fn split_line(line: &[u8]) -> Result<Option<Line<'_>>, Fault> {
             | Name::Organization
             | Name::Warning => Ok(None),
             _ => Err((400, "Header Field Is Not UTF-8")),
-        },
-    }
-}
-
-fn trim_end(s: &str) -> &str {
-    s.trim_end_matches([' ', '\t'])
+        };
+    };
+    let text = line.get(..name.len()).unwrap_or("");
+    Ok(Some(Line {
+        name: Name::parse(text),
+        text,
+        value: trim(line.get(colon + 1..).unwrap_or("")),
+    }))
 }
 
 /// Whether no control character stands bare. TAB is white space; any other, and DEL, may only follow a

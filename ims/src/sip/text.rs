@@ -13,12 +13,34 @@ pub const fn is_token_byte(b: u8) -> bool {
 
 /// Whether `s` is a token: at least one character, all of them allowed.
 pub fn is_token(s: &str) -> bool {
-    !s.is_empty() && s.bytes().all(is_token_byte)
+    is_token_bytes(s.as_bytes())
 }
+
+/// The same for octets; a token is ASCII.
+pub fn is_token_bytes(s: &[u8]) -> bool {
+    !s.is_empty() && s.iter().all(|b| TOKEN[usize::from(*b)])
+}
+
+/// [`is_token_byte`] as a table: every header name and most parameters pass through here.
+const TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut b = 0u8;
+    while b < 128 {
+        table[b as usize] = is_token_byte(b);
+        b += 1;
+    }
+    table
+};
 
 /// `s` without linear white space at both ends. Folding has already become spaces.
 pub fn trim(s: &str) -> &str {
-    s.trim_matches([' ', '\t'])
+    let space = |b: &u8| matches!(b, b' ' | b'\t');
+    let bytes = s.as_bytes();
+    let Some(last) = bytes.iter().rposition(|b| !space(b)) else {
+        return "";
+    };
+    let first = bytes.iter().position(|b| !space(b)).unwrap_or(last);
+    s.get(first..=last).unwrap_or("")
 }
 
 /// A decimal number of at most `T`'s range; no sign, no space, at least one digit.
