@@ -4,7 +4,12 @@
 
 mod config;
 mod conformance;
+mod publish;
 mod serve;
+mod session;
+mod terminal;
+mod watch;
+mod xcap;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -46,6 +51,8 @@ Examples:
   presentia serve                             SIP on 127.0.0.1:5080, XCAP on 127.0.0.1:8080, data in ./data
   presentia config > presentia.toml           the complete default configuration, explained, to start from
   presentia serve --config presentia.toml     a server of your own
+  presentia watch sip:bob@ims.test            what is known of bob, as it changes
+  presentia publish sip:bob@ims.test --basic open --note \"in the lab\"
 
 Exit status: 0 success, 1 a check failed, 2 wrong usage, 69 an address or peer cannot be had,
 70 a defect of this program, 74 the store cannot be used, 78 the configuration is refused.";
@@ -63,6 +70,9 @@ enum Command {
     Serve(serve::Args),
     Config(config::Args),
     Conformance(conformance::Args),
+    Publish(publish::Args),
+    Watch(watch::Args),
+    Xcap(xcap::Args),
 }
 
 /// Runs the command that the process was started with.
@@ -71,6 +81,9 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Conformance(args) => return conformance::run(&args),
+        Command::Publish(args) => publish::run(&args),
+        Command::Watch(args) => watch::run(&args),
+        Command::Xcap(args) => xcap::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -122,6 +122,7 @@ fn dependencies_are_the_ones_agreed() {
         "rustix",
         "serde",
         "serde_json",
+        "sha2",
         "socket2",
         "thiserror",
         "tokio",
@@ -306,7 +307,7 @@ fn sockets_are_where_they_belong() {
         "src/http.rs",
         "src/http/",
         "src/charging/link.rs",
-        "src/client/",
+        "src/ua/",
         "src/cli/conformance/",
     ];
     only_in(&sources(&["src"]), SOCKETS, HOMES);
@@ -330,7 +331,7 @@ fn libraries_stay_behind_their_walls() {
     only_in(
         &all,
         &["hyper", "hyper_util", "http_body_util"],
-        &["src/http.rs", "src/http/", "src/client/", "src/cli/"],
+        &["src/http.rs", "src/http/", "src/ua/", "src/cli/"],
     );
     only_in(&all, &["prometheus_client"], &["src/telemetry/"]);
     only_in(&all, &["clap"], &["src/cli/"]);

@@ -4,3 +4,6 @@ pub mod guard;
 mod scan;
 pub mod schema;
 pub mod schemas;
+
+/// What [`guard::parse`] gives, for readers outside this crate.
+pub use roxmltree::{Document, Node};
