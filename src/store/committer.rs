@@ -6,7 +6,7 @@
 use super::{Engine, StoreError};
 use ims::record::Batch;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -180,7 +180,18 @@ impl<O: Observer> Work<O> {
     fn run(mut self, waiting: &Receiver<Entry>) {
         let mut failed = None;
         self.look_at_space();
-        while let Ok(first) = waiting.recv() {
+        loop {
+            let first = match waiting.recv_timeout(SPACE_INTERVAL) {
+                Ok(first) => first,
+                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => {
+                    // Space comes and goes while nothing is written, too.
+                    if failed.is_none() {
+                        self.look_at_space();
+                    }
+                    continue;
+                }
+            };
             self.wait_for_company();
             let (batches, dones) = gather(first, waiting);
             let size = dones.len();

@@ -171,3 +171,31 @@ fn commits_are_not_started_more_often_than_set() {
     );
     assert!(disk.commits() > 2);
 }
+
+#[test]
+fn space_that_comes_back_is_noticed_while_nothing_is_written() {
+    let disk = Disk::default();
+    let free = |bytes| {
+        disk.set_faults(Faults {
+            free_bytes: Some(bytes),
+            ..Faults::default()
+        })
+    };
+    free(10);
+    let committer = committer(Box::new(Memory::open(disk.clone())), 1000);
+    for (bytes, health) in [
+        (10, Health::LowSpace),
+        (2000, Health::Good),
+        (10, Health::LowSpace),
+    ] {
+        free(bytes);
+        let started = Instant::now();
+        while committer.health() != health {
+            assert!(
+                started.elapsed() < Duration::from_secs(30),
+                "{bytes} bytes are never noticed"
+            );
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+    }
+}

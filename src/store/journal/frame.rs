@@ -220,7 +220,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn frame(number: u64, changes: &[(Table, Vec<u8>, Option<Vec<u8>>)]) -> Vec<u8> {
+    type Row = (Table, Vec<u8>, Option<Vec<u8>>);
+
+    fn frame(number: u64, changes: &[Row]) -> Vec<u8> {
         let mut writer = Writer::default();
         writer.start();
         for (table, key, value) in changes {
