@@ -11,9 +11,7 @@ use ims::sip::header::p_charging_function_addresses::PChargingFunctionAddresses;
 use ims::sip::header::p_charging_vector::PChargingVector;
 use ims::sip::header::p_served_user::PServedUser;
 use ims::sip::header::privacy::Privacy;
-use ims::sip::header::{
-    date::Date, event::Event, expires, media_type::MediaType, retry_after, route,
-};
+use ims::sip::header::{event::Event, expires, media_type::MediaType, retry_after, route};
 use ims::sip::header::{sip_etag, subscription_state::SubscriptionState};
 use ims::sip::write::response;
 use ims::sip::{
@@ -121,11 +119,7 @@ fn ask_everything(headers: &Headers<'_>) {
     let printed = PChargingVector::parse(headers).to_string();
     assert!(!printed.contains(['\r', '\n']));
     for line in headers.iter() {
-        let _ = (
-            Digest::parse(line.value),
-            Date::parse(line.value),
-            expires::parse(line.value),
-        );
+        let _ = (Digest::parse(line.value), expires::parse(line.value));
         let _ = (
             MediaType::parse(line.value),
             retry_after::parse(line.value),

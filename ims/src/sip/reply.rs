@@ -80,16 +80,6 @@ pub fn reply_to(via: &Via<'_>, source: &Flow) -> Destination {
     Destination::Flow(flow)
 }
 
-/// Where a response to `via` goes once its connection is gone: a new one to the address it came from,
-/// port of sent-by or 5060 (§18.2.2).
-pub fn reply_elsewhere(via: &Via<'_>, source: &Flow) -> Destination {
-    Destination::Host {
-        host: source.remote.ip().to_string().into(),
-        port: Some(via.port.unwrap_or(5060)),
-        transport: Some(source.transport),
-    }
-}
-
 fn start<'b>(
     headers: &Headers<'_>,
     top: &Via<'_>,
@@ -324,17 +314,6 @@ mod tests {
                 "{case}"
             );
         }
-        let gone = with_request(&message("SIP/2.0/TCP h:5070"), |r| {
-            reply_elsewhere(&r.via, &flow(Transport::Tcp))
-        });
-        assert_eq!(
-            gone,
-            Destination::Host {
-                host: "10.0.0.1".into(),
-                port: Some(5070),
-                transport: Some(Transport::Tcp)
-            }
-        );
     }
 
     #[test]

@@ -5,7 +5,6 @@ pub mod accept;
 pub mod address;
 pub mod contact;
 pub mod cseq;
-pub mod date;
 pub mod digest;
 pub mod event;
 pub mod expires;
