@@ -1,5 +1,6 @@
 //! PIDF in and out against the official schema files, where `PRESENTIA_XSD_DIR` names a folder that holds them and
 //! `xmllint` is installed: what we send is valid, and what we accept is valid but for what is listed here.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use ims::presence::compose::{Composed, RegistrationFacts, Source, compose};
 use ims::presence::content::view;
