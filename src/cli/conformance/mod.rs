@@ -85,9 +85,8 @@ pub struct Run {
     transport: Transport,
     local: IpAddr,
     untrusted: Option<IpAddr>,
-    /// Shell words that start an XCAP client with the root of the target: ours, or what the environment variable `XCAP`
-    /// names.
-    xcap: String,
+    /// Program that is our XCAP client with the root of the target, or what the environment variable `XCAP` names.
+    xcap: PathBuf,
     offers: Vec<Need>,
     folder: PathBuf,
 }
@@ -163,7 +162,7 @@ fn plan(args: &Args, own: Option<&target::Own>, folder: PathBuf) -> Result<Run, 
     offers.extend((own.is_some() || args.short_intervals).then_some(Need::ShortIntervals));
     offers.extend(untrusted.is_some().then_some(Need::UntrustedAddress));
     offers.extend((args.transport == Transport::Udp).then_some(Need::Udp));
-    let binary = std::env::current_exe().map_err(|e| format!("own path: {e}"))?;
+    let xcap = target::xcap(&folder, root.as_deref().unwrap_or_default())?;
     Ok(Run {
         name: format!("{:x}", std::process::id()),
         local: local_towards(&target)?,
@@ -172,11 +171,7 @@ fn plan(args: &Args, own: Option<&target::Own>, folder: PathBuf) -> Result<Run, 
         scenarios: args.scenarios.clone(),
         transport: args.transport,
         untrusted,
-        xcap: std::env::var("XCAP").unwrap_or(format!(
-            "'{}' xcap --root '{}'",
-            binary.display(),
-            root.unwrap_or_default()
-        )),
+        xcap: std::env::var_os("XCAP").map_or(xcap, PathBuf::from),
         offers,
         folder,
     })

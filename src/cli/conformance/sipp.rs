@@ -2,6 +2,7 @@
 
 use super::scenario::{Document, Need, Scenario};
 use super::{Run, ladder, report::Verdict};
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, TcpListener, UdpSocket};
@@ -77,14 +78,13 @@ fn prepare(run: &Run, scenario: &Scenario, folder: &Path, own: &Own) -> Result<(
 }
 
 fn put(run: &Run, document: &Document, folder: &Path, own: &Own) -> Result<(), String> {
-    let line = format!("{} put \"$0\" \"$2\" --as \"$1\"", run.xcap);
-    let done = Command::new("sh")
+    let done = Command::new(&run.xcap)
         .args([
-            "-c",
-            &line,
+            "put",
             &own.fill(&document.path),
-            &own.fill(&document.owner),
             &document.put,
+            "--as",
+            &own.fill(&document.owner),
         ])
         .current_dir(folder)
         .stdin(Stdio::null())
@@ -184,7 +184,10 @@ fn command(run: &Run, scenario: &Scenario, own: &Own) -> Result<Command, String>
         "-error_file",
         "errors.log",
     ]);
-    command.envs([("XCAP", run.xcap.as_str()), ("TARGET", run.target.as_str())]);
+    command.envs([
+        ("XCAP", run.xcap.as_os_str()),
+        ("TARGET", OsStr::new(&run.target)),
+    ]);
     Ok(command)
 }
 

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -35,6 +36,23 @@ pub fn folder(keep: Option<&Path>) -> Result<(PathBuf, Delete), String> {
     let path = fs::canonicalize(&path).map_err(|e| format!("{}: {e}", path.display()))?;
     let delete = Delete(keep.is_none().then(|| path.clone()));
     Ok((path, delete))
+}
+
+/// Writes a program that is our XCAP client with this root, for SIPp to call on the way. It is named from the folder of a
+/// case: SIPp hands its name to a shell without quotes, and no other path is sure to have no space in it.
+pub fn xcap(folder: &Path, root: &str) -> Result<PathBuf, String> {
+    let binary = std::env::current_exe().map_err(|e| format!("own path: {e}"))?;
+    let quoted = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
+    let script = format!(
+        "#!/bin/sh\nexec {} xcap --root {} \"$@\"\n",
+        quoted(&binary.to_string_lossy()),
+        quoted(root)
+    );
+    let path = folder.join("xcap");
+    let written = fs::write(&path, script)
+        .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o700)));
+    written.map_err(|e| format!("{}: {e}", path.display()))?;
+    Ok(PathBuf::from("../xcap"))
 }
 
 /// A running server of our own.
