@@ -326,6 +326,7 @@ impl Node {
             return;
         };
         if sent.falls_back {
+            self.presence.took_no_tcp(now, &to);
             let to = to.over(sip::Transport::Udp);
             let bytes = sip::write::over_udp(&bytes);
             let again = Sent {

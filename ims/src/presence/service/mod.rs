@@ -6,6 +6,7 @@
 mod notify;
 mod policy;
 mod publish;
+mod reach;
 mod recover;
 mod state;
 mod subscribe;
@@ -22,9 +23,10 @@ use crate::event::turn::Turn;
 use crate::presence::pidf;
 use crate::presence::rules::Handling;
 use crate::record::Table;
-use crate::sip::Aor;
+use crate::sip::{Aor, Destination};
 use crate::time::{Millis, Seconds, Timestamp};
 use indexmap::IndexMap;
+use reach::OnlyUdp;
 pub use state::Registered;
 use state::{Presentity, Subscription};
 use std::collections::{BTreeSet, VecDeque};
@@ -82,6 +84,8 @@ pub struct Service {
     /// Documents of presentities whose watchers are being told.
     galleries: IndexMap<Aor, notify::Gallery, ahash::RandomState>,
     hash: ahash::RandomState,
+    /// Next hops that took no TCP lately.
+    only_udp: OnlyUdp,
     publications: usize,
 }
 
@@ -104,6 +108,7 @@ impl Service {
             looks: Deadlines::default(),
             paced: BTreeSet::new(),
             debts: VecDeque::new(),
+            only_udp: OnlyUdp::default(),
             publications: 0,
         }
     }
@@ -119,6 +124,11 @@ impl Service {
     /// Whether anything is known of this presentity.
     pub fn knows(&self, presentity: &Aor) -> bool {
         self.presentities.contains_key(presentity)
+    }
+
+    /// A next hop took no TCP: large NOTIFYs to it leave over UDP for a while.
+    pub fn took_no_tcp(&mut self, now: Timestamp, to: &Destination) {
+        self.only_udp.insert(now, to);
     }
 
     /// When [`Service::on_deadline`] wants to be called next.

@@ -221,7 +221,8 @@ impl Service {
         let (mut to, named) = path.destination()?;
         let transport = to.transport().unwrap_or(Transport::Udp);
         let mut bytes = self.write_notify(now, subscription, &path, transport, document);
-        let falls_back = !named && bytes.len() > self.settings.udp_max;
+        let large = !named && bytes.len() > self.settings.udp_max;
+        let falls_back = large && !self.only_udp.contains(now, &to);
         if falls_back {
             // RFC 3261 §18.1.1: a request above 1,300 bytes goes over a congestion-controlled transport
             to = to.over(Transport::Tcp);
