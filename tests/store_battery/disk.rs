@@ -418,6 +418,92 @@ fn kill_9_loses_nothing_acknowledged() {
     }
 }
 
+/// Charging records that are unanswered at any time in the next test.
+const UNANSWERED: u64 = 300;
+
+#[test]
+#[ignore = "runs as a child process that is killed"]
+fn child_that_writes_and_deletes_until_it_is_killed() {
+    let Some(directory) = std::env::var_os(CHILD_STORE) else {
+        return;
+    };
+    let store = Journal::with_segments(directory.as_ref(), 30_000).unwrap();
+    let have = store
+        .reader()
+        .scan(Table::Charging, b"", usize::MAX)
+        .unwrap();
+    let next = have.last().map_or(0, |(key, _)| {
+        1 + u64::from_be_bytes(key[..].try_into().unwrap())
+    });
+    let committer = committer(Box::new(store), 0);
+    for number in next.. {
+        let mut one = Batch::default();
+        one.put_bytes(Table::Charging, &number.to_be_bytes(), &[number as u8; 400]);
+        if let Some(answered) = number.checked_sub(UNANSWERED) {
+            one.delete(Table::Charging, &answered.to_be_bytes());
+        }
+        let tell = move |result: Result<(), StoreError>| {
+            let line = format!("acknowledged {number} {}\n", result.is_ok());
+            let _ = std::io::stdout().write_all(line.as_bytes());
+        };
+        committer.submit(one, Box::new(tell));
+    }
+}
+
+#[test]
+fn kill_9_while_segments_are_compacted_neither_loses_nor_revives() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut acknowledged = 0;
+    for round in 1..=5u64 {
+        let test = "disk::child_that_writes_and_deletes_until_it_is_killed";
+        let mut writer = child("", test, "journal", directory.path());
+        for line in BufReader::new(writer.stdout.take().unwrap())
+            .lines()
+            .map_while(Result::ok)
+        {
+            let told = line
+                .strip_suffix(" true")
+                .and_then(|line| line.rsplit_once("acknowledged "));
+            let number = told.and_then(|(_, n)| n.parse::<u64>().ok());
+            acknowledged = number.map_or(acknowledged, |n| acknowledged.max(n));
+            if acknowledged >= round * 1700 {
+                let _ = writer.kill();
+            }
+        }
+        writer.wait().unwrap();
+        let reader = Journal::with_segments(directory.path(), 30_000)
+            .unwrap()
+            .reader();
+        let found = reader.scan(Table::Charging, b"", usize::MAX).unwrap();
+        let numbers: Vec<u64> = found
+            .iter()
+            .map(|(key, _)| u64::from_be_bytes(key[..].try_into().unwrap()))
+            .collect();
+        let last = *numbers.last().unwrap();
+        assert!(
+            last >= acknowledged,
+            "round {round}: {last} is before {acknowledged}"
+        );
+        assert_eq!(
+            numbers,
+            (last + 1 - UNANSWERED..=last).collect::<Vec<_>>(),
+            "round {round}"
+        );
+        assert!(
+            found.iter().all(|(key, value)| *value == vec![key[7]; 400]),
+            "round {round}"
+        );
+    }
+    let first = std::fs::read_dir(directory.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .min();
+    assert!(
+        first.unwrap() > *"0000000010.log",
+        "segments were compacted meanwhile"
+    );
+}
+
 #[test]
 #[ignore = "runs as a child process with a small disk"]
 fn child_that_fills_its_disk() {
