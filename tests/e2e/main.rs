@@ -6,6 +6,7 @@
 
 mod authorisation;
 mod conformance;
+mod diameter_peers;
 mod durability;
 mod harness;
 mod hostile;

@@ -8,7 +8,7 @@ mod sip;
 mod ua;
 
 pub use http::http;
-pub use process::Server;
+pub use process::{Server, free_port};
 pub use sip::{Message, Request, pidf};
 pub use ua::{Tcp, Ua};
 
