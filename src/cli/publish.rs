@@ -54,6 +54,9 @@ pub struct Args {
     session: Connection,
 }
 
+/// Tries of a first publication that the server puts off.
+const FIRST_TRIES: u32 = 4;
+
 /// Text that XML can carry.
 fn text(text: &str) -> Result<String, String> {
     match text.chars().all(is_xml_char) {
@@ -96,14 +99,15 @@ async fn keep(
     let presentity = args.presentity.as_str();
     let doing = format!("cannot publish {presentity}");
     let refused = |error: &ua::Error| explained(failure(&doing, error), error, args);
+    let interrupted = || {
+        let what = format!("{doing}: interrupted before the server granted it");
+        Failure::new(Exit::Unavailable, what)
+    };
     let mut granted: Option<Granted> = None;
     let mut failures = 0;
     loop {
         let Some(result) = session.stop.within(GRACE, publication.publish()).await else {
-            return Err(Failure::new(
-                Exit::Unavailable,
-                format!("{doing}: interrupted before the answer came"),
-            ));
+            return Err(interrupted());
         };
         let pause = match result {
             Ok(new) => {
@@ -114,7 +118,8 @@ async fn keep(
             Err(error) => {
                 failures += 1;
                 // a server that was never there is more likely a wrong address than a passing trouble
-                let hopeless = granted.is_none() && matches!(error, ua::Error::Lost(_));
+                let silent = matches!(error, ua::Error::Lost(_));
+                let hopeless = granted.is_none() && (silent || failures >= FIRST_TRIES);
                 match error.pause(failures).filter(|_| !hopeless) {
                     None => return Err(refused(&error)),
                     Some(pause) => {
@@ -131,6 +136,9 @@ async fn keep(
             .await
             .is_ok()
         {
+            if granted.is_none() {
+                return Err(interrupted());
+            }
             break;
         }
     }

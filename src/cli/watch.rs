@@ -27,6 +27,8 @@ Exit status: 0 shown to the end, 1 refused or ended for good by the server, 2 wr
 
 /// What we can read.
 const ACCEPT: &str = "application/pidf+xml";
+/// Tries of a first subscription that the server puts off.
+const FIRST_TRIES: u32 = 4;
 /// An end that comes sooner than this after the beginning is a trouble, and not tried again at once.
 const SOON: Duration = Duration::from_secs(5);
 
@@ -138,7 +140,8 @@ impl Watcher<'_> {
                 }
                 End::Failed(error) => {
                     // a server that was never there is more likely a wrong address than a passing trouble
-                    let hopeless = !was_open && matches!(error, ua::Error::Lost(_));
+                    let silent = matches!(error, ua::Error::Lost(_));
+                    let hopeless = !was_open && (silent || failures >= FIRST_TRIES);
                     let pause = error.pause(failures).filter(|_| !hopeless);
                     let pause = pause.ok_or_else(|| self.refused(&error))?;
                     note(&format!(

@@ -57,16 +57,12 @@ impl Error {
             Duration::from_secs(1 << failures.saturating_sub(1).min(5)).min(LONGEST_PAUSE);
         match self {
             Error::Lost(_) | Error::NoNotify(_) => Some(backoff),
-            // RFC 3261 §21.4.19, §21.5: these may pass
-            Error::Refused(answer)
-                if matches!(answer.status, 408 | 480 | 500 | 502 | 503 | 504) =>
-            {
-                Some(
-                    answer
-                        .retry_after()
-                        .map_or(backoff, |asked| asked.max(backoff)),
-                )
-            }
+            // RFC 3261 §21.5: these may pass
+            Error::Refused(answer) if matches!(answer.status, 408 | 500 | 502 | 503 | 504) => Some(
+                answer
+                    .retry_after()
+                    .map_or(backoff, |asked| asked.max(backoff)),
+            ),
             Error::Refused(_)
             | Error::NoPassword(_)
             | Error::WrongPassword(_)

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod authorisation;
+mod clients;
 mod conformance;
 mod diameter_peers;
 mod durability;
