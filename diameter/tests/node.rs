@@ -722,3 +722,44 @@ fn the_t_flag_is_set_when_asked_for_and_on_nothing_else() {
         assert_eq!(flags & Flags::RETRANSMITTED != 0, retransmitted);
     }
 }
+
+/// Messages that a peer may send, good ones, to be spoilt below.
+fn honest(world: &mut World) -> Vec<Vec<u8>> {
+    world.ask(1);
+    let (_, acr) = world.sent();
+    vec![
+        answer(&acr, "cdf1.test", 2001),
+        request(CMD_DEVICE_WATCHDOG, 0, |_| {}),
+        request(CMD_DISCONNECT_PEER, 0, |w| _ = w.i32(&DISCONNECT_CAUSE, 0)),
+        request(CMD_ACCOUNTING, 3, |w| {
+            w.group(&SERVICE_INFORMATION, |w| {
+                w.group(&IMS_INFORMATION, |w| {
+                    _ = w.u32(&EXPIRES, 1).utf8(&USER_SESSION_ID, "abc")
+                });
+            });
+        }),
+    ]
+}
+
+proptest::proptest! {
+    #[test]
+    fn a_spoilt_message_is_survived_and_whatever_is_said_to_it_is_well_formed(
+        which in 0..4usize,
+        spoils in proptest::collection::vec((0..200usize, proptest::prelude::any::<u8>()), 1..6),
+    ) {
+        let mut world = World::new();
+        let cdf = world.up("cdf1.test", 0);
+        let mut message = honest(&mut world).swap_remove(which);
+        for (at, value) in spoils {
+            let at = at % message.len();
+            message[at] = value;
+        }
+        world.receive(cdf, &message);
+        world.pass(60_000);
+        for output in &world.seen {
+            if let Output::Send { bytes, .. } = output {
+                proptest::prop_assert!(Message::parse(bytes).is_ok());
+            }
+        }
+    }
+}

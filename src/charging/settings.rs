@@ -1,6 +1,5 @@
 //! Section `[charging]` of the configuration: which events are charged, to which CDF, and what happens when it is down.
 
-use ims::charge::Chargeable;
 use ims::time::{Millis, Seconds};
 use serde::Deserialize;
 use std::net::SocketAddr;
@@ -86,19 +85,6 @@ pub struct Triggers {
     pub register: bool,
     /// Also 3xx-6xx and missing responses. Default: true.
     pub failures: bool,
-}
-
-impl Triggers {
-    /// Whether the final response `status` to `method` makes a record.
-    pub fn wants(&self, method: Chargeable, status: u16) -> bool {
-        let wanted = match method {
-            Chargeable::Publish => self.publish,
-            Chargeable::Subscribe => self.subscribe,
-            Chargeable::Notify => self.notify,
-            Chargeable::Register => self.register,
-        };
-        wanted && (self.failures || (200..300).contains(&status))
-    }
 }
 
 impl Default for Triggers {
@@ -373,61 +359,6 @@ mod tests {
                 parse(text).unwrap_err().message().contains("unknown field"),
                 "{text}"
             );
-        }
-    }
-
-    #[test]
-    fn triggers_choose_by_method_and_outcome() {
-        let some = Triggers {
-            notify: false,
-            failures: false,
-            ..Triggers::default()
-        };
-        for (case, triggers, method, status, wanted) in [
-            (
-                "all by default",
-                &Triggers::default(),
-                Chargeable::Notify,
-                481,
-                true,
-            ),
-            (
-                "a method switched off",
-                &some,
-                Chargeable::Notify,
-                200,
-                false,
-            ),
-            (
-                "a success without failures",
-                &some,
-                Chargeable::Publish,
-                200,
-                true,
-            ),
-            (
-                "202 is a success too",
-                &some,
-                Chargeable::Subscribe,
-                202,
-                true,
-            ),
-            (
-                "a failure without failures",
-                &some,
-                Chargeable::Publish,
-                412,
-                false,
-            ),
-            (
-                "a redirection is no success",
-                &some,
-                Chargeable::Register,
-                300,
-                false,
-            ),
-        ] {
-            assert_eq!(triggers.wants(method, status), wanted, "{case}");
         }
     }
 }

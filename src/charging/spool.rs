@@ -169,6 +169,11 @@ impl Spool {
         self.stored = self.highest;
     }
 
+    /// Refusals since the last acknowledgement.
+    pub fn refusals(&self) -> u32 {
+        self.refusals
+    }
+
     /// A record that is held.
     pub fn event(&self, number: u64) -> Option<&Event> {
         self.records.get(&number).map(|record| &record.event)

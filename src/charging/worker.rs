@@ -22,10 +22,11 @@ use diameter::route::PeerId;
 use ims::charge::Event;
 use ims::record::{Table, decode};
 use ims::time::Timestamp;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, oneshot};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 /// How long a record is put aside while a CDF that it names is being connected for the first time, in
 /// milliseconds, again and again until that attempt has ended.
@@ -83,6 +84,8 @@ struct Worker {
     store_rest: Instant,
     alarm: Alarm,
     max_message: usize,
+    /// Why each peer that is not up was not up when it was last said: each attempt fails in the same way.
+    said: BTreeMap<PeerId, String>,
     stopping: Option<Stopping>,
 }
 
@@ -139,6 +142,7 @@ pub(super) async fn run(start: Start, reader: Arc<dyn Reader>) -> Option<oneshot
             next: settings.given.spool_alarm_records,
         },
         max_message,
+        said: BTreeMap::new(),
         stopping: None,
     };
     worker.configure(&settings);
@@ -346,12 +350,18 @@ impl Worker {
         }
         let host = label.unwrap_or("named by ccf");
         match condition {
-            Condition::Up => info!(peer = host, "CDF is up"),
+            Condition::Up => {
+                self.said.remove(&peer);
+                info!(peer = host, "CDF is up");
+            }
             Condition::Reopening => {
                 info!(peer = host, "CDF is back and must answer three watchdogs")
             }
             Condition::Closed | Condition::Suspect => {
-                warn!(peer = host, state = ?condition, why, "CDF is not up")
+                if self.said.get(&peer).is_none_or(|said| said != why) {
+                    warn!(peer = host, state = ?condition, why, "CDF is not up");
+                    self.said.insert(peer, why.to_owned());
+                }
             }
             Condition::Connecting | Condition::Closing => {}
         }
@@ -375,7 +385,10 @@ impl Worker {
                     let id = self.node.add_peer(now, named);
                     self.directory.added(&key, id);
                 }
-                Step::Remove(id) => self.node.remove_peer(now, id),
+                Step::Remove(id) => {
+                    self.said.remove(&id);
+                    self.node.remove_peer(now, id);
+                }
             }
         }
     }
@@ -443,8 +456,8 @@ impl Worker {
             Ok(message) => {
                 let request = Request {
                     ticket: event.number,
-                    // Numbers are unique for the life of the store, so identifiers are for 2^31 records, and a
-                    // record sent again after a restart has its own again (RFC 6733 §3).
+                    // Numbers rise by one, from a start that follows the clock, as RFC 6733 §3 has it for these
+                    // identifiers; and a record that is sent again after a restart has the one it had.
                     end_to_end: (event.number & 0x7fff_ffff) as u32,
                     retransmitted,
                     prefer,

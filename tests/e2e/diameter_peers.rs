@@ -130,7 +130,7 @@ impl Cdf {
             .stdout(out.try_clone().unwrap())
             .stderr(out);
         self.child = Some(command.spawn().unwrap());
-        let mut listening = || {
+        let listening = || {
             let ended = self
                 .child
                 .as_mut()
