@@ -358,7 +358,8 @@ impl Worker {
                 info!(peer = host, "CDF is back and must answer three watchdogs")
             }
             Condition::Closed | Condition::Suspect => {
-                if self.said.get(&peer).is_none_or(|said| said != why) {
+                let news = self.said.get(&peer).is_none_or(|said| said != why);
+                if news && self.stopping.is_none() {
                     warn!(peer = host, state = ?condition, why, "CDF is not up");
                     self.said.insert(peer, why.to_owned());
                 }
