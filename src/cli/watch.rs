@@ -249,7 +249,7 @@ impl Watcher<'_> {
         match (self.args.raw, self.args.json) {
             (true, _) => notice.body.is_empty() || body(&notice.body),
             (_, true) => say(&show::json(presentity, now, notice)),
-            _ => say(&show::text(presentity, now, notice)),
+            _ => say(&show::text(presentity, now, notice, self.args.once)),
         }
     }
 

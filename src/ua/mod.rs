@@ -76,9 +76,10 @@ impl Error {
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// When to refresh what was granted for `lifetime`: 600 s before its end when it is longer than 1200 s, else at half of
-/// it. The rule of TS 24.229 §5.1.1.4.1 for registrations serves the other lifetimes as well.
+/// it. The rule of TS 24.229 §5.1.1.4.1 for registrations serves the other lifetimes as well. Never sooner than half a
+/// second: a server that grants nothing must not be asked in a loop.
 pub fn refresh_after(lifetime: Seconds) -> Duration {
-    let lifetime = u64::from(lifetime.0);
+    let lifetime = u64::from(lifetime.0.max(1));
     Duration::from_millis(if lifetime > 1200 {
         (lifetime - 600) * 1000
     } else {
@@ -97,6 +98,7 @@ mod tests {
             ("just over the threshold", 1201, 601_000),
             ("the threshold", 1200, 600_000),
             ("the shortest", 1, 500),
+            ("none at all", 0, 500),
         ] {
             assert_eq!(
                 refresh_after(Seconds(lifetime)),

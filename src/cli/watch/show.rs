@@ -21,11 +21,11 @@ fn presence(notice: &Notice) -> Option<Result<Presence, String>> {
     })
 }
 
-/// Several lines, without the last line end.
-pub fn text(presentity: &str, now: Timestamp, notice: &Notice) -> String {
+/// Several lines, without the last line end. `fetched`: the end of the subscription is no news.
+pub fn text(presentity: &str, now: Timestamp, notice: &Notice, fetched: bool) -> String {
     let time = datetime::format(now);
     let clock = time.get(11..19).unwrap_or(&time);
-    let mut out = format!("{clock} {presentity} {}", subscription(notice));
+    let mut out = format!("{clock} {presentity} {}", subscription(notice, fetched));
     let mut add = |text: String| {
         out.push_str("\n  ");
         out.push_str(&line(&text));
@@ -65,9 +65,10 @@ fn phase(notice: &Notice) -> &'static str {
     }
 }
 
-fn subscription(notice: &Notice) -> String {
+fn subscription(notice: &Notice, fetched: bool) -> String {
     let mut text = match (notice.state, notice.reason.as_deref()) {
-        // the end that was asked for: of a fetch, or by unsubscribing
+        // the end that was asked for
+        (Phase::Terminated, Some("timeout")) if fetched => return "now".into(),
         (Phase::Terminated, Some("timeout")) => return "subscription over".into(),
         _ => phase(notice).to_owned(),
     };
@@ -232,7 +233,7 @@ mod tests {
                 "active, 60 s left\n  cannot be shown: a body of type text/plain (1 bytes)",
             ),
         ] {
-            let text = text("sip:bob@ims.test", Timestamp(3_600_000), &notice);
+            let text = text("sip:bob@ims.test", Timestamp(3_600_000), &notice, false);
             assert_eq!(text, format!("01:00:00 sip:bob@ims.test {shown}"), "{case}");
         }
     }
