@@ -1,47 +1,31 @@
 //! The thread that charges: it owns the node, the spool and the links, and is the only one to touch them.
+//!
+//! Here is its loop and its peers; [`records`] is the way of a record from the store to its answer.
+
+mod records;
 
 use super::Unseen;
-use super::acr::{RECORD_NUMBER, Sender};
-use super::cdf::{Directory, Step};
+use super::acr::Sender;
+use super::cdf::Directory;
 use super::link::{self, Links};
 use super::settings::Checked;
-use super::spool::{Fate, Sending, Spool};
+use super::spool::Spool;
 use crate::store::{Committer, Reader, StoreError};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::{ChargingOutcome, Queue};
 use diameter::Instant;
 use diameter::base::Local;
 use diameter::dictionary::CMD_ACCOUNTING;
-use diameter::fault::Class;
-use diameter::message::{Header, Message};
-use diameter::node::{
-    Condition, ConnectionId, Input, Node, Outcome, Output, PeerSettings, Request, Settings,
-};
-use diameter::rf::AccountingAnswer;
+use diameter::message::Header;
+use diameter::node::{Condition, ConnectionId, Input, Node, Output, PeerSettings, Settings};
 use diameter::route::PeerId;
 use ims::charge::Event;
-use ims::record::{Table, decode};
 use ims::time::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, oneshot};
-use tracing::{debug, error, info, warn};
-
-/// How long a record is put aside while a CDF that it names is being connected for the first time, in
-/// milliseconds, again and again until that attempt has ended.
-const NAMED_WAIT: u64 = 100;
-
-/// Answered records are taken out of the store together, so many at once or after so many milliseconds. What is
-/// lost with them in a crash is sent again, with the T flag.
-const LEAVING: usize = 128;
-const LEAVING_WAIT: u64 = 20;
-
-/// Wait before the store is tried again after an error, in milliseconds.
-const STORE_WAIT: u64 = 1_000;
-
-/// Records read from the store at once.
-const PAGE: usize = 1_024;
+use tracing::{info, warn};
 
 /// What others tell the worker.
 #[derive(Debug)]
@@ -365,229 +349,6 @@ impl Worker {
                 }
             }
             Condition::Connecting | Condition::Closing => {}
-        }
-    }
-
-    /// Adds the CDFs that an event names, if need be.
-    fn prepare(&mut self, event: &Event) {
-        if event.ccf.is_empty() {
-            return;
-        }
-        let now = self.now();
-        for step in self.directory.prepare(&event.ccf, now.0) {
-            match step {
-                Step::Add { key, host, .. } => {
-                    let named = PeerSettings {
-                        host,
-                        realm: None,
-                        priority: u16::MAX,
-                        general: false,
-                    };
-                    let id = self.node.add_peer(now, named);
-                    self.directory.added(&key, id);
-                }
-                Step::Remove(id) => {
-                    self.said.remove(&id);
-                    self.node.remove_peer(now, id);
-                }
-            }
-        }
-    }
-
-    /// Reads a page of records if there is room and there are any. Returns whether it did.
-    fn read_store(&mut self) -> bool {
-        let now = self.now();
-        if now < self.store_rest {
-            return false;
-        }
-        let Some((from, room)) = self.spool.wants_read() else {
-            return false;
-        };
-        let max = room.min(PAGE);
-        let records = match self.reader.scan(Table::Charging, &Event::key(from), max) {
-            Ok(records) => records,
-            Err(error) => {
-                error!(%error, "charging records cannot be read");
-                self.store_rest = now.after(STORE_WAIT);
-                self.spool.read_failed();
-                return false;
-            }
-        };
-        let full = records.len() == max;
-        let (mut events, mut last) = (Vec::with_capacity(records.len()), None);
-        for (key, value) in records {
-            // A key of another length is none of ours; it stays for whoever put it there.
-            let Ok(key) = <[u8; 8]>::try_from(key.as_slice()) else {
-                continue;
-            };
-            let number = u64::from_be_bytes(key);
-            last = Some(number);
-            match decode::<Event>(&value).filter(|event| event.number == number) {
-                Some(event) => events.push(event),
-                None => {
-                    error!(
-                        number,
-                        "a charging record cannot be read; it goes to quarantine"
-                    );
-                    self.metrics.charging(ChargingOutcome::Quarantined);
-                    self.spool.unreadable(number, value, wall_clock());
-                }
-            }
-        }
-        for event in &events {
-            self.prepare(event);
-        }
-        self.spool.read(events, last.filter(|_| full));
-        true
-    }
-
-    fn send(&mut self, sending: Sending) {
-        let Sending {
-            event,
-            retransmitted,
-            avoid,
-        } = sending;
-        let now = self.now();
-        let (prefer, unsettled) = self.directory.preferred(&event.ccf);
-        let up = |id: &PeerId| self.node.condition(*id) == Some(Condition::Up);
-        if unsettled && !prefer.iter().any(up) {
-            return self.spool.postpone(event.number, now, NAMED_WAIT);
-        }
-        match self.sender.acr(&event, self.max_message) {
-            Ok(message) => {
-                let request = Request {
-                    ticket: event.number,
-                    // Numbers rise by one, from a start that follows the clock, as RFC 6733 §3 has it for these
-                    // identifiers; and a record that is sent again after a restart has the one it had.
-                    end_to_end: (event.number & 0x7fff_ffff) as u32,
-                    retransmitted,
-                    prefer,
-                    avoid,
-                    message,
-                };
-                self.node.handle(now, Input::Request(request));
-            }
-            Err(too_long) => {
-                self.reject(event.number, None, 0, String::new(), too_long.to_string())
-            }
-        }
-    }
-
-    fn answered(&mut self, number: u64, peer: Option<PeerId>, outcome: Outcome) {
-        let fate = match outcome {
-            Outcome::Answer(bytes) => return self.judge(number, peer, &bytes),
-            Outcome::Unreadable | Outcome::Unanswered => Fate::Unanswered,
-            Outcome::NoPeer | Outcome::Full => Fate::NotSent,
-            Outcome::TooLong => {
-                let reason = "longer than a message may be".to_owned();
-                return self.reject(number, peer, 0, String::new(), reason);
-            }
-        };
-        self.spool
-            .ended(number, peer, fate, self.now(), wall_clock());
-    }
-
-    /// What the answer to a record means for it.
-    fn judge(&mut self, number: u64, peer: Option<PeerId>, bytes: &[u8]) {
-        let message = Message::parse(bytes).ok();
-        let answer = message.as_ref().and_then(AccountingAnswer::read);
-        let session = self
-            .spool
-            .event(number)
-            .map(|event| self.sender.session_id(event));
-        let ours = answer
-            .zip(session)
-            .filter(|(answer, session)| answer.answers(session, RECORD_NUMBER));
-        let fate = match ours {
-            None => {
-                warn!(
-                    number,
-                    "an accounting answer does not belong to its request; it counts as none"
-                );
-                Fate::Unanswered
-            }
-            Some((answer, _)) => match answer.result.class() {
-                Class::Success => {
-                    self.metrics.charging(ChargingOutcome::Acknowledged);
-                    Fate::Acknowledged
-                }
-                Class::ProtocolError | Class::Transient => {
-                    let result = answer.result.0;
-                    warn!(
-                        number,
-                        result,
-                        reason = answer.error_message,
-                        "a CDF refused a record for now"
-                    );
-                    Fate::Refused
-                }
-                Class::Permanent => {
-                    let text = |t: Option<&str>| t.unwrap_or_default().to_owned();
-                    let (host, reason) = (text(answer.origin_host), text(answer.error_message));
-                    return self.reject(number, peer, answer.result.0, host, reason);
-                }
-            },
-        };
-        self.spool
-            .ended(number, peer, fate, self.now(), wall_clock());
-    }
-
-    fn reject(
-        &mut self,
-        number: u64,
-        id: Option<PeerId>,
-        result: u32,
-        peer: String,
-        reason: String,
-    ) {
-        error!(
-            number,
-            result, peer, reason, "a charging record was refused for good; it goes to quarantine"
-        );
-        self.metrics.charging(ChargingOutcome::Quarantined);
-        let fate = Fate::Rejected {
-            result,
-            peer,
-            reason,
-        };
-        self.spool.ended(number, id, fate, self.now(), wall_clock());
-    }
-
-    /// Takes answered records out of the store: many at once when many come, at once when nothing else is under way.
-    fn clear_store(&mut self) {
-        let now = self.now();
-        let waiting = self.spool.waiting_to_leave();
-        if waiting == 0 {
-            self.flush = None;
-            return;
-        }
-        let at = *self
-            .flush
-            .get_or_insert(now.after(LEAVING_WAIT).max(self.store_rest));
-        let enough = waiting >= LEAVING
-            || self.spool.in_flight() == 0
-            || self.stopping.is_some()
-            || at <= now;
-        if now < self.store_rest || !enough {
-            return;
-        }
-        self.flush = None;
-        if let Some(batch) = self.spool.take_batch() {
-            let told = self.stored.clone();
-            // The worker is gone only when nobody needs to know.
-            self.committer
-                .submit(batch, Box::new(move |outcome| _ = told.send(outcome)));
-        }
-    }
-
-    fn stored(&mut self, outcome: Result<(), StoreError>) {
-        match outcome {
-            Ok(()) => self.spool.left(),
-            Err(error) => {
-                error!(%error, "acknowledged charging records could not be taken out of the store");
-                self.spool.stayed();
-                self.store_rest = self.now().after(STORE_WAIT);
-            }
         }
     }
 

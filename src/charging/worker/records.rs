@@ -1,0 +1,255 @@
+//! The way of a record: read from the store, sent, answered, taken out of the store.
+
+use super::{Worker, wall_clock};
+use crate::charging::acr::RECORD_NUMBER;
+use crate::charging::cdf::Step;
+use crate::charging::spool::{Fate, Sending};
+use crate::store::StoreError;
+use crate::telemetry::metrics::ChargingOutcome;
+use diameter::fault::Class;
+use diameter::message::Message;
+use diameter::node::{Condition, Input, Outcome, PeerSettings, Request};
+use diameter::rf::AccountingAnswer;
+use diameter::route::PeerId;
+use ims::charge::Event;
+use ims::record::{Table, decode};
+use tracing::{debug, error, warn};
+
+/// How long a record is put aside while a CDF that it names is being connected for the first time, in
+/// milliseconds, again and again until that attempt has ended.
+const NAMED_WAIT: u64 = 100;
+
+/// Answered records are taken out of the store together, so many at once or after so many milliseconds. What is
+/// lost with them in a crash is sent again, with the T flag.
+const LEAVING: usize = 128;
+const LEAVING_WAIT: u64 = 20;
+
+/// Wait before the store is tried again after an error, in milliseconds.
+const STORE_WAIT: u64 = 1_000;
+
+/// Records read from the store at once.
+const PAGE: usize = 1_024;
+
+impl Worker {
+    /// Adds the CDFs that an event names, if need be.
+    pub(super) fn prepare(&mut self, event: &Event) {
+        if event.ccf.is_empty() {
+            return;
+        }
+        let now = self.now();
+        for step in self.directory.prepare(&event.ccf, now.0) {
+            match step {
+                Step::Add { key, host, .. } => {
+                    let named = PeerSettings {
+                        host,
+                        realm: None,
+                        priority: u16::MAX,
+                        general: false,
+                    };
+                    let id = self.node.add_peer(now, named);
+                    self.directory.added(&key, id);
+                }
+                Step::Remove(id) => {
+                    self.said.remove(&id);
+                    self.node.remove_peer(now, id);
+                }
+            }
+        }
+    }
+
+    /// Reads a page of records if there is room and there are any. Returns whether it did.
+    pub(super) fn read_store(&mut self) -> bool {
+        let now = self.now();
+        if now < self.store_rest {
+            return false;
+        }
+        let Some((from, room)) = self.spool.wants_read() else {
+            return false;
+        };
+        let max = room.min(PAGE);
+        let records = match self.reader.scan(Table::Charging, &Event::key(from), max) {
+            Ok(records) => records,
+            Err(error) => {
+                error!(%error, "charging records cannot be read");
+                self.store_rest = now.after(STORE_WAIT);
+                self.spool.read_failed();
+                return false;
+            }
+        };
+        let full = records.len() == max;
+        let (mut events, mut last) = (Vec::with_capacity(records.len()), None);
+        for (key, value) in records {
+            // A key of another length is none of ours; it stays for whoever put it there.
+            let Ok(key) = <[u8; 8]>::try_from(key.as_slice()) else {
+                continue;
+            };
+            let number = u64::from_be_bytes(key);
+            last = Some(number);
+            match decode::<Event>(&value).filter(|event| event.number == number) {
+                Some(event) => events.push(event),
+                None => {
+                    error!(
+                        number,
+                        "a charging record cannot be read; it goes to quarantine"
+                    );
+                    self.metrics.charging(ChargingOutcome::Quarantined);
+                    self.spool.unreadable(number, value, wall_clock());
+                }
+            }
+        }
+        for event in &events {
+            self.prepare(event);
+        }
+        self.spool.read(events, last.filter(|_| full));
+        true
+    }
+
+    pub(super) fn send(&mut self, sending: Sending) {
+        let Sending {
+            event,
+            retransmitted,
+            avoid,
+        } = sending;
+        let now = self.now();
+        let (prefer, unsettled) = self.directory.preferred(&event.ccf);
+        let up = |id: &PeerId| self.node.condition(*id) == Some(Condition::Up);
+        if unsettled && !prefer.iter().any(up) {
+            return self.spool.postpone(event.number, now, NAMED_WAIT);
+        }
+        match self.sender.acr(&event, self.max_message) {
+            Ok(message) => {
+                let request = Request {
+                    ticket: event.number,
+                    // Numbers rise by one, from a start that follows the clock, as RFC 6733 §3 has it for these
+                    // identifiers; and a record that is sent again after a restart has the one it had.
+                    end_to_end: (event.number & 0x7fff_ffff) as u32,
+                    retransmitted,
+                    prefer,
+                    avoid,
+                    message,
+                };
+                self.node.handle(now, Input::Request(request));
+            }
+            Err(too_long) => {
+                self.reject(event.number, None, 0, String::new(), too_long.to_string())
+            }
+        }
+    }
+
+    pub(super) fn answered(&mut self, number: u64, peer: Option<PeerId>, outcome: Outcome) {
+        let fate = match outcome {
+            Outcome::Answer(bytes) => return self.judge(number, peer, &bytes),
+            Outcome::Unreadable | Outcome::Unanswered => Fate::Unanswered,
+            Outcome::NoPeer | Outcome::Full => Fate::NotSent,
+            Outcome::TooLong => {
+                let reason = "longer than a message may be".to_owned();
+                return self.reject(number, peer, 0, String::new(), reason);
+            }
+        };
+        self.spool
+            .ended(number, peer, fate, self.now(), wall_clock());
+    }
+
+    /// What the answer to a record means for it.
+    fn judge(&mut self, number: u64, peer: Option<PeerId>, bytes: &[u8]) {
+        let message = Message::parse(bytes).ok();
+        let answer = message.as_ref().and_then(AccountingAnswer::read);
+        let session = self
+            .spool
+            .event(number)
+            .map(|event| self.sender.session_id(event));
+        let ours = answer
+            .zip(session)
+            .filter(|(answer, session)| answer.answers(session, RECORD_NUMBER));
+        let fate = match ours {
+            None => {
+                warn!(
+                    number,
+                    "an accounting answer does not belong to its request; it counts as none"
+                );
+                Fate::Unanswered
+            }
+            Some((answer, _)) => match answer.result.class() {
+                Class::Success => {
+                    self.metrics.charging(ChargingOutcome::Acknowledged);
+                    Fate::Acknowledged
+                }
+                Class::ProtocolError | Class::Transient => {
+                    let (result, reason) = (answer.result.0, answer.error_message);
+                    if self.spool.refusals() == 0 {
+                        warn!(number, result, reason, "a CDF refuses records for now");
+                    } else {
+                        debug!(number, result, reason, "refused for now as well");
+                    }
+                    Fate::Refused
+                }
+                Class::Permanent => {
+                    let text = |t: Option<&str>| t.unwrap_or_default().to_owned();
+                    let (host, reason) = (text(answer.origin_host), text(answer.error_message));
+                    return self.reject(number, peer, answer.result.0, host, reason);
+                }
+            },
+        };
+        self.spool
+            .ended(number, peer, fate, self.now(), wall_clock());
+    }
+
+    fn reject(
+        &mut self,
+        number: u64,
+        id: Option<PeerId>,
+        result: u32,
+        peer: String,
+        reason: String,
+    ) {
+        error!(
+            number,
+            result, peer, reason, "a charging record was refused for good; it goes to quarantine"
+        );
+        self.metrics.charging(ChargingOutcome::Quarantined);
+        let fate = Fate::Rejected {
+            result,
+            peer,
+            reason,
+        };
+        self.spool.ended(number, id, fate, self.now(), wall_clock());
+    }
+
+    /// Takes answered records out of the store: many at once when many come, at once when nothing else is under way.
+    pub(super) fn clear_store(&mut self) {
+        let now = self.now();
+        let waiting = self.spool.waiting_to_leave();
+        if waiting == 0 {
+            self.flush = None;
+            return;
+        }
+        let at = *self
+            .flush
+            .get_or_insert(now.after(LEAVING_WAIT).max(self.store_rest));
+        let enough = waiting >= LEAVING
+            || self.spool.in_flight() == 0
+            || self.stopping.is_some()
+            || at <= now;
+        if now < self.store_rest || !enough {
+            return;
+        }
+        self.flush = None;
+        if let Some(batch) = self.spool.take_batch() {
+            let told = self.stored.clone();
+            // The worker is gone only when nobody needs to know.
+            self.committer
+                .submit(batch, Box::new(move |outcome| _ = told.send(outcome)));
+        }
+    }
+
+    pub(super) fn stored(&mut self, outcome: Result<(), StoreError>) {
+        match outcome {
+            Ok(()) => self.spool.left(),
+            Err(error) => {
+                error!(%error, "acknowledged charging records could not be taken out of the store");
+                self.spool.stayed();
+                self.store_rest = self.now().after(STORE_WAIT);
+            }
+        }
+    }
+}
