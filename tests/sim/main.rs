@@ -1,0 +1,131 @@
+//! Deterministic simulation: the real node under virtual time, network and disk, with faults, from a seed.
+//!
+//! `SIM_SEED=n` runs one seed, `SIM_SEEDS=n` so many after the fixed ones, `SIM_HOURS=n` makes the long world longer.
+//! A failure prints its seed, how to replay it, and the last messages.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod dice;
+mod disk;
+mod network;
+mod peers;
+mod promises;
+mod server;
+mod text;
+mod truth;
+mod world;
+
+use ims::xdm::{self, Xdm};
+use network::Weather;
+use world::{Plan, World};
+
+/// A plan drawn from its seed: small worlds of every kind of weather.
+fn small(seed: u64) -> Plan {
+    let mut dice = dice::Dice::new(seed ^ 0x51ed);
+    Plan {
+        seed,
+        presentities: dice.between(1, 4) as usize,
+        sources: dice.between(1, 4) as usize,
+        watchers: dice.between(1, 5) as usize,
+        weather: Weather {
+            loss: *dice.pick(&[0, 5, 20, 40]),
+            duplication: *dice.pick(&[0, 5, 20]),
+            slow: *dice.pick(&[0, 5, 30]),
+            slowest: *dice.pick(&[200, 5_000]),
+        },
+        storm: 600,
+        crash_every: *dice.pick(&[0, 20, 100]),
+        slow_disk: *dice.pick(&[20, 600]),
+        conditions: dice.percent(50),
+    }
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name)
+        .ok()
+        .map(|text| text.parse().expect("a number"))
+}
+
+fn fail_if_broken(world: &World, name: &str) {
+    if let Some(broken) = world.promises.broken.first() {
+        let plan = world.plan();
+        panic!(
+            "{}\nbroken: {}\nreplay: SIM_SEED={} cargo test --release --test sim {name}\n{plan:?}",
+            world.tail(),
+            broken.0,
+            plan.seed
+        );
+    }
+}
+
+/// A storm, a calm in which everybody converges, and an end after which nothing is left.
+fn live_through(plan: Plan, xdm: &Xdm, name: &str) -> World {
+    let mut world = World::new(plan, xdm);
+    world.run(plan.storm);
+    fail_if_broken(&world, name);
+    world.calm_down();
+    world.run(700); // refreshes that find out, Retry-After, pacing, 64·T1: all of it fits
+    world.check_watchers();
+    world.promises.check_charging();
+    fail_if_broken(&world, name);
+    world.fall_silent();
+    world.run(4_000); // longer than any lifetime
+    check_nothing_is_left(&mut world);
+    fail_if_broken(&world, name);
+    world
+}
+
+fn check_nothing_is_left(world: &mut World) {
+    let census = world.census();
+    let left = census.presence.presentities
+        + census.presence.publications
+        + census.presence.subscriptions
+        + census.registrations
+        + census.server_transactions
+        + census.client_transactions;
+    let records = world.soft_records();
+    world.promises.check(
+        "nothing is left when everything has run out",
+        left == 0,
+        || format!("{census:?}"),
+    );
+    world.promises.check(
+        "the store holds nothing of what has run out",
+        records.is_empty(),
+        || records.join("\n"),
+    );
+}
+
+fn seeds(fixed: std::ops::Range<u64>) -> Vec<u64> {
+    match number("SIM_SEED") {
+        Some(seed) => vec![seed],
+        None => (fixed.start..fixed.end + number("SIM_SEEDS").unwrap_or(0)).collect(),
+    }
+}
+
+fn xdm() -> Xdm {
+    Xdm::new(xdm::Settings::default()).expect("the schemas load")
+}
+
+#[test]
+fn every_promise_is_kept_through_loss_duplication_reordering_and_crashes() {
+    let xdm = xdm();
+    for seed in seeds(1..41) {
+        let world = live_through(small(seed), &xdm, "every_promise");
+        if number("SIM_SEED").is_some() {
+            println!("{} events, {:#?}", world.events, world.promises.counts);
+        }
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_world_message_by_message() {
+    let xdm = xdm();
+    for seed in seeds(1..4) {
+        let plan = Plan {
+            storm: 200,
+            ..small(seed)
+        };
+        let traces = [(); 2].map(|()| live_through(plan, &xdm, "the_same_seed").trace());
+        assert_eq!(traces[0], traces[1], "seed {seed}");
+    }
+}

@@ -1,0 +1,615 @@
+//! The world: one clock, one queue of what happens next, one server, its peers and the network between them.
+
+use crate::dice::Dice;
+use crate::network::{Network, Weather};
+use crate::peers::{Alarm, Peer, Season, Turn, scscf::Scscf, source::Source, watcher::Watcher};
+use crate::promises::{Meaning, Promises};
+use crate::server::Server;
+use crate::text::Message;
+use crate::truth::{Handling, Rule};
+use ims::charge::Triggers;
+use ims::event::lifetime::Lifetimes;
+use ims::event::turn::Ticket;
+use ims::isc::Trust;
+use ims::node::{Census, Settings};
+use ims::presence::{pidf, service};
+use ims::record::Table;
+use ims::sip::{Flow, Limits, Transport};
+use ims::time::{Millis, Seconds};
+use ims::xdm::{self, Xdm};
+use ims::{registration, transaction};
+use std::collections::{BTreeMap, VecDeque};
+use std::hash::{DefaultHasher, Hasher};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// When the world begins: an instant like any other, not zero.
+const EPOCH: u64 = 1_790_000_000_000;
+/// How long "not registered any more" is remembered, in seconds.
+const RETENTION: u32 = 120;
+/// Lines of the trace that are kept for the report of a failure.
+const TAIL: usize = 60;
+
+/// What one world is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    pub seed: u64,
+    pub presentities: usize,
+    /// Sources of each presentity.
+    pub sources: usize,
+    /// Watchers of each presentity.
+    pub watchers: usize,
+    pub weather: Weather,
+    /// Length of the storm, in seconds.
+    pub storm: u64,
+    /// Mean time between crashes, in seconds; 0: none.
+    pub crash_every: u64,
+    /// Slowest commit, in milliseconds.
+    pub slow_disk: u64,
+    /// Rules that hold for a time, or in a sphere.
+    pub conditions: bool,
+}
+
+#[derive(Debug)]
+pub enum Happening {
+    Arrival {
+        transport: Transport,
+        from: SocketAddr,
+        to: SocketAddr,
+        /// Process of the server that a stream belongs to.
+        connection: u64,
+        bytes: Vec<u8>,
+    },
+    Wake(usize, Alarm),
+    Release(u64),
+    Committed(u64),
+    Deadline(u64),
+    Undeliverable(u64, Ticket),
+    Put(u64),
+    Collect,
+    Crash,
+    Start,
+    Fault,
+    Policy,
+}
+
+/// A document on its way to the server, until it says that it has it.
+#[derive(Debug)]
+struct Writing {
+    presentity: String,
+    rules: Vec<Rule>,
+}
+
+pub struct World {
+    pub now: u64,
+    plan: Plan,
+    pub dice: Dice,
+    queue: BTreeMap<(u64, u64), Happening>,
+    serial: u64,
+    pub server: Server,
+    network: Network,
+    pub season: Season,
+    peers: Vec<(SocketAddr, bool, Box<dyn Peer>)>,
+    places: BTreeMap<SocketAddr, usize>,
+    meanings: BTreeMap<String, (u64, Meaning)>,
+    writings: BTreeMap<u64, Writing>,
+    pub promises: Promises,
+    cdf_is_down_until: u64,
+    trace: DefaultHasher,
+    tail: VecDeque<String>,
+    pub events: u64,
+}
+
+impl World {
+    pub fn new(plan: Plan, xdm: &Xdm) -> World {
+        let mut dice = Dice::new(plan.seed);
+        let failures = dice.percent(50);
+        let at = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), 5060);
+        let server = Server::new(at, settings(xdm.clone(), failures), plan.slow_disk);
+        let promises = Promises::new(failures, u64::from(RETENTION) * 1000);
+        let mut world = World {
+            now: EPOCH,
+            plan,
+            dice,
+            queue: BTreeMap::new(),
+            serial: 0,
+            server,
+            network: Network::new(plan.weather),
+            season: Season::Storm,
+            peers: Vec::new(),
+            places: BTreeMap::new(),
+            meanings: BTreeMap::new(),
+            writings: BTreeMap::new(),
+            promises,
+            cdf_is_down_until: 0,
+            trace: DefaultHasher::new(),
+            tail: VecDeque::new(),
+            events: 0,
+        };
+        world.populate();
+        world
+    }
+
+    fn populate(&mut self) {
+        let users: Vec<String> = (0..self.plan.presentities)
+            .map(|n| format!("sip:p{n}@ims.test"))
+            .collect();
+        for (p, user) in users.iter().enumerate() {
+            for s in 0..self.plan.sources {
+                let transport = *self
+                    .dice
+                    .pick(&[Transport::Udp, Transport::Udp, Transport::Tcp]);
+                let verbose = self.dice.percent(30);
+                let source = Source::new(&format!("p{p}s{s}"), user, transport, verbose);
+                self.settle([1, p, s], Box::new(source));
+            }
+            for w in 0..self.plan.watchers {
+                let transport = *self
+                    .dice
+                    .pick(&[Transport::Udp, Transport::Udp, Transport::Tcp]);
+                let uri = format!("sip:w{p}x{w}@ims.test");
+                let watcher = Watcher::new(&format!("w{p}x{w}"), &uri, user, transport);
+                self.settle([2, p, w], Box::new(watcher));
+            }
+        }
+        self.settle([3, 0, 0], Box::new(Scscf::new(users)));
+        self.start_server();
+        self.at(EPOCH + 1_000, Happening::Collect);
+        self.at(EPOCH + 2_000, Happening::Fault);
+        self.at(EPOCH + 100, Happening::Policy);
+        if self.plan.crash_every > 0 {
+            let first = self.dice.between(1_000, self.plan.crash_every * 2_000);
+            self.at(EPOCH + first, Happening::Crash);
+        }
+    }
+
+    fn settle(&mut self, place: [usize; 3], peer: Box<dyn Peer>) {
+        let [kind, group, member] = place.map(|n| n as u8);
+        let at = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, kind, group, member + 1)), 5060);
+        let takes_streams = self.dice.percent(50);
+        let index = self.peers.len();
+        self.places.insert(at, index);
+        self.peers.push((at, takes_streams, peer));
+        let first = self.dice.between(200, 20_000);
+        self.at(EPOCH + first, Happening::Wake(index, Alarm::Act(u64::MAX)));
+    }
+
+    pub fn at(&mut self, when: u64, happening: Happening) {
+        self.serial += 1;
+        self.queue.insert((when, self.serial), happening);
+    }
+
+    /// Runs for so many seconds of virtual time, or until a promise is broken.
+    pub fn run(&mut self, seconds: u64) {
+        let end = self.now + seconds * 1000;
+        while let Some(next) = self.queue.first_entry().filter(|e| e.key().0 <= end) {
+            let ((when, _), happening) = next.remove_entry();
+            self.now = when;
+            self.events += 1;
+            self.happens(happening);
+            if !self.promises.broken.is_empty() {
+                return;
+            }
+            if self.events % 20_000 == 0 {
+                self.promises.forget_before(self.now);
+                let old = self.now.saturating_sub(120_000);
+                self.meanings.retain(|_, (at, _)| *at > old);
+            }
+        }
+        self.now = end;
+    }
+
+    fn happens(&mut self, happening: Happening) {
+        let current = self.server.incarnation;
+        match happening {
+            Happening::Arrival {
+                transport,
+                from,
+                to,
+                connection,
+                bytes,
+            } => self.arrives(transport, from, to, connection, bytes),
+            Happening::Wake(peer, alarm) => self.peer(peer, |peer, turn| peer.wake(alarm, turn)),
+            Happening::Release(i) if i == current => self.release(),
+            Happening::Committed(i) if i == current => self.committed(),
+            Happening::Deadline(i) if i == current => self.server_deadline(),
+            Happening::Undeliverable(i, ticket) if i == current => {
+                self.server_undeliverable(ticket)
+            }
+            Happening::Release(_) | Happening::Committed(_) => {}
+            Happening::Deadline(_) | Happening::Undeliverable(..) => {}
+            Happening::Put(number) => self.put(number),
+            Happening::Collect => self.collect(),
+            Happening::Crash => self.crash_and_restart(),
+            Happening::Start => self.start_server(),
+            Happening::Fault => self.fault(),
+            Happening::Policy => self.new_policy(),
+        }
+    }
+
+    fn arrives(
+        &mut self,
+        transport: Transport,
+        from: SocketAddr,
+        to: SocketAddr,
+        connection: u64,
+        bytes: Vec<u8>,
+    ) {
+        self.log(&format!(
+            "{from} > {to} {transport:?}\n{}",
+            String::from_utf8_lossy(&bytes)
+        ));
+        if to == self.server.at {
+            let current = self.server.incarnation;
+            if self.server.node.is_some() && (transport == Transport::Udp || connection == current)
+            {
+                let flow = Flow {
+                    transport,
+                    local: to,
+                    remote: from,
+                    connection: if transport == Transport::Udp {
+                        0
+                    } else {
+                        current
+                    },
+                };
+                self.server_receives(flow, bytes);
+            }
+        } else if let Some(&index) = self.places.get(&to) {
+            let message = Message::parse(&bytes);
+            self.peer(index, |peer, turn| peer.receive(&message, transport, turn));
+        }
+    }
+
+    /// Lets a peer do something and carries out what it wants.
+    fn peer(&mut self, index: usize, act: impl FnOnce(&mut dyn Peer, &mut Turn<'_>)) {
+        let (me, _, peer) = &mut self.peers[index];
+        let me = *me;
+        let mut turn = Turn {
+            now: self.now,
+            season: self.season,
+            dice: &mut self.dice,
+            me,
+            sends: Vec::new(),
+            wakes: Vec::new(),
+        };
+        act(peer.as_mut(), &mut turn);
+        let (sends, wakes) = (turn.sends, turn.wakes);
+        for (transport, bytes) in sends {
+            let message = Message::parse(&bytes);
+            if message.status().is_none() {
+                let meaning = self.peers[index].2.meaning(&message);
+                let branch = message.branch().to_owned();
+                self.meanings.entry(branch).or_insert((self.now, meaning));
+            }
+            self.send(transport, me, self.server.at, bytes);
+        }
+        for (when, alarm) in wakes {
+            self.at(when, Happening::Wake(index, alarm));
+        }
+    }
+
+    /// What a request meant to the peer that sent it.
+    pub fn meaning(&self, branch: &str) -> Meaning {
+        let known = self
+            .meanings
+            .get(branch)
+            .expect("every request is from a peer");
+        known.1.clone()
+    }
+
+    pub fn send(&mut self, transport: Transport, from: SocketAddr, to: SocketAddr, bytes: Vec<u8>) {
+        let arrivals = self
+            .network
+            .arrivals(self.now, transport, from, to, &mut self.dice);
+        let connection = self.server.incarnation;
+        for when in arrivals {
+            let bytes = bytes.clone();
+            self.at(
+                when,
+                Happening::Arrival {
+                    transport,
+                    from,
+                    to,
+                    connection,
+                    bytes,
+                },
+            );
+        }
+    }
+
+    /// Whether a peer listens for streams.
+    pub fn takes_streams(&self, at: SocketAddr) -> bool {
+        self.places
+            .get(&at)
+            .is_some_and(|&index| self.peers[index].1)
+    }
+
+    fn crash_and_restart(&mut self) {
+        if self.season != Season::Storm {
+            return;
+        }
+        self.crash();
+        let away = *self.dice.pick(&[50, 500, 5_000, 60_000]);
+        let back = self.now + self.dice.between(10, away);
+        self.at(back, Happening::Start);
+        let next = self.dice.between(100, self.plan.crash_every * 2_000);
+        self.at(back + next, Happening::Crash);
+    }
+
+    /// Cuts a peer off for a while, or the CDF.
+    fn fault(&mut self) {
+        if self.season != Season::Storm {
+            return;
+        }
+        let (at, _, _) = self.dice.pick(&self.peers);
+        let ip = at.ip();
+        let until = self.now + self.dice.between(500, 50_000);
+        self.network.cut_off(ip, until);
+        if self.dice.percent(20) {
+            self.cdf_is_down_until = self.now + self.dice.between(1_000, 120_000);
+        }
+        let next = self.now + self.dice.between(5_000, 60_000);
+        self.at(next, Happening::Fault);
+    }
+
+    /// Somebody changes his rules.
+    fn new_policy(&mut self) {
+        if self.season != Season::Storm {
+            return;
+        }
+        let p = self.dice.between(0, self.plan.presentities as u64);
+        let presentity = format!("sip:p{p}@ims.test");
+        let mut rules = Vec::new();
+        for w in 0..self.plan.watchers {
+            let watcher = format!("sip:w{p}x{w}@ims.test");
+            for _ in 0..self.dice.between(0, 3) {
+                let rule = self.rule(&watcher);
+                rules.push(rule);
+            }
+        }
+        self.serial += 1;
+        let number = self.serial;
+        self.writings.insert(number, Writing { presentity, rules });
+        self.at(self.now + 5, Happening::Put(number));
+        let next = self.now + self.dice.between(1_000, 40_000);
+        self.at(next, Happening::Policy);
+    }
+
+    fn rule(&mut self, watcher: &str) -> Rule {
+        let handling = match self.dice.percent(50) {
+            true => Handling::Allow,
+            false => *self.dice.pick(&Handling::ALL),
+        };
+        let conditions = self.plan.conditions && self.dice.percent(30);
+        let second = |ms: u64| ms / 1000 * 1000;
+        let from = second(self.now + self.dice.between(0, 60_000)) - 30_000;
+        let until = from + 1_000 * self.dice.between(10, 120);
+        Rule {
+            watcher: watcher.to_owned(),
+            handling,
+            validity: (conditions && self.dice.percent(50)).then_some((from, until)),
+            sphere: (conditions && self.dice.percent(50)).then_some("home"),
+        }
+    }
+
+    fn put(&mut self, number: u64) {
+        let Some(writing) = self.writings.get(&number) else {
+            return;
+        };
+        let (presentity, rules) = (writing.presentity.clone(), writing.rules.clone());
+        // over HTTP: tried again until the server says that it is written
+        self.at(self.now + 3_000, Happening::Put(number));
+        let body = ruleset(&rules);
+        let request = xdm::Request {
+            method: xdm::Method::Put,
+            target: format!("pres-rules/users/{presentity}/index"),
+            query: None,
+            content_type: Some("application/auth-policy+xml".into()),
+            content_encoding: None,
+            if_match: None,
+            if_none_match: None,
+            body: body.into(),
+            identity: xdm::Identity::User(presentity.clone()),
+        };
+        self.log(&format!("put {presentity} {rules:?}"));
+        self.server_put(number, &presentity, rules, &request);
+    }
+
+    pub fn xcap_answered(&mut self, number: u64, status: u16) {
+        let writing = self.writings.remove(&number);
+        if writing.is_some() {
+            self.promises.check(
+                "a valid rules document is taken",
+                matches!(status, 200 | 201),
+                || status.to_string(),
+            );
+        }
+    }
+
+    /// The CDF takes what the spool has, and the spool hears of it.
+    fn collect(&mut self) {
+        if self.now >= self.cdf_is_down_until && self.server.node.is_some() {
+            let events: Vec<_> = self.server.spool.values().take(50).cloned().collect();
+            for event in &events {
+                self.promises.recorded(event);
+            }
+            if !events.is_empty() && !self.dice.percent(5) {
+                self.acknowledged(events.iter().map(|e| e.number).collect());
+            }
+        }
+        let next = self.now + self.dice.between(50, 400);
+        self.at(next, Happening::Collect);
+    }
+
+    /// Nothing breaks from now on, and nobody changes anything.
+    pub fn calm_down(&mut self) {
+        self.season = Season::Quiet;
+        self.network.weather = Weather::CALM;
+        self.network.heal();
+        self.cdf_is_down_until = 0;
+    }
+
+    /// Everybody stops.
+    pub fn fall_silent(&mut self) {
+        self.season = Season::End;
+    }
+
+    pub fn plan(&self) -> Plan {
+        self.plan
+    }
+
+    pub fn census(&self) -> Census {
+        self.server
+            .node
+            .as_ref()
+            .map(|n| n.census())
+            .unwrap_or_default()
+    }
+
+    /// Records of the store that somebody's lifetime should have ended.
+    pub fn soft_records(&self) -> Vec<String> {
+        let hard = [Table::Node, Table::Document, Table::Alias];
+        let records = self.server.disk.records();
+        records
+            .filter(|(table, ..)| !hard.contains(table))
+            .map(|(table, key, _)| format!("{table:?} {}", String::from_utf8_lossy(key)))
+            .collect()
+    }
+
+    /// Judges what every watcher sees now.
+    pub fn check_watchers(&mut self) {
+        for (_, _, peer) in &self.peers {
+            if let Some(watcher) = peer.as_watcher() {
+                let (uri, presentity) = watcher.watches();
+                self.promises
+                    .check_watcher(self.now, presentity, uri, watcher.told());
+            }
+        }
+    }
+
+    pub fn log(&mut self, line: &str) {
+        self.trace.write(line.as_bytes());
+        self.trace.write_u64(self.now);
+        if self.tail.len() == TAIL {
+            self.tail.pop_front();
+        }
+        self.tail
+            .push_back(format!("{:>10} {line}", self.now - EPOCH));
+    }
+
+    /// One number for everything that happened.
+    pub fn trace(&self) -> u64 {
+        self.trace.finish()
+    }
+
+    pub fn tail(&self) -> String {
+        let lines: Vec<&str> = self.tail.iter().map(String::as_str).collect();
+        lines.join("\n")
+    }
+}
+
+fn ruleset(rules: &[Rule]) -> String {
+    let rules: String = rules
+        .iter()
+        .enumerate()
+        .map(|(n, rule)| {
+            let instant = |ms: u64| utc(ms / 1000);
+            let validity = rule.validity.map_or(String::new(), |(from, until)| {
+                let (from, until) = (instant(from), instant(until));
+                format!("<validity><from>{from}</from><until>{until}</until></validity>")
+            });
+            let sphere = rule
+                .sphere
+                .map_or(String::new(), |s| format!("<sphere value=\"{s}\"/>"));
+            let shown = if rule.handling == Handling::Allow {
+                "<transformations><pr:provide-devices><pr:all-devices/></pr:provide-devices>\
+                 <pr:provide-persons><pr:all-persons/></pr:provide-persons>\
+                 <pr:provide-services><pr:all-services/></pr:provide-services>\
+                 <pr:provide-all-attributes/></transformations>"
+            } else {
+                ""
+            };
+            format!(
+                "<rule id=\"r{n}\"><conditions><identity><one id=\"{}\"/></identity>{sphere}{validity}</conditions>\
+                 <actions><pr:sub-handling>{}</pr:sub-handling></actions>{shown}</rule>",
+                rule.watcher,
+                rule.handling.as_str()
+            )
+        })
+        .collect();
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><ruleset xmlns=\"urn:ietf:params:xml:ns:common-policy\" \
+         xmlns:pr=\"urn:ietf:params:xml:ns:pres-rules\">{rules}</ruleset>"
+    )
+}
+
+/// Date and time of a number of seconds since the epoch (days to civil date after Howard Hinnant).
+fn utc(seconds: u64) -> String {
+    let (days, rest) = ((seconds / 86_400) as i64 + 719_468, seconds % 86_400);
+    let era = days / 146_097;
+    let day = days - era * 146_097;
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let of_year = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let date = of_year - (153 * month + 2) / 5 + 1;
+    let (month, carry) = if month < 10 {
+        (month + 3, 0)
+    } else {
+        (month - 9, 1)
+    };
+    format!(
+        "{:04}-{month:02}-{date:02}T{:02}:{:02}:{:02}Z",
+        year + era * 400 + carry,
+        rest / 3600,
+        rest / 60 % 60,
+        rest % 60
+    )
+}
+
+fn settings(xdm: Xdm, failures: bool) -> Settings {
+    let lifetimes = |max| Lifetimes {
+        min: Seconds(30),
+        default: Seconds(300),
+        max: Seconds(max),
+    };
+    Settings {
+        home_domains: vec!["ims.test".into()],
+        product: "sim".into(),
+        trust: Trust::new(vec![(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 0)), 8)]),
+        limits: Limits::default(),
+        transactions: transaction::Settings::default(),
+        presence: service::Settings {
+            publication: lifetimes(3600),
+            subscription: lifetimes(3600),
+            publications_per_presentity: 64,
+            subscriptions_per_presentity: 64,
+            notify_interval: Millis(5_000),
+            default_handling: None,
+            pidf: pidf::Limits::default(),
+            own_ioi: "ims.test".into(),
+            own_address: "10.0.0.1:5060".into(),
+            own_contact: "10.0.0.1:5060".into(),
+            udp_max: 1_300,
+        },
+        registration: registration::Settings {
+            default_expires: Seconds(600),
+            max_expires: Seconds(3600),
+            terminated_retention: Seconds(RETENTION),
+            capacity: 1_000,
+        },
+        xdm,
+        triggers: Triggers {
+            publish: true,
+            subscribe: true,
+            notify: true,
+            register: true,
+            failures,
+        },
+        pending_status: 202,
+        publishers: Vec::new(),
+        known_presentities_only: false,
+        publications: 10_000,
+        subscriptions: 10_000,
+        documents: 1_000,
+    }
+}
