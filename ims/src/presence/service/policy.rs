@@ -1,6 +1,6 @@
 //! The presentity's policy applied to its watchers, at a SUBSCRIBE and whenever what it rests on changes.
 
-use super::state::Subscription;
+use super::state::{Presentity, Subscription};
 use super::{Directory, Service};
 use crate::event::subscription::{Input, Owed, SubscriptionId, step};
 use crate::event::turn::Turn;
@@ -146,12 +146,15 @@ impl Service {
         directory: &dyn Directory,
         presentity: &Aor,
     ) {
-        let rests_on_sphere =
-            |rulesets: &Arc<[Ruleset]>| rulesets.iter().any(Ruleset::depends_on_sphere);
-        let entry = self.presentities.get(presentity);
-        if entry
-            .and_then(|p| p.rulesets.as_ref())
-            .is_some_and(rests_on_sphere)
+        // rendered before this change: a watcher whom the new sphere lets in may not see what the old one hid
+        self.galleries.swap_remove(presentity);
+        let is_watched = |entry: &Presentity| !entry.watchers.is_empty();
+        // after a restart the rules are not parsed yet, and may rest on the sphere all the same
+        if self.presentities.get(presentity).is_some_and(is_watched)
+            && self
+                .rulesets(directory, presentity)
+                .iter()
+                .any(Ruleset::depends_on_sphere)
         {
             self.reconsider(turn, directory, presentity);
         }
