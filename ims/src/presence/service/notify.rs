@@ -4,7 +4,7 @@ use super::state::{CSEQ_RANGE, Debt, Presentity, Subscription};
 use super::{Directory, Service};
 use crate::charge::{BodyFacts, Chargeable, Event, Role};
 use crate::dialog::{Hop, Path};
-use crate::event::subscription::{End, State, SubscriptionId, ends_subscription};
+use crate::event::subscription::{End, Input, State, SubscriptionId, ends_subscription, step};
 use crate::event::turn::{Outgoing, Ticket, Turn};
 use crate::presence::compose::Composed;
 use crate::presence::content::{self, Authorized};
@@ -319,10 +319,19 @@ impl Service {
             let event = charge_event(subscription, requested_at, turn.now, status);
             turn.ledger.write(turn.batch, event);
         }
-        let over = matches!(subscription.record.state, State::Terminated(_));
-        if over && subscription.unanswered == 0 || !over && ends_subscription(status) {
-            self.drop_subscription(turn, id);
-            return;
+        if ends_subscription(status) {
+            let (state, _) = step(subscription.record.state, Input::WatcherGone);
+            subscription.record.state = state;
+        }
+        if matches!(subscription.record.state, State::Terminated(_)) {
+            let answers_owed = subscription.unanswered;
+            if ends_subscription(status) {
+                self.forget_record(turn, id); // nobody is left to tell, not even after a restart
+            }
+            if answers_owed == 0 {
+                self.drop_subscription(turn, id);
+            }
+            return; // else it waits for the answers to its other NOTIFYs, each of which is charged
         }
         if !(200..300).contains(&status) {
             // this NOTIFY failed and the subscription lives: the state is shown again later

@@ -232,15 +232,24 @@ impl Service {
         );
     }
 
+    /// The store forgets a subscription that is over.
+    pub(super) fn forget_record(&mut self, turn: &mut Turn<'_>, id: SubscriptionId) {
+        let Some(subscription) = self.subscriptions.get_mut(&id) else {
+            return;
+        };
+        if std::mem::take(&mut subscription.stored) {
+            turn.batch.delete(Table::Subscription, &id.0.to_be_bytes());
+        }
+        subscription.debt = Debt::Nothing;
+        self.paced.remove(&(subscription.not_before, id));
+    }
+
     /// Forgets a subscription that is over and whose watcher knows it, or is gone.
     pub(super) fn drop_subscription(&mut self, turn: &mut Turn<'_>, id: SubscriptionId) {
+        self.forget_record(turn, id);
         let Some(subscription) = self.subscriptions.swap_remove(&id) else {
             return;
         };
-        if subscription.stored {
-            turn.batch.delete(Table::Subscription, &id.0.to_be_bytes());
-        }
-        self.paced.remove(&(subscription.not_before, id));
         if let Some(entry) = self.presentities.get_mut(&subscription.presentity) {
             entry.watchers.remove(&id);
         }
