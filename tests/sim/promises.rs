@@ -363,16 +363,20 @@ impl Promises {
     }
 
     /// A response to a NOTIFY reached the server.
-    pub fn notify_answered(&mut self, response: &Message) {
+    pub fn notify_answered(&mut self, now: u64, response: &Message) {
         let key = (
             response.get("call-id").to_owned(),
             response.from_tag().to_owned(),
         );
-        let status = response.status().unwrap_or_default();
-        if let Some(dialog) = self.dialogs.get_mut(&key) {
-            dialog.answered.insert(response.cseq());
-            dialog.refused |= status == 481;
-        }
+        let Some(dialog) = self.dialogs.get_mut(&key) else {
+            return;
+        };
+        let cseq = response.cseq();
+        let late = |(_, at): &(u64, u64)| now + LAG >= at + TIMER_J;
+        // too late, and the watcher counted as gone already
+        dialog.refused |= dialog.left.get(&cseq).is_some_and(late);
+        dialog.refused |= response.status() == Some(481);
+        dialog.answered.insert(cseq);
     }
 
     pub fn turn_committed(&mut self, turn: u64) {

@@ -195,7 +195,7 @@ impl World {
     fn judge(&mut self, cause: &Cause, made: &[Effect], reports: &[Report], changes: bool) {
         let (now, turn) = (self.now, self.server.turn);
         if let Cause::Response(response) = cause {
-            self.promises.notify_answered(response);
+            self.promises.notify_answered(now, response);
         }
         for report in reports {
             match report {
@@ -336,7 +336,7 @@ impl World {
             Effect::Send { to, bytes, ticket } => self.server_sends(&to, &bytes, ticket),
             Effect::Xcap { number, response } => self.xcap_answered(number, response.status),
             Effect::Charge(event) => {
-                self.server.spool.insert(event.number, event);
+                self.server.spool.insert(event.number, *event);
             }
         }
     }
