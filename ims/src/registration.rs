@@ -142,7 +142,8 @@ impl Registrar {
             .min(self.settings.max_expires);
         let known = self.registrations.get(&request.identity);
         if lifetime == Seconds(0) {
-            return Ok((lifetime, self.deregister(turn, &request.identity)));
+            let now = turn.now;
+            return Ok((lifetime, self.deregister(turn, &request.identity, now)));
         }
         if known.is_none() && self.registrations.len() >= self.settings.capacity {
             return Err(Reject::Busy {
@@ -169,12 +170,17 @@ impl Registrar {
         Ok((lifetime, (!was_active).then_some(changed)))
     }
 
-    /// The subscriber is not registered any more; it is remembered as such for a while.
-    fn deregister(&mut self, turn: &mut Turn<'_>, identity: &Aor) -> Option<Changed> {
+    /// The subscriber is not registered any more since `at`; it is remembered as such for a while.
+    fn deregister(
+        &mut self,
+        turn: &mut Turn<'_>,
+        identity: &Aor,
+        at: Timestamp,
+    ) -> Option<Changed> {
         let registration = self.registrations.get_mut(identity).filter(|r| r.active)?;
         registration.active = false;
-        registration.since = turn.now;
-        registration.expires_at = turn.now + self.settings.terminated_retention;
+        registration.since = at;
+        registration.expires_at = at + self.settings.terminated_retention;
         turn.batch.put(
             Table::Registration,
             identity.as_str().as_bytes(),
@@ -183,7 +189,7 @@ impl Registrar {
         self.looks.at(registration.expires_at, identity.clone());
         Some(Changed {
             identity: identity.clone(),
-            state: Some((false, turn.now)),
+            state: Some((false, at)),
         })
     }
 
@@ -236,7 +242,9 @@ impl Registrar {
             return None; // it was renewed, and a later look is scheduled
         }
         if registration.active {
-            return self.deregister(turn, &identity);
+            // it ended when it ran out, however late that is noticed after a time of standstill
+            let at = registration.expires_at;
+            return self.deregister(turn, &identity, at);
         }
         turn.batch
             .delete(Table::Registration, identity.as_str().as_bytes());
