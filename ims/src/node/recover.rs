@@ -89,7 +89,9 @@ impl Node {
 
     /// Everything is read: writes the format, schedules what is due and owes what was not delivered.
     pub fn recovered(&mut self, now: Timestamp, recovery: &mut Recovery, out: &mut Outbox) {
-        recovery.owed = self.presence.recovered(now, recovery.settled);
+        recovery.owed = self
+            .presence
+            .recovered(now, recovery.settled, &self.directory);
         self.settled = recovery.settled;
         self.settle_at = now + SETTLE_EVERY;
         out.batch.put(Table::Node, FORMAT_KEY, &FORMAT);

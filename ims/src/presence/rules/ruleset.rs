@@ -94,6 +94,14 @@ impl Ruleset {
             .flat_map(|rule| &rule.conditions)
             .any(|condition| matches!(condition, Condition::Sphere(_)))
     }
+
+    /// A rule holds for a time only: decisions must be made again at its edges.
+    pub fn depends_on_time(&self) -> bool {
+        self.rules
+            .iter()
+            .flat_map(|rule| &rule.conditions)
+            .any(|condition| matches!(condition, Condition::Validity(_)))
+    }
 }
 
 /// Why a document is not an authorisation document. It then counts as absent, which never allows more.

@@ -66,6 +66,20 @@ impl Service {
         directory: &dyn Directory,
         id: SubscriptionId,
     ) {
+        // the policy speaks first: what it says now may end the subscription or make it wait
+        if self.verdict_is_due(turn.now, id) && self.reconsider_one(turn, directory, id) {
+            return;
+        }
+        self.show_decided(turn, directory, id);
+    }
+
+    /// The same, under the verdict that stands.
+    pub(super) fn show_decided(
+        &mut self,
+        turn: &mut Turn<'_>,
+        directory: &dyn Directory,
+        id: SubscriptionId,
+    ) {
         let Some(subscription) = self.subscriptions.get_mut(&id) else {
             return;
         };
@@ -107,12 +121,8 @@ impl Service {
         directory: &dyn Directory,
         id: SubscriptionId,
     ) {
-        if self
-            .subscriptions
-            .get(&id)
-            .is_some_and(|s| s.decision.is_none())
-        {
-            self.reconsider_one(turn, directory, id); // after a restart the policy speaks first
+        if self.verdict_is_due(turn.now, id) {
+            self.reconsider_one(turn, directory, id);
         }
         let Some(subscription) = self
             .subscriptions

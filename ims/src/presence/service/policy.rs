@@ -43,7 +43,11 @@ impl Service {
         entry.compose().sphere().map(str::to_owned)
     }
 
-    fn rulesets(&mut self, directory: &dyn Directory, presentity: &Aor) -> Arc<[Ruleset]> {
+    pub(super) fn rulesets(
+        &mut self,
+        directory: &dyn Directory,
+        presentity: &Aor,
+    ) -> Arc<[Ruleset]> {
         if let Some(parsed) = self
             .presentities
             .get(presentity)
@@ -109,21 +113,30 @@ impl Service {
         }
     }
 
-    /// Applies the policy again to one watcher, who is told at once when it changes anything.
+    /// Whether the verdict on a subscription must be made anew: a restart forgot it, or its time is over.
+    pub(super) fn verdict_is_due(&self, now: Timestamp, id: SubscriptionId) -> bool {
+        self.subscriptions.get(&id).is_some_and(|s| {
+            let decision = s.decision.as_ref();
+            decision.is_none_or(|d| d.until.is_some_and(|until| until <= now))
+        })
+    }
+
+    /// Applies the policy again to one watcher, who is told at once when it changes anything. `true`: it moved the
+    /// subscription to another state, and the watcher knows.
     pub(super) fn reconsider_one(
         &mut self,
         turn: &mut Turn<'_>,
         directory: &dyn Directory,
         id: SubscriptionId,
-    ) {
+    ) -> bool {
         let Some(before) = self.subscriptions.get_mut(&id).map(|s| s.decision.take()) else {
-            return;
+            return false;
         };
         let Some(decision) = self.verdict(turn.now, directory, id) else {
-            return;
+            return false;
         };
         let Some(subscription) = self.subscriptions.get_mut(&id) else {
-            return;
+            return false;
         };
         let (state, owed) = step(subscription.record.state, input(decision.handling));
         let moved = state != subscription.record.state;
@@ -134,9 +147,10 @@ impl Service {
         match owed {
             Owed::Immediate => self.notify(turn, directory, id),
             // the same state under another verdict: a neutral document, or other elements
-            _ if before.is_none_or(|b| *b != *decision) => self.show(turn, directory, id),
+            _ if before.is_none_or(|b| *b != *decision) => self.show_decided(turn, directory, id),
             _ => {}
         }
+        moved
     }
 
     /// New publications may bring a new sphere, on which rules may rest.

@@ -1,10 +1,11 @@
 //! The service after a restart: state from the store, and NOTIFYs for what changed and was not delivered.
 
-use super::Service;
 use super::state::{Debt, Registered, Subscription, SubscriptionRecord, parse_publication_key};
+use super::{Directory, Service};
 use crate::event::publication::{Publication, PublicationRecord};
 use crate::event::subscription::{State, SubscriptionId};
 use crate::presence::pidf::{self, Contribution};
+use crate::presence::rules::Ruleset;
 use crate::sip::Aor;
 use crate::time::{Millis, Timestamp};
 use std::collections::BTreeMap;
@@ -97,12 +98,23 @@ impl Service {
     }
 
     /// Everything is read: schedules expiries, and owes a NOTIFY to each watcher whose presentity, or whose own
-    /// subscription, changed after `settled`.
-    pub fn recovered(&mut self, now: Timestamp, settled: Timestamp) -> usize {
+    /// subscription, changed after `settled`, or whose rules may say something else by now.
+    pub fn recovered(
+        &mut self,
+        now: Timestamp,
+        settled: Timestamp,
+        directory: &dyn Directory,
+    ) -> usize {
         let mut owed = 0;
         let mut at = now;
         let ids: Vec<SubscriptionId> = self.subscriptions.keys().copied().collect();
         for id in ids {
+            let Some(subscription) = self.subscriptions.get(&id) else {
+                continue;
+            };
+            let presentity = subscription.presentity.clone();
+            let rulesets = self.rulesets(directory, &presentity);
+            let timed = rulesets.iter().any(Ruleset::depends_on_time);
             let Some(subscription) = self.subscriptions.get_mut(&id) else {
                 continue;
             };
@@ -111,7 +123,7 @@ impl Service {
                 .get(&subscription.presentity)
                 .map_or(Timestamp::default(), |p| p.touched_at);
             let over = matches!(subscription.record.state, State::Terminated(_));
-            if touched >= settled || subscription.record.renewed_at >= settled || over {
+            if touched >= settled || subscription.record.renewed_at >= settled || over || timed {
                 at = at + SPREAD;
                 subscription.not_before = at;
                 subscription.debt = Debt::State;

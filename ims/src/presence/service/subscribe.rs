@@ -1,7 +1,7 @@
 //! SUBSCRIBE: new subscriptions, refreshes, ends and fetches (RFC 6665 §4.2.1, RFC 3856 §6.6).
 
 use super::state::{CSEQ_RANGE, Debt, Subscription, SubscriptionRecord};
-use super::{Directory, Service};
+use super::{Directory, Service, policy};
 use crate::dialog::Dialog;
 use crate::event::subscription::{End, Input, Owed, State, SubscriptionId, step};
 use crate::event::turn::Turn;
@@ -177,8 +177,14 @@ impl Service {
         } else {
             Input::Refreshed
         };
-        let (state, _) = step(subscription.record.state, input);
-        subscription.record.state = state;
+        // after a restart, or when a rule's time is over, the policy speaks first
+        let before = subscription.record.state;
+        let verdict = self.verdict(turn.now, directory, id);
+        let state = verdict.map_or(before, |v| step(before, policy::input(v.handling)).0);
+        let (state, _) = step(state, input);
+        if let Some(subscription) = self.subscriptions.get_mut(&id) {
+            subscription.record.state = state;
+        }
         let pending = state == State::Pending;
         self.store_subscription(turn, id);
         self.schedule_subscription(id);
