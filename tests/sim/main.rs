@@ -65,11 +65,11 @@ fn live_through(plan: Plan, xdm: &Xdm, name: &str) -> World {
     world.calm_down();
     world.run(700); // refreshes that find out, Retry-After, pacing, 64·T1: all of it fits
     world.check_watchers();
-    world.promises.check_charging();
     fail_if_broken(&world, name);
     world.fall_silent();
     world.run(4_000); // longer than any lifetime
     check_nothing_is_left(&mut world);
+    world.promises.check_charging();
     fail_if_broken(&world, name);
     world
 }
