@@ -253,10 +253,13 @@ impl Promises {
         if lifetime == 0 {
             return self.change(turn, Change::Over { tag });
         }
+        let known = self.live.subscriptions.get(request.to_tag());
         let subscription = Subscription {
-            watcher: meaning.watcher.clone(),
-            presentity: meaning.presentity.clone(),
             expires_at: now + lifetime * 1000,
+            routes: match known {
+                Some(before) => before.routes.clone(), // a refresh leaves the route set alone
+                None => request.all("record-route").map(str::to_owned).collect(),
+            },
         };
         self.change(turn, Change::Subscribed { tag, subscription });
     }
@@ -347,6 +350,15 @@ impl Promises {
             "a NOTIFY shows what its watcher may see, and nothing else",
             || format!("{state}, shown {shown:?}, may be {possible:?}\n{notify:?}"),
         );
+        if let Some(subscription) = self.live.subscriptions.get(&tag) {
+            let routes: Vec<&str> = notify.all("route").collect();
+            let kept = routes == subscription.routes;
+            self.hold(
+                kept,
+                "a NOTIFY takes the route that its dialog recorded",
+                || format!("{notify:?}"),
+            );
+        }
         if state.starts_with("terminated") {
             self.change(turn, Change::Over { tag });
         }

@@ -65,9 +65,9 @@ pub struct Registration {
 
 #[derive(Clone, Debug)]
 pub struct Subscription {
-    pub watcher: String,
-    pub presentity: String,
     pub expires_at: u64,
+    /// Record-Routes of the SUBSCRIBE, in order.
+    pub routes: Vec<String>,
 }
 
 /// One thing that an answered request makes true.
