@@ -21,6 +21,7 @@ use worker::{Order, Start};
 pub mod acr;
 mod cdf;
 mod link;
+pub mod quarantine;
 pub mod settings;
 mod spool;
 mod worker;

@@ -2,6 +2,7 @@
 //!
 //! A new command is a file with `Args` and `run`, and a line in [`Command`].
 
+mod charging;
 mod config;
 mod conformance;
 mod publish;
@@ -69,6 +70,7 @@ struct Cli {
 enum Command {
     Serve(serve::Args),
     Config(config::Args),
+    Charging(charging::Args),
     Conformance(conformance::Args),
     Publish(publish::Args),
     Watch(watch::Args),
@@ -80,6 +82,7 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(args) => serve::run(&args),
         Command::Config(args) => config::run(&args),
+        Command::Charging(args) => charging::run(&args),
         Command::Conformance(args) => return conformance::run(&args),
         Command::Publish(args) => publish::run(&args),
         Command::Watch(args) => watch::run(&args),

@@ -482,7 +482,7 @@ fn a_cdf_that_is_killed_under_load_loses_nothing_and_doubles_only_what_t_says() 
 }
 
 #[test]
-fn a_refusal_for_now_is_tried_again_and_one_for_good_goes_to_quarantine() {
+fn a_refusal_for_now_is_tried_again_and_one_for_good_waits_in_quarantine_to_be_released() {
     if !Make::Python.is_there() {
         return;
     }
@@ -490,7 +490,7 @@ fn a_refusal_for_now_is_tried_again_and_one_for_good_goes_to_quarantine() {
     let mut cdf = Cdf::new(Make::Python, "cdf1.test", folder.path());
     cdf.behave("{\"result\": 4002}");
     cdf.start();
-    let server = charging(&[(cdf.host, cdf.port)], "");
+    let mut server = charging(&[(cdf.host, cdf.port)], "");
     until_up(&server, cdf.host, SOON);
     let mut ua = Ua::new(server.sip);
     publish(&mut ua, BOB, &[]);
@@ -504,15 +504,48 @@ fn a_refusal_for_now_is_tried_again_and_one_for_good_goes_to_quarantine() {
         "RFC 6733 §3: no T after an error"
     );
     cdf.behave("{\"result\": 5012}");
-    publish(&mut ua, "sip:p1@ims.test", &[]);
-    until(
-        &server,
-        SOON,
-        "presentia_charging_records_total{outcome=\"quarantined\"}",
-        1,
-    );
+    let icid = [("P-Charging-Vector", "icid-value=refused")];
+    publish(&mut ua, "sip:p1@ims.test", &icid);
+    let quarantined = "presentia_charging_records_total{outcome=\"quarantined\"}";
+    until(&server, SOON, quarantined, 1);
     until(&server, SOON, DEPTH, 0);
+    // The operator stops the server, sees to the CDF, and lets the record go once more.
+    assert!(server.terminate().success());
+    let listed = operate(&server, "list");
+    let fields: Vec<&str> = listed.trim_end().split('\t').collect();
+    assert_eq!(
+        fields[1..5],
+        ["5012", "cdf1.test", "PUBLISH", "refused"],
+        "{listed}"
+    );
+    assert_eq!(operate(&server, "release"), "1 released\n");
+    assert_eq!(operate(&server, "list"), "");
+    cdf.kill9(); // it refuses what it has answered before, also if that answer was a refusal
+    cdf.behave("{}");
+    cdf.start();
+    server.launch();
+    until_up(&server, cdf.host, REOPENED);
+    until(&server, SOON, DEPTH, 0);
+    let records = cdf.records();
+    let last = records.last().unwrap();
+    assert_eq!(
+        (one(last, "IMS-Charging-Identifier"), one(last, "T")),
+        ("refused", "1")
+    );
     server.stop();
+}
+
+/// What `presentia charging` says about the store of a stopped server.
+fn operate(server: &Server, action: &str) -> String {
+    let command = ["charging", action, "--config", "presentia.toml"];
+    let mut presentia = Command::new(env!("CARGO_BIN_EXE_presentia"));
+    let done = presentia
+        .args(command)
+        .current_dir(server.folder())
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{done:?}");
+    String::from_utf8(done.stdout).unwrap()
 }
 
 #[test]

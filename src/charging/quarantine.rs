@@ -1,0 +1,134 @@
+//! Records that were refused for good: what the operator can learn of them, and their way back into the spool.
+
+use super::spool::Quarantined;
+use crate::store::{Engine, Reader, StoreError};
+use ims::charge::Event;
+use ims::record::{Batch, Table, decode};
+
+/// Records read from the store at once.
+const PAGE: usize = 1_024;
+
+/// Shows every quarantined record by its number, in order. `None` is shown for one that cannot be read.
+pub fn each(
+    reader: &dyn Reader,
+    mut show: impl FnMut(u64, Option<&Quarantined>),
+) -> Result<(), StoreError> {
+    let mut from = Vec::new();
+    loop {
+        let page = reader.scan(Table::Quarantine, &from, PAGE)?;
+        for (key, value) in &page {
+            if let Ok(key) = <[u8; 8]>::try_from(key.as_slice()) {
+                show(u64::from_be_bytes(key), decode(value).as_ref());
+            }
+        }
+        let Some((last, _)) = page.last().filter(|_| page.len() == PAGE) else {
+            return Ok(());
+        };
+        from.clone_from(last);
+        from.push(0); // the least key above it
+    }
+}
+
+/// Moves quarantined records back into the spool, each in one batch: all of them, or those with these numbers.
+/// Returns how many. One that holds no event (it could not be read before either) stays where it is.
+pub fn release(engine: &mut dyn Engine, numbers: &[u64]) -> Result<u64, StoreError> {
+    let mut records = Vec::new();
+    each(&*engine.reader(), |number, quarantined| {
+        let wanted = numbers.is_empty() || numbers.contains(&number);
+        let record = quarantined.filter(|_| wanted).map(|q| q.record.as_slice());
+        if let Some(record) = record.filter(|r| decode::<Event>(r).is_some()) {
+            records.push((number, record.to_vec()));
+        }
+    })?;
+    let count = records.len() as u64;
+    for page in records.chunks(PAGE) {
+        let mut batch = Batch::default();
+        for (number, record) in page {
+            batch.put_bytes(Table::Charging, &Event::key(*number), record);
+            batch.delete(Table::Quarantine, &Event::key(*number));
+        }
+        engine.commit(&[batch])?;
+    }
+    Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::charging::acr::tests::full;
+    use crate::store::memory::Memory;
+    use ims::record::encode;
+    use ims::time::Timestamp;
+
+    fn quarantined(record: Vec<u8>) -> Quarantined {
+        Quarantined {
+            record,
+            result: 5004,
+            peer: "cdf1".into(),
+            reason: "no".into(),
+            at: Timestamp(1),
+        }
+    }
+
+    /// A store with these records in quarantine, and one that cannot be read.
+    fn store(numbers: impl IntoIterator<Item = u64>) -> Memory {
+        let mut batch = Batch::default();
+        for number in numbers {
+            let record = quarantined(encode(&full(number)));
+            batch.put(Table::Quarantine, &Event::key(number), &record);
+        }
+        batch.put(
+            Table::Quarantine,
+            &Event::key(9_999),
+            &quarantined(vec![0xff]),
+        );
+        let mut engine = Memory::new();
+        engine.commit(&[batch]).unwrap();
+        engine
+    }
+
+    fn held(engine: &Memory, table: Table) -> Vec<u64> {
+        let records = engine.reader().scan(table, &[], 10_000).unwrap();
+        let number = |key: Vec<u8>| u64::from_be_bytes(key.try_into().unwrap());
+        records.into_iter().map(|(key, _)| number(key)).collect()
+    }
+
+    #[test]
+    fn every_record_is_shown_in_order_however_many_there_are() {
+        let engine = store(0..3_000);
+        let mut shown = Vec::new();
+        each(&*engine.reader(), |number, q| {
+            shown.push((number, q.map(|q| q.result)))
+        })
+        .unwrap();
+        let expected = (0..3_000).chain([9_999]).map(|n| (n, Some(5004)));
+        assert_eq!(shown, expected.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn released_records_lie_in_the_spool_as_before_and_the_others_stay() {
+        for (case, wanted, released) in [
+            ("all that are events", vec![], vec![1, 2, 3]),
+            ("one of them", vec![2], vec![2]),
+            ("none of that number", vec![7], vec![]),
+            ("one that is no event", vec![9_999], vec![]),
+        ] {
+            let mut engine = store(1..=3);
+            assert_eq!(
+                release(&mut engine, &wanted),
+                Ok(released.len() as u64),
+                "{case}"
+            );
+            assert_eq!(held(&engine, Table::Charging), released, "{case}");
+            let left: Vec<u64> = [1, 2, 3, 9_999]
+                .into_iter()
+                .filter(|n| !released.contains(n))
+                .collect();
+            assert_eq!(held(&engine, Table::Quarantine), left, "{case}");
+        }
+        let mut engine = store([1]);
+        release(&mut engine, &[]).unwrap();
+        let spooled = engine.reader().scan(Table::Charging, &[], 1).unwrap();
+        assert_eq!(decode::<Event>(&spooled[0].1), Some(full(1)));
+    }
+}
