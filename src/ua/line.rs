@@ -124,12 +124,6 @@ impl Line {
         self.route.address.to_string()
     }
 
-    pub fn user(&self) -> Option<&str> {
-        self.credentials
-            .as_ref()
-            .map(|credentials| credentials.user.as_str())
-    }
-
     /// A Call-ID and a tag of their own.
     pub fn call(&self) -> Call {
         let tag = self.agent.unique();

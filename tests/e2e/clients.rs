@@ -1,6 +1,6 @@
 //! The clients as a user runs them: processes with options, exit codes and something to read.
 
-use crate::harness::{Message, SOON, Server, eventually, peers};
+use crate::harness::{Message, SOON, Server, eventually, free_port, peers};
 use std::fs::{self, File};
 use std::io::Write;
 use std::net::{SocketAddr, UdpSocket};
@@ -621,4 +621,113 @@ fn two_subscribers_meet_through_an_s_cscf() {
         code == Some(1) && text.contains("cannot register"),
         "{code:?} {text}"
     );
+}
+
+/// Kamailio's own presence server behind Digest. Dropped, it is stopped.
+struct Foreign {
+    child: Child,
+    address: SocketAddr,
+    _folder: TempDir,
+}
+
+impl Foreign {
+    fn start(algorithm: &str, proxy: bool) -> Foreign {
+        let folder = tempfile::tempdir().unwrap();
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/kamailio/presence.cfg");
+        let mut command = Command::new("kamailio");
+        let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
+        command.env("PATH", path).arg("-f").arg(config);
+        command
+            .args(["-DD", "-E", "-m", "64", "-M", "8", "-Y"])
+            .arg(folder.path());
+        for transport in ["udp", "tcp"] {
+            command.args(["-l", &format!("{transport}:{address}")]);
+        }
+        command.args(["-A", &format!("ALGORITHM=\"{algorithm}\"")]);
+        command.args(["-A", &format!("SERVER=\"sip:{address}\"")]);
+        if proxy {
+            command.args(["-A", "WITH_PROXY=1"]);
+        }
+        let log = File::create(folder.path().join("log")).unwrap();
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let foreign = Foreign {
+            child,
+            address,
+            _folder: folder,
+        };
+        let ready = eventually(SOON, || std::net::TcpStream::connect(address).ok());
+        let log = || fs::read_to_string(foreign._folder.path().join("log")).unwrap_or_default();
+        assert!(ready.is_some(), "Kamailio does not listen:\n{}", log());
+        foreign
+    }
+}
+
+impl Drop for Foreign {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            signal(&self.child, rustix::process::Signal::TERM);
+        }
+        let _ = self.child.wait(); // its status says nothing
+    }
+}
+
+/// What judges our Digest, PUBLISH, SUBSCRIBE and answers to NOTIFY here is nothing of ours.
+#[test]
+fn a_presence_server_that_is_not_ours_understands_the_clients() {
+    if !peers(&["kamailio"]) {
+        return;
+    }
+    for (algorithm, proxy, transport) in [("SHA-256", false, "udp"), ("MD5", true, "tcp")] {
+        let foreign = Foreign::start(algorithm, proxy);
+        let server = foreign.address.to_string();
+        let way = [
+            "--server",
+            &server,
+            "--transport",
+            transport,
+            "--password",
+            "geheim",
+        ];
+        let watcher = Client::start(&[&["watch", BOB, "--as", ALICE][..], &way].concat());
+        watcher.says("active");
+        let source = Client::start(
+            &[
+                &["publish", BOB, "--note", "abroad", "--expires", "2"][..],
+                &way,
+            ]
+            .concat(),
+        );
+        watcher.says("note: abroad");
+        source.says("refreshed");
+        let (status, text) = source.interrupt();
+        assert!(
+            status.success() && text.contains("removed"),
+            "{algorithm}: {status} {text}"
+        );
+        let (status, text) = watcher.interrupt();
+        assert!(
+            status.success() && text.contains("subscription over"),
+            "{algorithm}: {status} {text}"
+        );
+        let wrong = [
+            "publish",
+            BOB,
+            "--once",
+            "--server",
+            &server,
+            "--password",
+            "falsch",
+        ];
+        let (text, code) = run(&wrong);
+        assert!(
+            code == Some(1) && text.contains("does not accept"),
+            "{algorithm}: {code:?} {text}"
+        );
+    }
 }
