@@ -8,6 +8,7 @@ use crate::ua::{self, Publication, refresh_after};
 use bytes::Bytes;
 use ims::sip::Aor;
 use ims::xml::guard::is_xml_char;
+use ims::xml::text::escaped;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -273,14 +274,6 @@ fn document(args: &Args, unique: &str) -> String {
     }
     xml += "</presence>\n";
     xml
-}
-
-/// Text fit for element content and for an attribute in double quotes.
-pub fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
 }
 
 #[cfg(test)]

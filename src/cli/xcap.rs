@@ -1,6 +1,5 @@
 //! `presentia xcap`: an XDMC.
 
-use super::publish::escaped;
 use super::session::{block_on, identity};
 use super::terminal::{body, line, note, say};
 use super::{Exit, Failure};
@@ -11,6 +10,7 @@ use hyper::{Method, Uri};
 use ims::sip::Aor;
 use ims::sip::text::hex;
 use ims::xml::guard;
+use ims::xml::text::escaped;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,7 @@
 //! Refusals, and the conflict report that explains a 409 (RFC 4825 §11).
 
 use super::request::Response;
-use crate::xml::guard::is_xml_char;
+use crate::xml::text::escaped;
 use bytes::Bytes;
 
 /// Media type of a conflict report.
@@ -104,24 +104,6 @@ fn enclosed(element: &str) -> String {
     )
 }
 
-/// Text fit for an attribute value in double quotes.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            // A value's line breaks and tabs would be read back as spaces.
-            '\t' | '\n' | '\r' => out.push(' '),
-            c if is_xml_char(c) => out.push(c),
-            _ => out.push('\u{fffd}'),
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,7 +144,7 @@ mod tests {
                 .unwrap();
             assert_eq!(
                 named.attribute("phrase"),
-                Some("a \"<b>\" & '\u{e9}' \u{fffd}"),
+                Some("a \"<b>\" & '\u{e9}'\n\u{fffd}"),
                 "{name}"
             );
         }

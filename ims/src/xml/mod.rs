@@ -4,6 +4,7 @@ pub mod guard;
 mod scan;
 pub mod schema;
 pub mod schemas;
+pub mod text;
 
 /// What [`guard::parse`] gives, for readers outside this crate.
 pub use roxmltree::{Document, Node};

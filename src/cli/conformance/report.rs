@@ -1,6 +1,7 @@
 //! What came of each case: one line on the terminal, JUnit XML and JSON for machines.
 
 use super::scenario::Scenario;
+use ims::xml::text::escaped;
 use serde_json::json;
 use std::time::Duration;
 
@@ -79,8 +80,8 @@ pub fn junit(outcomes: &[Outcome]) -> String {
             .unwrap_or(("", &outcome.scenario.name));
         text += &format!(
             "  <testcase classname=\"{}\" name=\"{}\" time=\"{:.3}\"",
-            escape(service),
-            escape(case),
+            escaped(service),
+            escaped(case),
             outcome.took.as_secs_f64()
         );
         text += &match &outcome.verdict {
@@ -88,14 +89,14 @@ pub fn junit(outcomes: &[Outcome]) -> String {
             Verdict::Failed { reason, ladder } => {
                 format!(
                     ">\n    <failure message=\"{}\">{}</failure>\n  </testcase>\n",
-                    escape(reason),
-                    escape(ladder)
+                    escaped(reason),
+                    escaped(ladder)
                 )
             }
             Verdict::Skipped { reason } => {
                 format!(
                     ">\n    <skipped message=\"{}\"/>\n  </testcase>\n",
-                    escape(reason)
+                    escaped(reason)
                 )
             }
         };
@@ -124,23 +125,6 @@ pub fn json(target: &str, outcomes: &[Outcome]) -> String {
         "target": target, "passed": passed, "failed": failed, "skipped": skipped, "cases": cases,
     });
     format!("{report:#}\n")
-}
-
-/// Text as it may stand in an XML attribute or element; what XML 1.0 cannot carry is dropped.
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\n' | '\t' => out.push(c),
-            c if c.is_control() => {}
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The lexical rules of XML 1.0: characters, names, references.
 
+use crate::xml::text::escaped;
 use std::borrow::Cow;
 
 /// Why a text is not XML this server reads, with the byte at which it shows.
@@ -246,17 +247,5 @@ pub(crate) fn unescape(text: &str) -> Cow<'_, str> {
 
 /// Appends text so that it can stand in an attribute value between double quotes, and in character data.
 pub(crate) fn escape_into(out: &mut Vec<u8>, text: &str) {
-    for byte in text.bytes() {
-        match byte {
-            b'&' => out.extend_from_slice(b"&amp;"),
-            b'<' => out.extend_from_slice(b"&lt;"),
-            b'>' => out.extend_from_slice(b"&gt;"),
-            b'"' => out.extend_from_slice(b"&quot;"),
-            b'\t' => out.extend_from_slice(b"&#9;"),
-            b'\n' => out.extend_from_slice(b"&#10;"),
-            b'\r' => out.extend_from_slice(b"&#13;"),
-            0..0x20 => {} // no XML document can carry it
-            _ => out.push(byte),
-        }
-    }
+    out.extend_from_slice(escaped(text).as_bytes());
 }
