@@ -96,6 +96,7 @@ pub fn failure(doing: &str, error: &ua::Error) -> Failure {
     let exit = match error {
         ua::Error::Lost(_) | ua::Error::NoNotify(_) => Exit::Unavailable,
         ua::Error::Refused(_)
+        | ua::Error::Circling(_)
         | ua::Error::NoPassword(_)
         | ua::Error::WrongPassword(_)
         | ua::Error::StrangeChallenge(_)

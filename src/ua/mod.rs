@@ -44,6 +44,8 @@ pub enum Error {
     StrangeChallenge(String),
     #[error("the answer of {0} lacks its {1}")]
     Incomplete(String, &'static str),
+    #[error("{0} refuses each form of the request that it asked for itself")]
+    Circling(String),
     #[error("no NOTIFY came within {} s", .0.as_secs())]
     NoNotify(Duration),
 }
@@ -56,7 +58,7 @@ impl Error {
         let backoff =
             Duration::from_secs(1 << failures.saturating_sub(1).min(5)).min(LONGEST_PAUSE);
         match self {
-            Error::Lost(_) | Error::NoNotify(_) => Some(backoff),
+            Error::Lost(_) | Error::NoNotify(_) | Error::Circling(_) => Some(backoff),
             // RFC 3261 §21.5: these may pass
             Error::Refused(answer) if matches!(answer.status, 408 | 500 | 502 | 503 | 504) => Some(
                 answer

@@ -1,8 +1,8 @@
 //! A publication, from the side of its source (RFC 3903 §4).
 
+use super::Error;
 use super::line::{Call, Line, Request, Way};
 use super::message::Answer;
-use super::{Error, Lost};
 use bytes::Bytes;
 use ims::sip::header::sip_etag;
 use ims::sip::{Aor, Method, Name};
@@ -60,7 +60,7 @@ impl Publication {
                 _ => return Err(Error::Refused(Box::new(answer))),
             }
         }
-        Err(Error::Lost(Lost::Silent(self.line.peer())))
+        Err(Error::Circling(self.line.peer()))
     }
 
     /// Takes the state back (§4.5). A publication that the server no longer knows is removed already.

@@ -1,8 +1,8 @@
 //! Registration at an S-CSCF or any registrar (RFC 3261 §10.2, TS 24.229 §5.1.1).
 
+use super::Error;
 use super::line::{Call, Line, Request, Way};
 use super::message::Answer;
-use super::{Error, Lost};
 use ims::sip::header::{address::NameAddr, contact};
 use ims::sip::{Method, Name};
 use ims::time::Seconds;
@@ -43,7 +43,7 @@ impl Registration {
                 _ => return Err(Error::Refused(Box::new(answer))),
             }
         }
-        Err(Error::Lost(Lost::Silent(self.line.peer())))
+        Err(Error::Circling(self.line.peer()))
     }
 
     /// Takes the binding back.

@@ -161,7 +161,7 @@ impl Subscription {
                 _ => return Err(Error::Refused(Box::new(answer))),
             }
         }
-        Err(Error::Lost(Lost::Silent(self.line.peer())))
+        Err(Error::Circling(self.line.peer()))
     }
 
     async fn subscribe(&mut self, expires: Seconds) -> Result<Answer, Error> {
