@@ -290,7 +290,7 @@ impl Default for Registration {
         Registration {
             expires_default: Seconds(3600),
             expires_max: Seconds(604_800),
-            terminated_retention_s: Seconds(0),
+            terminated_retention_s: Seconds(300),
         }
     }
 }
