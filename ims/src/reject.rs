@@ -10,8 +10,9 @@ pub enum Reject {
     Bad(&'static str),
     /// `Event` is missing or names a package that is not served.
     BadEvent,
-    /// The body is of a type, or in an encoding, that is not taken here.
-    UnsupportedMedia,
+    /// The body is of a type that is not taken here; `accept` names those that are, empty for none
+    /// (RFC 3261 §20.1).
+    UnsupportedMedia { accept: &'static str },
     /// An encoding in `Content-Encoding` that is not taken here.
     UnsupportedEncoding,
     /// The URI scheme of the request is not one of a presentity.
@@ -30,6 +31,8 @@ pub enum Reject {
     StaleEtag,
     /// The dialog or the transaction that the request belongs to is unknown.
     NoDialog,
+    /// The same request came by another path before (RFC 3261 §8.2.2.2).
+    Merged,
     /// A request in a dialog with a CSeq under one already seen (RFC 3261 §12.2.2).
     OutOfOrder,
 
@@ -49,8 +52,9 @@ impl Reject {
     pub fn status(&self) -> (u16, &'static str) {
         match self {
             Reject::Bad(phrase) => (400, phrase),
+            Reject::Merged => (482, "Loop Detected"),
             Reject::BadEvent => (489, "Bad Event"), // with Allow-Events, RFC 6665 §8.3.2
-            Reject::UnsupportedMedia => (415, "Unsupported Media Type"), // with Accept, RFC 3903 §6, step 5
+            Reject::UnsupportedMedia { .. } => (415, "Unsupported Media Type"), // with Accept, RFC 3903 §6, step 5
             Reject::UnsupportedEncoding => (415, "Unsupported Content-Encoding"), // with Accept-Encoding
             Reject::UnsupportedScheme => (416, "Unsupported URI Scheme"),
             Reject::BadExtension(_) => (420, "Bad Extension"), // with Unsupported, RFC 3261 §8.2.2.3
@@ -83,12 +87,13 @@ mod tests {
             (Reject::NotAcceptable, 406),
             (Reject::StaleEtag, 412),
             (Reject::TooLarge, 413),
-            (Reject::UnsupportedMedia, 415),
+            (Reject::UnsupportedMedia { accept: "" }, 415),
             (Reject::UnsupportedEncoding, 415),
             (Reject::UnsupportedScheme, 416),
             (Reject::BadExtension(String::new()), 420),
             (Reject::IntervalTooBrief { min: Seconds(60) }, 423),
             (Reject::NoDialog, 481),
+            (Reject::Merged, 482),
             (Reject::BadEvent, 489),
             (Reject::OutOfOrder, 500),
             (

@@ -450,7 +450,9 @@ impl Task {
                 }
             }
             Incoming::Malformed(bad) => {
-                if let Some((Destination::Flow(back), answer)) = bad.answer(&flow) {
+                if let Some((to, answer)) = bad.answer(&flow)
+                    && let Some(back) = back(to, &flow)
+                {
                     self.send(back, answer).await;
                 }
             }
@@ -462,7 +464,7 @@ impl Task {
         let key = match self.layer.request(self.clock.now(), &flow, request) {
             Verdict::New(key) => key,
             Verdict::Again(Some(answer)) => {
-                if let Destination::Flow(back) = reply_to(&request.via, &flow) {
+                if let Some(back) = back(reply_to(&request.via, &flow), &flow) {
                     self.send(back, answer).await;
                 }
                 return;
@@ -472,6 +474,7 @@ impl Task {
                     .respond(request, flow, key, if known { 200 } else { 481 })
                     .await;
             }
+            Verdict::Merged(key) => return self.respond(request, flow, key, 482).await,
             Verdict::Again(None) | Verdict::Ack | Verdict::Overload => return,
         };
         let status = match &request.method {
@@ -503,12 +506,21 @@ impl Task {
             writer.header(Name::Allow, "NOTIFY, OPTIONS");
         }
         let bytes = writer.finish();
-        if let Destination::Flow(back) = reply_to(&request.via, &flow) {
+        if let Some(back) = back(reply_to(&request.via, &flow), &flow) {
             let to = Destination::Flow(back);
             self.layer
                 .respond(self.clock.now(), key, &to, bytes.clone());
             self.send(back, bytes).await;
         }
+    }
+}
+
+/// Where an answer goes: over TCP nowhere but the connection of the request, since a client listens on no port.
+fn back(to: Destination, flow: &Flow) -> Option<Flow> {
+    match to {
+        _ if flow.transport.is_reliable() => Some(*flow),
+        Destination::Flow(back) => Some(back),
+        Destination::Host { .. } => None,
     }
 }
 

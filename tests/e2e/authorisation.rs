@@ -28,6 +28,24 @@ fn a_block_written_before_a_crash_still_blocks_after_it() {
     server.stop();
 }
 
+/// A new rule takes effect at once: the pause between NOTIFYs is for the presentity's state.
+#[test]
+fn a_rule_change_reaches_a_live_watcher_without_a_pause() {
+    let server = Server::start("[subscription]\nnotify_interval_ms = 60000");
+    assert_eq!(server.put_rules(BOB, &rules(ALICE, "allow")), 201);
+    let (mut alice, mut bob) = (Ua::new(server.sip), Ua::new(server.sip));
+    let published = bob.ask(&Request::publish(BOB, &pidf(BOB, "open", "secret")));
+    assert_eq!(published.status(), Some(200));
+    let (dialog, first) = alice.watch(&Request::subscribe(ALICE, BOB));
+    assert!(first.body.contains("open"), "{}", first.body);
+    for (handling, shown) in [("polite-block", "closed"), ("allow", "open")] {
+        assert_eq!(server.put_rules(BOB, &rules(ALICE, handling)), 200);
+        let told = alice.notify(&dialog.call_id);
+        assert!(told.body.contains(shown), "{handling}: {}", told.body);
+    }
+    server.stop();
+}
+
 /// AUT-02: what a politely blocked watcher sees does not move when the presentity publishes.
 #[test]
 fn a_politely_blocked_watcher_learns_nothing_from_publications() {

@@ -14,6 +14,7 @@ mod hostile;
 mod lab;
 mod operation;
 mod publication;
+mod requests;
 mod subscription;
 mod torture;
 mod transport;

@@ -1,5 +1,6 @@
 //! What the node reads of a request's headers, typed, with the refusal where they are wrong.
 
+use crate::presence::pidf;
 use crate::reject::Reject;
 use crate::sip::header::accept::Accept;
 use crate::sip::header::event::Event;
@@ -14,7 +15,7 @@ pub const ALLOW_EVENTS: &str = "presence";
 /// The methods that are served.
 pub const ALLOW: &str = "OPTIONS, PUBLISH, SUBSCRIBE, REGISTER, CANCEL";
 /// The body types that a PUBLISH may bring.
-pub const ACCEPT: &str = "application/pidf+xml";
+pub const ACCEPT: &str = pidf::MEDIA_TYPE;
 
 /// `Expires` in seconds, if there is one.
 pub fn expires(headers: &Headers<'_>) -> Result<Option<Seconds>, Reject> {
@@ -64,6 +65,24 @@ pub fn encoding(request: &Request<'_>) -> Result<(), Reject> {
         Ok(())
     } else {
         Err(Reject::UnsupportedEncoding)
+    }
+}
+
+/// Refuses a body where none is understood, unless it says that it may be ignored: RFC 3261 §8.2.3, and
+/// RFC 4660 §5.2 for a notifier that takes no filters.
+pub fn no_body(request: &Request<'_>) -> Result<(), Reject> {
+    let disposition = request.headers.get(Name::ContentDisposition);
+    let optional = disposition.is_some_and(|value| {
+        let mut params = value.split(';').skip(1).filter_map(|p| p.split_once('='));
+        params.any(|(name, value)| {
+            name.trim().eq_ignore_ascii_case("handling")
+                && value.trim().eq_ignore_ascii_case("optional")
+        })
+    });
+    if request.body.is_empty() || optional {
+        Ok(())
+    } else {
+        Err(Reject::UnsupportedMedia { accept: "" })
     }
 }
 

@@ -91,6 +91,9 @@ impl Node {
     }
 }
 
+/// The body types that a third-party REGISTER may bring.
+const BODIES: &str = "application/3gpp-ims+xml, multipart/mixed, message/sip";
+
 /// An unknown body is ignored, unless it says that it must be understood (RFC 3261 §20.11).
 fn demands_body(request: &Request<'_>) -> Result<(), Reject> {
     let Some(kind) = request
@@ -100,8 +103,7 @@ fn demands_body(request: &Request<'_>) -> Result<(), Reject> {
     else {
         return Ok(());
     };
-    let known = ["application/3gpp-ims+xml", "multipart/mixed", "message/sip"];
-    let is_known = known.iter().any(|k| {
+    let is_known = BODIES.split(", ").any(|k| {
         kind.trim_start()
             .get(..k.len())
             .is_some_and(|start| start.eq_ignore_ascii_case(k))
@@ -115,7 +117,7 @@ fn demands_body(request: &Request<'_>) -> Result<(), Reject> {
         .split(';')
         .any(|part| part.replace(' ', "") == "handling=required");
     if required && !is_known {
-        Err(Reject::UnsupportedMedia)
+        Err(Reject::UnsupportedMedia { accept: BODIES })
     } else {
         Ok(())
     }

@@ -53,7 +53,7 @@ impl From<Reject> for Reply {
         };
         match reject {
             Reject::BadEvent => reply.with(Name::AllowEvents, headers::ALLOW_EVENTS),
-            Reject::UnsupportedMedia => reply.with(Name::Accept, headers::ACCEPT),
+            Reject::UnsupportedMedia { accept } => reply.with(Name::Accept, accept),
             Reject::UnsupportedEncoding => reply.with(Name::AcceptEncoding, "identity"),
             Reject::BadExtension(tags) => reply.with(Name::Unsupported, tags),
             Reject::NotAcceptable => reply.with(Name::Accept, headers::ACCEPT),
@@ -66,6 +66,7 @@ impl From<Reject> for Reply {
             | Reject::TooLarge
             | Reject::StaleEtag
             | Reject::NoDialog
+            | Reject::Merged
             | Reject::Forbidden(_)
             | Reject::NotFound => reply,
         }
@@ -106,6 +107,13 @@ impl Node {
                     Reject::NoDialog.into()
                 };
                 return self.answer(now, key, &flow, request, reply, out);
+            }
+            Verdict::Merged(key) => {
+                out.reports.push(Report::Answered {
+                    method: known(&request.method),
+                    status: 482,
+                });
+                return self.answer(now, key, &flow, request, Reject::Merged.into(), out);
             }
             Verdict::Overload => return self.refuse_statelessly(&flow, request, out),
         };

@@ -18,6 +18,7 @@ impl Node {
     ) -> Result<Reply, Reject> {
         let event = headers::event(ask.request)?;
         headers::encoding(ask.request)?;
+        headers::no_body(ask.request)?;
         let expires = headers::expires(&ask.request.headers)?;
         if let Some(tag) = ask.request.to.tag() {
             // RFC 6665 §4.2.1.2: a tag that names no dialog of ours is answered 481

@@ -1,7 +1,7 @@
 //! Answers: what of a request goes into a response, and where the response goes
 //! (RFC 3261 §8.2.6, §18.2; RFC 3581 §4).
 
-use super::flow::{Destination, Flow, Transport};
+use super::flow::{Destination, Flow};
 use super::header::via::Via;
 use super::message::{Headers, Malformed, Request};
 use super::method::KnownMethod;
@@ -67,14 +67,15 @@ impl Malformed<'_> {
     }
 }
 
-/// Where the response to a request goes. Over TCP the connection it came by (§18.2.2). Over UDP the
-/// address it came from: its port with `rport` (RFC 3581 §4), else the port of sent-by or 5060.
+/// Where the response to a request goes. Over TCP the connection it came by, and the port of sent-by when that
+/// is gone (§18.2.2). Over UDP the address it came from: its port with `rport` (RFC 3581 §4), else the port of
+/// sent-by or 5060.
 ///
 /// `maddr` is not followed: we serve no multicast, and a unicast `maddr` would let anybody aim our
 /// answers at somebody else.
 pub fn reply_to(via: &Via<'_>, source: &Flow) -> Destination {
     let mut flow = *source;
-    if flow.transport == Transport::Udp && via.rport().is_none() {
+    if flow.transport.is_reliable() || via.rport().is_none() {
         flow.remote.set_port(via.port.unwrap_or(5060));
     }
     Destination::Flow(flow)
@@ -158,7 +159,7 @@ fn push_top_via(out: &mut Vec<u8>, top: &Via<'_>, line: &str, source: SocketAddr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sip::{Framing, Incoming, Limits, parse};
+    use crate::sip::{Framing, Incoming, Limits, Transport, parse};
 
     const SOURCE: &str = "10.0.0.1:6000";
 
@@ -298,10 +299,10 @@ mod tests {
                 6000,
             ),
             (
-                "TCP by the same connection",
+                "TCP by the same connection, else to the port of sent-by",
                 Transport::Tcp,
-                "SIP/2.0/TCP h:5070",
-                6000,
+                "SIP/2.0/TCP h:5070;rport",
+                5070,
             ),
         ] {
             let to = with_request(&message(via), |r| reply_to(&r.via, &flow(transport)));

@@ -83,9 +83,11 @@ impl<U: Copy> Layer<U> {
             Method::Known(KnownMethod::Cancel) => {
                 self.server.cancel(now, key, self.cancelled(request), flow)
             }
-            method => self
-                .server
-                .request(now, key, flow, *method == KnownMethod::Invite),
+            method => {
+                let is_invite = *method == KnownMethod::Invite;
+                let origin = self.origin(request);
+                self.server.request(now, (key, origin), flow, is_invite)
+            }
         }
     }
 
@@ -191,6 +193,13 @@ impl<U: Copy> Layer<U> {
                 method,
             )),
         }
+    }
+
+    /// What a request outside a dialog has in common with its copies by other paths (RFC 3261 §8.2.2.2).
+    fn origin(&self, request: &Request<'_>) -> Option<Key> {
+        let from = request.from.tag().filter(|_| request.to.tag().is_none())?;
+        let (cseq, method) = (request.cseq.number, request.method.as_str());
+        Some(self.key(&("origin", from, request.call_id, cseq, method)))
     }
 
     fn client_key(&self, branch: &str, method: &Method<'_>) -> Key {

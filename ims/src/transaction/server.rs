@@ -23,6 +23,9 @@ pub enum Verdict {
     Ack,
     /// A CANCEL: its own transaction, and whether what it cancels is known (RFC 3261 §9.2).
     Cancel { key: Key, known: bool },
+    /// A request that came before by another path, and is served in that transaction: answer 482 with this
+    /// key (RFC 3261 §8.2.2.2).
+    Merged(Key),
     /// No more transactions are taken.
     Overload,
 }
@@ -37,12 +40,16 @@ struct Transaction {
     /// INVITE whose response was acknowledged: another ACK changes nothing.
     is_confirmed: bool,
     over_at: Timestamp,
+    /// Its entry in `origins`, if it has one.
+    origin: Option<Key>,
 }
 
 #[derive(Debug)]
 pub(super) struct Table {
     settings: Settings,
     transactions: IndexMap<Key, Transaction, RandomState>,
+    /// Which transaction serves a request outside a dialog, whatever path it came by.
+    origins: IndexMap<Key, Key, RandomState>,
     /// Ends of timer J, H and I, in order of their constant durations.
     ends: VecDeque<(Timestamp, Key)>,
     confirmed: VecDeque<(Timestamp, Key)>,
@@ -54,7 +61,8 @@ impl Table {
     pub fn new(settings: Settings, hash: RandomState) -> Table {
         Table {
             settings,
-            transactions: IndexMap::with_hasher(hash),
+            transactions: IndexMap::with_hasher(hash.clone()),
+            origins: IndexMap::with_hasher(hash),
             ends: VecDeque::new(),
             confirmed: VecDeque::new(),
             repeats: BTreeSet::new(),
@@ -65,7 +73,14 @@ impl Table {
         self.transactions.len()
     }
 
-    pub fn request(&mut self, now: Timestamp, key: Key, flow: &Flow, is_invite: bool) -> Verdict {
+    /// `origin` is what a request outside a dialog has in common with its copies by other paths.
+    pub fn request(
+        &mut self,
+        now: Timestamp,
+        (key, origin): (Key, Option<Key>),
+        flow: &Flow,
+        is_invite: bool,
+    ) -> Verdict {
         if let Some(known) = self.transactions.get(&key) {
             return Verdict::Again(known.response.clone());
         }
@@ -74,6 +89,11 @@ impl Table {
         }
         let over_at = now + self.settings.timeout();
         let is_reliable = flow.transport.is_reliable();
+        let merged = origin.is_some_and(|origin| self.origins.contains_key(&origin));
+        let origin = origin.filter(|_| !merged);
+        if let Some(origin) = origin {
+            self.origins.insert(origin, key);
+        }
         self.transactions.insert(
             key,
             Transaction {
@@ -83,10 +103,21 @@ impl Table {
                 again: None,
                 is_confirmed: false,
                 over_at,
+                origin,
             },
         );
         self.ends.push_back((over_at, key));
-        Verdict::New(key)
+        if merged {
+            Verdict::Merged(key)
+        } else {
+            Verdict::New(key)
+        }
+    }
+
+    fn end(&mut self, key: &Key) {
+        if let Some(origin) = self.transactions.swap_remove(key).and_then(|t| t.origin) {
+            self.origins.swap_remove(&origin);
+        }
     }
 
     /// An ACK ends the retransmission of the response it acknowledges.
@@ -120,7 +151,7 @@ impl Table {
         let known = cancelled
             .iter()
             .any(|key| self.transactions.contains_key(key));
-        match self.request(now, key, flow, false) {
+        match self.request(now, (key, None), flow, false) {
             Verdict::New(key) => Verdict::Cancel { key, known },
             other => other,
         }
@@ -131,7 +162,7 @@ impl Table {
             return;
         };
         if transaction.is_reliable && !transaction.is_invite {
-            self.transactions.swap_remove(&key); // timer J is zero: nothing comes again
+            self.end(&key); // timer J is zero: nothing comes again
             return;
         }
         transaction.response = Some(bytes);
@@ -153,15 +184,15 @@ impl Table {
     }
 
     pub fn on_deadline(&mut self, now: Timestamp, send: &mut dyn FnMut(Destination, Bytes)) {
-        for queue in [&mut self.ends, &mut self.confirmed] {
-            while let Some((_, key)) = queue.pop_front_if(|(at, _)| *at <= now) {
-                if self
-                    .transactions
-                    .get(&key)
-                    .is_some_and(|t| t.over_at <= now)
-                {
-                    self.transactions.swap_remove(&key);
-                }
+        loop {
+            let due = |(at, _): &mut (Timestamp, Key)| *at <= now;
+            let next = self.ends.pop_front_if(due);
+            let Some((_, key)) = next.or_else(|| self.confirmed.pop_front_if(due)) else {
+                break;
+            };
+            let known = self.transactions.get(&key);
+            if known.is_some_and(|t| t.over_at <= now) {
+                self.end(&key);
             }
         }
         while let Some(&(at, key)) = self.repeats.first().filter(|&&(at, _)| at <= now) {
@@ -210,11 +241,11 @@ mod tests {
         let mut table = table();
         let flow = flow(transport);
         assert_eq!(
-            table.request(Timestamp(0), KEY, &flow, is_invite),
+            table.request(Timestamp(0), (KEY, None), &flow, is_invite),
             Verdict::New(KEY)
         );
         assert_eq!(
-            table.request(Timestamp(1), KEY, &flow, is_invite),
+            table.request(Timestamp(1), (KEY, None), &flow, is_invite),
             Verdict::Again(None),
             "not answered yet"
         );
@@ -242,7 +273,7 @@ mod tests {
         let mut table = answered(Transport::Udp, false);
         let again = Verdict::Again(Some(RESPONSE));
         assert_eq!(
-            table.request(Timestamp(32_099), KEY, &flow(Transport::Udp), false),
+            table.request(Timestamp(32_099), (KEY, None), &flow(Transport::Udp), false),
             again
         );
         table.on_deadline(Timestamp(32_099), &mut |_, _| {
@@ -254,7 +285,7 @@ mod tests {
         });
         assert_eq!(table.len(), 0);
         assert_eq!(
-            table.request(Timestamp(32_101), KEY, &flow(Transport::Udp), false),
+            table.request(Timestamp(32_101), (KEY, None), &flow(Transport::Udp), false),
             Verdict::New(KEY)
         );
     }
@@ -267,7 +298,7 @@ mod tests {
     #[test]
     fn a_request_that_is_never_answered_is_forgotten_after_64_t1() {
         let mut table = table();
-        table.request(Timestamp(0), KEY, &flow(Transport::Udp), false);
+        table.request(Timestamp(0), (KEY, None), &flow(Transport::Udp), false);
         assert_eq!(run(&mut table), (vec![], Some(32_000)));
     }
 
@@ -303,7 +334,7 @@ mod tests {
         assert_eq!(table.confirmed.len(), 1);
         assert_eq!(run(&mut table), (vec![], Some(5700)));
         let mut early = super::tests::table();
-        early.request(Timestamp(0), KEY, &flow(Transport::Udp), true);
+        early.request(Timestamp(0), (KEY, None), &flow(Transport::Udp), true);
         early.ack(Timestamp(1), KEY);
         early.respond(
             Timestamp(100),
@@ -353,24 +384,49 @@ mod tests {
         let mut table = Table::new(settings, RandomState::with_seeds(1, 2, 3, 4));
         let flow = flow(Transport::Udp);
         assert_eq!(
-            table.request(Timestamp(0), KEY, &flow, false),
+            table.request(Timestamp(0), (KEY, None), &flow, false),
             Verdict::New(KEY)
         );
         assert_eq!(
-            table.request(Timestamp(0), OTHER, &flow, false),
+            table.request(Timestamp(0), (OTHER, None), &flow, false),
             Verdict::Overload
         );
         assert_eq!(
-            table.request(Timestamp(0), KEY, &flow, false),
+            table.request(Timestamp(0), (KEY, None), &flow, false),
             Verdict::Again(None)
         );
+    }
+
+    #[test]
+    fn a_request_that_comes_by_another_path_is_merged_while_the_first_transaction_lives() {
+        const COPY: Key = Key(5, 6);
+        let flow = flow(Transport::Udp);
+        let origin = Some(Key(7, 8));
+        let mut table = table();
+        let mut ask = |at, key| {
+            table.on_deadline(Timestamp(at), &mut |_, _| ());
+            let verdict = table.request(Timestamp(at), (key, origin), &flow, false);
+            table.respond(Timestamp(at), key, &Destination::Flow(flow), RESPONSE);
+            verdict
+        };
+        assert_eq!(ask(0, KEY), Verdict::New(KEY));
+        assert_eq!(ask(1, KEY), Verdict::Again(Some(RESPONSE)));
+        assert_eq!(ask(2, OTHER), Verdict::Merged(OTHER));
+        assert_eq!(ask(3, OTHER), Verdict::Again(Some(RESPONSE)));
+        assert_eq!(
+            ask(40_000, COPY),
+            Verdict::New(COPY),
+            "timer J has ended it"
+        );
+        assert_eq!((table.transactions.len(), table.origins.len()), (1, 1));
     }
 
     /// Target of the design: 0.6 KiB with a stored response of some 350 octets, so 250 for the rest.
     #[test]
     fn a_transaction_is_small() {
         let entry = size_of::<Transaction>() + 2 * size_of::<Key>() + size_of::<usize>();
-        let queued = 2 * size_of::<(Timestamp, Key)>();
+        let queued =
+            2 * size_of::<(Timestamp, Key)>() + 2 * size_of::<Key>() + 2 * size_of::<usize>();
         assert!(entry + queued <= 250, "{entry} + {queued}");
     }
 }

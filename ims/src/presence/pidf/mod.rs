@@ -12,6 +12,9 @@ mod values;
 use fragment::Parsed;
 use std::sync::Arc;
 
+/// Media type of a presence document (RFC 3863 §4).
+pub const MEDIA_TYPE: &str = "application/pidf+xml";
+
 /// Bounds on one body; what exceeds one is refused. Nesting, attributes and declarations have fixed bounds
 /// (32 levels, 64 attributes on an element, 64 namespace declarations in scope).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -24,7 +24,7 @@ use crate::presence::pidf;
 use crate::presence::rules::Handling;
 use crate::record::Table;
 use crate::sip::{Aor, Destination};
-use crate::time::{Millis, Seconds, Timestamp};
+use crate::time::{Millis, Timestamp};
 use indexmap::IndexMap;
 use reach::OnlyUdp;
 pub use state::Registered;
@@ -257,7 +257,4 @@ impl Service {
             self.looks.at(at, Look::Subscription(id));
         }
     }
-
-    /// How long a peer that meets a full server is asked to stay away.
-    const FULL: Seconds = Seconds(30);
 }

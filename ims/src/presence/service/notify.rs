@@ -8,6 +8,7 @@ use crate::event::subscription::{End, Input, State, SubscriptionId, ends_subscri
 use crate::event::turn::{Outgoing, Ticket, Turn};
 use crate::presence::compose::Composed;
 use crate::presence::content::{self, Authorized};
+use crate::presence::pidf::MEDIA_TYPE;
 use crate::presence::rules::{Decision, Handling, Permissions};
 use crate::sip::Transport;
 use crate::sip::{Aor, KnownMethod, Method, Name, Writer, write};
@@ -20,8 +21,6 @@ const RETRY: Seconds = Seconds(30);
 /// Longest Retry-After that is obeyed; a longer one would outlast most subscriptions.
 const LONGEST_RETRY: Seconds = Seconds(3600);
 const NOTIFY: Method<'static> = Method::Known(KnownMethod::Notify);
-/// Type of the documents that watchers get (RFC 3863).
-const MEDIA_TYPE: &str = "application/pidf+xml";
 /// Presentities whose documents are kept rendered while their watchers are told.
 const GALLERY: usize = 256;
 /// Distinct views kept of one presentity; beyond it they are rendered each time.
@@ -100,6 +99,23 @@ impl Service {
         {
             self.send(turn, id, Some(shown));
         }
+    }
+
+    /// The same without pacing, which is for the presentity's state: what the watcher may see has changed.
+    pub(super) fn show_at_once(
+        &mut self,
+        turn: &mut Turn<'_>,
+        directory: &dyn Directory,
+        id: SubscriptionId,
+    ) {
+        let Some(subscription) = self.subscriptions.get_mut(&id) else {
+            return;
+        };
+        self.paced.remove(&(subscription.not_before, id));
+        subscription.not_before = turn.now;
+        subscription.debt = Debt::Nothing;
+        self.show_decided(turn, directory, id);
+        self.settle(id);
     }
 
     /// Notes that the watcher is owed the present state, and when it may be paid.

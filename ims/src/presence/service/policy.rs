@@ -147,8 +147,11 @@ impl Service {
         match owed {
             Owed::Immediate => self.notify(turn, directory, id),
             // the same state under another verdict: a neutral document, or other elements
-            _ if before.is_none_or(|b| *b != *decision) => self.show_decided(turn, directory, id),
-            _ => {}
+            _ => match before {
+                None => self.show_decided(turn, directory, id),
+                Some(before) if *before != *decision => self.show_at_once(turn, directory, id),
+                Some(_) => {}
+            },
         }
         moved
     }

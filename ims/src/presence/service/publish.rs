@@ -82,7 +82,11 @@ impl Service {
     ) -> Result<Contribution, Reject> {
         match request.body_type_known {
             Some(true) => {}
-            Some(false) => return Err(Reject::UnsupportedMedia),
+            Some(false) => {
+                return Err(Reject::UnsupportedMedia {
+                    accept: pidf::MEDIA_TYPE,
+                });
+            }
             None => return Err(Reject::Bad("Missing Content-Type")),
         }
         let contribution =
@@ -116,9 +120,8 @@ impl Service {
             .get(request.presentity)
             .is_some_and(|p| p.publications.len() >= limit)
         {
-            return Err(Reject::Busy {
-                retry_after: Service::FULL,
-            });
+            // 403 and not 503: the server is not full, and a 503 would turn the S-CSCF away from it
+            return Err(Reject::Forbidden("Too Many Publications"));
         }
         let entry = self
             .presentities

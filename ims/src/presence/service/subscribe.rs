@@ -73,9 +73,8 @@ impl Service {
             .get(&request.presentity)
             .map_or(0, |p| p.watchers.len());
         if watchers >= self.settings.subscriptions_per_presentity {
-            return Err(Reject::Busy {
-                retry_after: Service::FULL,
-            });
+            // 403 and not 503: the server is not full, and a 503 would turn the S-CSCF away from it
+            return Err(Reject::Forbidden("Too Many Watchers"));
         }
         let pending = decision.handling == Handling::Confirm;
         let id = self.new_id(turn, &request.presentity);
