@@ -87,7 +87,7 @@ pub fn start(
         .name("charging".into())
         .spawn(move || {
             let told = runtime.block_on(worker::run(start, reader));
-            drop(runtime);
+            runtime.shutdown_background(); // a name that is being resolved is not waited for
             // Whoever asked for the end may have stopped waiting for it.
             let _ = told.map(|told| told.send(()));
         })?;

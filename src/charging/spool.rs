@@ -100,8 +100,10 @@ pub struct Spool {
     unread: Option<u64>,
     /// A read is under way; the lowest number that was noted since it began.
     reading: Option<Option<u64>>,
-    /// Records in the store.
-    depth: u64,
+    /// Read from the store before it was told that they are there.
+    early: BTreeSet<u64>,
+    /// Records in the store that it was told of. Negative while some of `early` have left already.
+    depth: i64,
     /// Highest number there is.
     highest: Option<u64>,
     /// Highest number that lay in the store at the start or while no CDF was up.
@@ -125,7 +127,8 @@ impl Spool {
             leaving: Vec::new(),
             unread: (recovered > 0).then_some(0),
             reading: None,
-            depth: recovered,
+            early: BTreeSet::new(),
+            depth: i64::try_from(recovered).unwrap_or(i64::MAX),
             highest,
             stored: highest,
             refusals: 0,
@@ -136,7 +139,7 @@ impl Spool {
 
     /// Records in the store, answered or not.
     pub fn depth(&self) -> u64 {
-        self.depth
+        u64::try_from(self.depth).unwrap_or(0)
     }
 
     pub fn in_flight(&self) -> usize {
@@ -146,6 +149,10 @@ impl Spool {
     /// A record has been committed.
     pub fn committed(&mut self, event: Event) {
         self.depth += 1;
+        if self.early.remove(&event.number) {
+            self.highest = self.highest.max(Some(event.number));
+            return; // it was found in the store, and perhaps sent and answered since
+        }
         self.highest = self.highest.max(Some(event.number));
         // Behind what is unread it would jump the queue, and there may be no room.
         if self.unread.is_some() || self.records.len() >= self.memory {
@@ -157,7 +164,9 @@ impl Spool {
 
     /// `count` records from `lowest` to `highest` have been committed that nobody kept in memory.
     pub fn committed_unseen(&mut self, lowest: u64, highest: u64, count: u64) {
-        self.depth += count;
+        self.depth += i64::try_from(count).unwrap_or(i64::MAX);
+        self.early
+            .retain(|number| !(lowest..=highest).contains(number));
         self.highest = self.highest.max(Some(highest));
         self.note_unread(lowest);
     }
@@ -223,7 +232,12 @@ impl Spool {
             (Some(last), noted) => Some(last.saturating_add(1).min(noted.unwrap_or(u64::MAX))),
             (None, noted) => noted,
         };
-        events.into_iter().for_each(|event| self.hold(event));
+        for event in events {
+            if Some(event.number) > self.highest {
+                self.early.insert(event.number);
+            }
+            self.hold(event);
+        }
     }
 
     /// The store could not be read.
@@ -384,7 +398,7 @@ impl Spool {
     pub fn left(&mut self) {
         for number in self.leaving.drain(..) {
             self.done.remove(&number);
-            self.depth = self.depth.saturating_sub(1);
+            self.depth -= 1;
         }
     }
 

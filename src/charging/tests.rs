@@ -58,6 +58,7 @@ impl Cdf {
             .await
             .unwrap()
             .unwrap();
+        stream.set_nodelay(true).unwrap();
         let mut peer = Peer {
             stream,
             framer: Framer::new(65_536),
@@ -480,6 +481,28 @@ async fn a_record_that_cannot_be_read_is_kept_aside_and_the_others_are_sent() {
         1
     );
     assert!(bench.disk.commits() > 0);
+    drop(charging);
+}
+
+#[tokio::test]
+async fn records_that_are_handed_over_faster_than_they_are_taken_all_arrive_once() {
+    const COUNT: u64 = 3 * QUEUE as u64;
+    let cdf = Cdf::listening("cdf1.test").await;
+    let bench = Bench::new(&[("cdf1.test", cdf.address())], "spool_memory_records = 16");
+    let charging = bench.start();
+    let mut peer = cdf.accept().await;
+    bench.until_up("cdf1.test").await;
+    for event in bench.store(0..COUNT).await {
+        charging.committed(vec![event]);
+    }
+    let mut sessions = BTreeMap::new();
+    while sessions.len() < COUNT as usize {
+        let (record, bytes) = peer.accounting().await;
+        *sessions.entry(record.session).or_insert(0) += 1;
+        peer.answer(&bytes, 2001).await;
+    }
+    bench.until_stored(0).await;
+    assert!(sessions.values().all(|times| *times == 1));
     drop(charging);
 }
 

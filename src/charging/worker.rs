@@ -244,10 +244,11 @@ impl Worker {
                 connection,
                 local: *local,
             },
-            link::Event::ConnectFailed { why } => Input::ConnectFailed {
-                connection,
-                why: why.clone(),
-            },
+            link::Event::ConnectFailed { why } => {
+                self.links.close(connection);
+                let why = why.clone();
+                Input::ConnectFailed { connection, why }
+            }
             link::Event::Message(message) => Input::Received {
                 connection,
                 message,

@@ -284,3 +284,33 @@ fn a_record_that_cannot_be_read_goes_to_quarantine_as_it_is() {
     spool.left();
     assert_eq!(spool.depth(), 0);
 }
+
+#[test]
+fn a_record_that_was_found_before_it_was_announced_is_sent_once() {
+    for announced_unseen in [false, true] {
+        let mut spool = Spool::new(8, 4, 1, Some(1));
+        spool.wants_read().unwrap();
+        // Number 2 is committed already; the news of it is still on its way.
+        spool.read(vec![full(1), full(2)], None);
+        for number in [1, 2] {
+            assert_eq!(spool.next_sending(NOW).unwrap().event.number, number);
+            spool.ended(number, PEER, Fate::Acknowledged, NOW, AT);
+        }
+        spool.take_batch().unwrap();
+        spool.left();
+        assert_eq!(spool.depth(), 0);
+        if announced_unseen {
+            spool.committed_unseen(2, 2, 1);
+            spool.wants_read().unwrap();
+            spool.read(Vec::new(), None);
+        } else {
+            spool.committed(full(2));
+        }
+        assert_eq!((send(&mut spool, NOW), spool.depth()), (vec![], 0));
+        spool.committed(full(3));
+        assert_eq!(
+            (send(&mut spool, NOW), spool.depth()),
+            (vec![(3, false)], 1)
+        );
+    }
+}
