@@ -14,6 +14,7 @@ use crate::sip::Aor;
 use crate::time::{Seconds, Timestamp};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// Most identities of one implicit registration set that are kept.
 const MOST_IDENTITIES: usize = 32;
@@ -65,14 +66,6 @@ pub struct Registration {
     pub charging: Charging,
 }
 
-/// Registration state of an identity changed: registered, not registered any more, or forgotten.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Changed {
-    pub identity: Aor,
-    /// Active or not, since when; `None` when it is forgotten.
-    pub state: Option<(bool, Timestamp)>,
-}
-
 /// Registrations and aliases of the node.
 #[derive(Debug)]
 pub struct Registrar {
@@ -83,6 +76,8 @@ pub struct Registrar {
     /// The same the other way round.
     others: IndexMap<Aor, Vec<Aor>, ahash::RandomState>,
     looks: Deadlines<Aor>,
+    /// When a look at an identity is scheduled; one entry at a time, however often it is refreshed.
+    scheduled: IndexMap<Aor, Timestamp, ahash::RandomState>,
 }
 
 impl Registrar {
@@ -91,7 +86,8 @@ impl Registrar {
             settings,
             registrations: IndexMap::with_hasher(hash.clone()),
             aliases: IndexMap::with_hasher(hash.clone()),
-            others: IndexMap::with_hasher(hash),
+            others: IndexMap::with_hasher(hash.clone()),
+            scheduled: IndexMap::with_hasher(hash),
             looks: Deadlines::default(),
         }
     }
@@ -130,12 +126,35 @@ impl Registrar {
         self.registrations.get(identity)
     }
 
-    /// Takes over a third-party REGISTER. Gives the lifetime granted, and the change if there is one.
+    /// Registration state of a subscriber: registered while any of its identities is. S-CSCFs register each identity
+    /// on its own, and the tel identity of a subscriber who went away is no news of one who is there.
+    pub fn state_of(&self, canonical: &Aor) -> Option<(bool, Timestamp)> {
+        let identities = self.identities(canonical);
+        let known = identities
+            .iter()
+            .filter_map(|identity| self.registrations.get(identity));
+        let (active, ended): (Vec<_>, Vec<_>) = known.partition(|r| r.active);
+        let since = active.iter().map(|r| r.since).min();
+        let until = ended.iter().map(|r| r.since).max();
+        since
+            .map(|since| (true, since))
+            .or(until.map(|until| (false, until)))
+    }
+
+    /// Every subscriber of whom a registration is known, after a restart.
+    pub fn subscribers(&self) -> BTreeSet<Aor> {
+        let identities = self.registrations.keys();
+        identities
+            .map(|identity| self.canonical(identity))
+            .collect()
+    }
+
+    /// Takes over a third-party REGISTER. Gives the lifetime granted, and whether the identity's state changed.
     pub fn register(
         &mut self,
         turn: &mut Turn<'_>,
         request: &ThirdParty,
-    ) -> Result<(Seconds, Option<Changed>), Reject> {
+    ) -> Result<(Seconds, bool), Reject> {
         let lifetime = request
             .expires
             .unwrap_or(self.settings.default_expires)
@@ -158,26 +177,19 @@ impl Registrar {
             request.identity.as_str().as_bytes(),
             &registration,
         );
-        self.looks
-            .at(registration.expires_at, request.identity.clone());
+        self.schedule(registration.expires_at, &request.identity);
         self.registrations
             .insert(request.identity.clone(), registration);
         self.learn_aliases(turn, &request.associated);
-        let changed = Changed {
-            identity: request.identity.clone(),
-            state: Some((true, since)),
-        };
-        Ok((lifetime, (!was_active).then_some(changed)))
+        Ok((lifetime, !was_active))
     }
 
     /// The subscriber is not registered any more since `at`; it is remembered as such for a while.
-    fn deregister(
-        &mut self,
-        turn: &mut Turn<'_>,
-        identity: &Aor,
-        at: Timestamp,
-    ) -> Option<Changed> {
-        let registration = self.registrations.get_mut(identity).filter(|r| r.active)?;
+    fn deregister(&mut self, turn: &mut Turn<'_>, identity: &Aor, at: Timestamp) -> bool {
+        let known = self.registrations.get_mut(identity).filter(|r| r.active);
+        let Some(registration) = known else {
+            return false;
+        };
         registration.active = false;
         registration.since = at;
         registration.expires_at = at + self.settings.terminated_retention;
@@ -186,11 +198,17 @@ impl Registrar {
             identity.as_str().as_bytes(),
             registration,
         );
-        self.looks.at(registration.expires_at, identity.clone());
-        Some(Changed {
-            identity: identity.clone(),
-            state: Some((false, at)),
-        })
+        let forgotten = registration.expires_at;
+        self.schedule(forgotten, identity);
+        true
+    }
+
+    /// Asks for a look at an identity, unless one comes earlier: that one then asks again.
+    fn schedule(&mut self, at: Timestamp, identity: &Aor) {
+        if self.scheduled.get(identity).is_none_or(|&then| at < then) {
+            self.scheduled.insert(identity.clone(), at);
+            self.looks.at(at, identity.clone());
+        }
     }
 
     /// A tel identity names the first SIP identity of its set: the default public identity (TS 24.229 §5.4.1.2.2F).
@@ -228,40 +246,39 @@ impl Registrar {
         self.looks.next()
     }
 
-    /// Ends what has run out.
-    pub fn on_deadline(&mut self, turn: &mut Turn<'_>) -> Vec<Changed> {
-        let due = self.looks.due(turn.now);
-        due.into_iter()
-            .filter_map(|identity| self.look(turn, identity))
-            .collect()
+    /// Ends what has run out; gives the identities whose state changed.
+    pub fn on_deadline(&mut self, turn: &mut Turn<'_>) -> Vec<Aor> {
+        let mut due = self.looks.due(turn.now);
+        due.retain(|identity| self.look(turn, identity));
+        due
     }
 
-    fn look(&mut self, turn: &mut Turn<'_>, identity: Aor) -> Option<Changed> {
-        let registration = self.registrations.get(&identity)?;
-        if registration.expires_at > turn.now {
-            return None; // it was renewed, and a later look is scheduled
+    fn look(&mut self, turn: &mut Turn<'_>, identity: &Aor) -> bool {
+        self.scheduled.swap_remove(identity);
+        let Some(registration) = self.registrations.get(identity) else {
+            return false;
+        };
+        let at = registration.expires_at;
+        if at > turn.now {
+            self.schedule(at, identity); // it was renewed
+            return false;
         }
         if registration.active {
             // it ended when it ran out, however late that is noticed after a time of standstill
-            let at = registration.expires_at;
-            return self.deregister(turn, &identity, at);
+            return self.deregister(turn, identity, at);
         }
         turn.batch
             .delete(Table::Registration, identity.as_str().as_bytes());
-        self.registrations.swap_remove(&identity);
-        Some(Changed {
-            identity,
-            state: None,
-        })
+        self.registrations.swap_remove(identity);
+        true
     }
 
-    /// Takes a registration from the store. Returns what presence shows of it.
-    pub fn recover(&mut self, key: &[u8], registration: Registration) -> Option<Changed> {
+    /// Takes a registration from the store.
+    pub fn recover(&mut self, key: &[u8], registration: Registration) -> Option<()> {
         let identity = Aor::parse(std::str::from_utf8(key).ok()?)?;
-        self.looks.at(registration.expires_at, identity.clone());
-        let state = Some((registration.active, registration.since));
-        self.registrations.insert(identity.clone(), registration);
-        Some(Changed { identity, state })
+        self.schedule(registration.expires_at, &identity);
+        self.registrations.insert(identity, registration);
+        Some(())
     }
 
     /// Takes an alias from the store.

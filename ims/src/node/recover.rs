@@ -38,7 +38,9 @@ impl Node {
             }
             Table::Node => true,
             Table::Document => self.recover_document(key, value),
-            Table::Registration => self.recover_registration(key, value),
+            Table::Registration => decode(value)
+                .and_then(|record| self.directory.registrar.recover(key, record))
+                .is_some(),
             Table::Alias => decode::<Box<str>>(value)
                 .and_then(|to| self.directory.registrar.recover_alias(key, &to))
                 .is_some(),
@@ -73,22 +75,20 @@ impl Node {
         true
     }
 
-    fn recover_registration(&mut self, key: &[u8], value: &[u8]) -> bool {
-        let Some(changed) =
-            decode(value).and_then(|record| self.directory.registrar.recover(key, record))
-        else {
-            return false;
-        };
-        let registered = changed
-            .state
-            .map(|(active, since)| Registered { active, since });
-        self.presence
-            .recover_registration(&changed.identity, registered);
-        true
+    /// What presence shows of registrations: known when every identity and alias is read.
+    fn recover_registrations(&mut self) {
+        let registrar = &self.directory.registrar;
+        for subscriber in registrar.subscribers() {
+            let registered = registrar
+                .state_of(&subscriber)
+                .map(|(active, since)| Registered { active, since });
+            self.presence.recover_registration(&subscriber, registered);
+        }
     }
 
     /// Everything is read: writes the format, schedules what is due and owes what was not delivered.
     pub fn recovered(&mut self, now: Timestamp, recovery: &mut Recovery, out: &mut Outbox) {
+        self.recover_registrations();
         recovery.owed = self
             .presence
             .recovered(now, recovery.settled, &self.directory);

@@ -5,7 +5,7 @@ use super::{Node, Outbox, headers};
 use crate::event::turn::Turn;
 use crate::isc;
 use crate::presence::service::Registered;
-use crate::registration::{Changed, ThirdParty, service_info};
+use crate::registration::{ThirdParty, service_info};
 use crate::reject::Reject;
 use crate::sip::Aor;
 use crate::sip::header::contact::Contact;
@@ -55,8 +55,8 @@ impl Node {
             },
             &third_party,
         )?;
-        if let Some(changed) = changed {
-            self.registration_changed(now, changed, out);
+        if changed {
+            self.registration_changed(now, &third_party.identity, out);
         }
         let mut reply = Reply::new(200).with(Name::Expires, lifetime.to_string());
         if let Some(contact) = request.headers.values(Name::Contact).next() {
@@ -66,10 +66,11 @@ impl Node {
     }
 
     /// Tells the watchers of a subscriber whose registration changed.
-    fn registration_changed(&mut self, now: Timestamp, changed: Changed, out: &mut Outbox) {
-        let presentity = self.directory.registrar.canonical(&changed.identity);
-        let registered = changed
-            .state
+    fn registration_changed(&mut self, now: Timestamp, identity: &Aor, out: &mut Outbox) {
+        let registrar = &self.directory.registrar;
+        let presentity = registrar.canonical(identity);
+        let registered = registrar
+            .state_of(&presentity)
             .map(|(active, since)| Registered { active, since });
         self.turn(now, out, |presence, directory, turn| {
             presence.registration_changed(turn, directory, &presentity, registered);
@@ -85,8 +86,8 @@ impl Node {
             ledger: &mut self.ledger,
             outgoing: Vec::new(),
         });
-        for changed in changes {
-            self.registration_changed(now, changed, out);
+        for identity in changes {
+            self.registration_changed(now, &identity, out);
         }
     }
 }

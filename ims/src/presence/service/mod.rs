@@ -147,6 +147,9 @@ impl Service {
                 Look::Subscription(id) => self.look_at_subscription(turn, directory, id),
             }
         }
+        if self.looks.next().is_some_and(|at| at <= turn.now) {
+            return; // after a standstill much is over: it goes before anything of it is shown
+        }
         while let Some(&(at, id)) = self.paced.first().filter(|&&(at, _)| at <= turn.now) {
             self.paced.remove(&(at, id));
             self.pay(turn, directory, id);
