@@ -117,6 +117,29 @@ fn every_promise_is_kept_through_loss_duplication_reordering_and_crashes() {
     }
 }
 
+/// Refreshes, expiries, reserved CSeq ranges and reconnections need hours to meet.
+#[test]
+fn every_promise_is_kept_for_hours() {
+    let xdm = xdm();
+    let hours = number("SIM_HOURS").unwrap_or(3);
+    for seed in seeds(1_001..1_003) {
+        let plan = Plan {
+            presentities: 3,
+            sources: 2,
+            watchers: 3,
+            storm: hours * 3_600,
+            crash_every: 400,
+            conditions: true,
+            ..small(seed)
+        };
+        let world = live_through(plan, &xdm, "every_promise_is_kept_for_hours");
+        println!(
+            "seed {seed}: {} events, {:#?}",
+            world.events, world.promises.counts
+        );
+    }
+}
+
 #[test]
 fn the_same_seed_gives_the_same_world_message_by_message() {
     let xdm = xdm();

@@ -9,6 +9,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// How late the server notices that something ended: its deadlines fall on whole seconds, and the disk may be busy.
 const LAG: u64 = 1_200;
+/// How long news takes to a watcher on a quiet network: the pause between two NOTIFYs (5 s) and the way.
+const NEWS: u64 = 6_000;
 /// After this a retransmission may be taken for a new request: 64·T1, timer J.
 const TIMER_J: u64 = 32_000;
 
@@ -285,7 +287,9 @@ impl Promises {
 
     fn registered(&mut self, now: u64, turn: u64, response: &Message, meaning: &Meaning) {
         let lifetime = response.expires().unwrap_or_default() * 1000;
-        let before = self.live.registrations.get(&meaning.presentity).copied();
+        let identity = uri(response.get("to"));
+        let known = self.live.registrations.get(&meaning.presentity);
+        let before = known.and_then(|all| all.get(&identity)).copied();
         let registration = match before {
             _ if lifetime > 0 => Registration {
                 until: now + lifetime,
@@ -300,6 +304,7 @@ impl Promises {
         };
         let change = Change::Registered {
             presentity: meaning.presentity.clone(),
+            identity,
             registration,
         };
         self.change(turn, change);
@@ -519,12 +524,12 @@ impl Promises {
         watcher: &str,
         seen: Option<&Told>,
     ) {
-        let wanted = self.live.told(presentity, watcher, now);
-        let kept = match (&wanted, seen) {
-            (Told::Rejected, None) => true,
-            (wanted, Some(seen)) => wanted == seen,
-            _ => false,
-        };
+        // what ended just now may still be on its way
+        let wanted = self.live.may_be_told(presentity, watcher, now, LAG + NEWS);
+        let kept = wanted.iter().any(|wanted| match seen {
+            None => *wanted == Told::Rejected,
+            Some(seen) => wanted == seen,
+        });
         self.hold(
             kept,
             "a watcher that stays converges to the last published state it may see",
@@ -548,12 +553,14 @@ impl Promises {
 
 /// Who watches whom, from a NOTIFY: its `From` is the presentity and its `To` the watcher.
 fn parties(notify: &Message) -> (String, String) {
-    let uri = |value: &str| {
-        between(value, "<", ">")
-            .first()
-            .map_or(String::new(), |u| (*u).to_owned())
-    };
     (uri(notify.get("from")), uri(notify.get("to")))
+}
+
+/// The URI between angle brackets.
+fn uri(value: &str) -> String {
+    between(value, "<", ">")
+        .first()
+        .map_or(String::new(), |u| (*u).to_owned())
 }
 
 /// What a document shows.

@@ -88,6 +88,7 @@ pub enum Change {
     },
     Registered {
         presentity: String,
+        identity: String,
         registration: Registration,
     },
     Subscribed {
@@ -118,7 +119,8 @@ pub enum Told {
 pub struct Truth {
     pub publications: BTreeMap<String, Vec<Publication>>,
     pub rules: BTreeMap<String, Vec<Rule>>,
-    pub registrations: BTreeMap<String, Registration>,
+    /// By presentity, then by its identities.
+    pub registrations: BTreeMap<String, BTreeMap<String, Registration>>,
     /// By the tag of the server's side.
     pub subscriptions: BTreeMap<String, Subscription>,
 }
@@ -157,9 +159,11 @@ impl Truth {
             }
             Change::Registered {
                 presentity,
+                identity,
                 registration,
             } => {
-                self.registrations.insert(presentity, registration);
+                let identities = self.registrations.entry(presentity).or_default();
+                identities.insert(identity, registration);
             }
             Change::Subscribed { tag, subscription } => {
                 self.subscriptions.insert(tag, subscription);
@@ -175,14 +179,6 @@ impl Truth {
         let all = self.publications.get(presentity).into_iter().flatten();
         all.into_iter()
             .any(|p| p.etag == etag && p.expires_at > now)
-    }
-
-    /// What the watcher should be told, to the instant.
-    pub fn told(&self, presentity: &str, watcher: &str, now: u64) -> Told {
-        let all = self.publications.get(presentity).into_iter().flatten();
-        let live: Vec<&Publication> = all.filter(|p| p.expires_at > now).collect();
-        let registration = self.registration(presentity, now);
-        self.told_with(presentity, watcher, now, &live, registration)
     }
 
     /// What the watcher may be told by a server that notices ends up to `lag` milliseconds late.
@@ -269,10 +265,13 @@ impl Truth {
 
     fn registration(&self, presentity: &str, now: u64) -> Option<&'static str> {
         let known = self.registrations.get(presentity)?;
-        match now {
-            now if now < known.until => Some("active"),
-            now if now < known.forgotten => Some("terminated"),
-            _ => None,
+        // registered while any identity is
+        if known.values().any(|r| now < r.until) {
+            Some("active")
+        } else if known.values().any(|r| now < r.forgotten) {
+            Some("terminated")
+        } else {
+            None
         }
     }
 

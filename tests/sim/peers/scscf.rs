@@ -34,16 +34,18 @@ impl Scscf {
         }
         self.serial += 1;
         let user = turn.dice.pick(&self.presentities).clone();
-        let number = user.bytes().map(u64::from).sum::<u64>();
+        let tel = format!("tel:+1555{}", user.bytes().map(u64::from).sum::<u64>());
+        // one REGISTER for each identity, in any order
+        let identity = if turn.dice.percent(30) { &tel } else { &user };
         let expires = if turn.dice.percent(30) {
             0
         } else {
             turn.dice.between(30, 900)
         };
         let head = format!(
-            "REGISTER sip:as.ims.test SIP/2.0\r\nFrom: <sip:{me}>;tag={serial:x}\r\nTo: <{user}>\r\n\
+            "REGISTER sip:as.ims.test SIP/2.0\r\nFrom: <sip:{me}>;tag={serial:x}\r\nTo: <{identity}>\r\n\
              Call-ID: {serial:x}-reg@{me}\r\nCSeq: 10 REGISTER\r\nContact: <sip:{me}>\r\nExpires: {expires}\r\n\
-             Event: registration\r\nP-Associated-URI: <{user}>, <sip:other@ims.test, tel:+1555{number}>\r\n",
+             Event: registration\r\nP-Associated-URI: <{user}>, <sip:other@ims.test, {tel}>\r\n",
             me = turn.me,
             serial = self.serial,
         );
@@ -72,7 +74,7 @@ impl Peer for Scscf {
     }
 
     fn meaning(&self, request: &Message) -> Meaning {
-        let user = between(request.get("to"), "<", ">");
+        let user = between(request.get("p-associated-uri"), "<", ">");
         Meaning {
             presentity: user.first().map_or(String::new(), |u| (*u).to_owned()),
             ..Meaning::default()
