@@ -1,6 +1,7 @@
 //! The ISC context of one request: who may be believed, who asks, and what charging needs to know
 //! (TS 24.229 §5.7; RFC 3324, 3325, 7315).
 
+use crate::network::{Cidr, any_contains};
 use crate::sip::header::p_asserted_identity::PAssertedIdentity;
 use crate::sip::header::p_charging_function_addresses::PChargingFunctionAddresses;
 use crate::sip::header::p_charging_vector::PChargingVector;
@@ -17,36 +18,17 @@ const MOST_ADDRESSES: usize = 4;
 
 /// The trust domain (RFC 3324): peers whose asserted identities are believed. Empty trusts nobody.
 #[derive(Clone, Debug, Default)]
-pub struct Trust {
-    networks: Vec<(IpAddr, u8)>,
-}
+pub struct Trust(Vec<Cidr>);
 
 impl Trust {
-    /// Networks as address and prefix length in bits (32 or 128 for one host).
-    pub fn new(networks: Vec<(IpAddr, u8)>) -> Trust {
-        Trust { networks }
+    pub fn new(networks: Vec<Cidr>) -> Trust {
+        Trust(networks)
     }
 
     /// Whether a message from this address comes from inside the trust domain.
     pub fn trusts(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        self.networks.iter().any(
-            |&(network, prefix)| match (network.to_canonical(), address) {
-                (IpAddr::V4(n), IpAddr::V4(a)) => {
-                    same_prefix(n.to_bits().into(), a.to_bits().into(), 32, prefix)
-                }
-                (IpAddr::V6(n), IpAddr::V6(a)) => {
-                    same_prefix(n.to_bits(), a.to_bits(), 128, prefix)
-                }
-                _ => false,
-            },
-        )
+        any_contains(&self.0, address)
     }
-}
-
-fn same_prefix(network: u128, address: u128, width: u32, prefix: u8) -> bool {
-    let keep = u32::from(prefix).min(width);
-    (network ^ address).checked_shr(width - keep).unwrap_or(0) == 0
 }
 
 /// Who sent a request, as a trusted peer asserts it. `From` is never asked (RFC 3325 §5).

@@ -3,13 +3,14 @@
 //! Nothing here owns a clock, a socket, a file, a thread or randomness. The program (`presentia`) moves
 //! inputs in and effects out; a simulation does the same under virtual time. Modules import downwards only:
 //!
-//! `time`, `record`, `xml` < `sip` < `transaction` < `dialog` < `isc` < `charge` < `event` < `presence`, `xdm`, `registration` < `node`
+//! `time`, `network`, `record`, `xml` < `sip` < `transaction` < `dialog` < `isc` < `charge` < `event` < `presence`, `xdm`, `registration` < `node`
 #![forbid(unsafe_code)]
 
 pub mod charge;
 pub mod dialog;
 pub mod event;
 pub mod isc;
+pub mod network;
 pub mod node;
 pub mod partition;
 pub mod presence;

@@ -1,13 +1,12 @@
 //! Configuration: a documented file, checked as a whole before anything starts.
 
 mod check;
-pub mod cidr;
 mod locate;
 mod sections;
 mod summary;
 
 pub use crate::charging::settings::Settings as Charging;
-pub use cidr::{Cidr, any_contains};
+pub use ims::network::{Cidr, any_contains};
 pub use sections::*;
 pub use summary::Summary;
 

@@ -1,7 +1,7 @@
 //! The sections of the configuration as typed values. `default.toml` beside this file explains every key to
 //! the operator; a test holds both together.
 
-use super::cidr::Cidr;
+use ims::network::Cidr;
 use ims::time::{Millis, Seconds};
 use serde::{Deserialize, Deserializer, de::Error};
 use std::net::SocketAddr;

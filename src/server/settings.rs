@@ -1,6 +1,6 @@
 //! The configuration as the settings of the parts that it configures.
 
-use crate::config::{Cidr, Config, Handling, Presentities};
+use crate::config::{Config, Handling, Presentities};
 use crate::transport::tcp;
 use ims::event::lifetime::Lifetimes;
 use ims::isc::Trust;
@@ -53,7 +53,7 @@ pub fn node(config: &Config, xdm: Xdm) -> node::Settings {
     node::Settings {
         home_domains: sip.home_domains.clone(),
         product: sip.server.clone(),
-        trust: Trust::new(trust.peers.iter().map(Cidr::parts).collect()),
+        trust: Trust::new(trust.peers.clone()),
         limits: sip_limits(config),
         transactions: transaction::Settings {
             t1: sip.t1_ms,

@@ -575,7 +575,7 @@ fn settings(xdm: Xdm, failures: bool) -> Settings {
     Settings {
         home_domains: vec!["ims.test".into()],
         product: "sim".into(),
-        trust: Trust::new(vec![(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 0)), 8)]),
+        trust: Trust::new(vec!["10.0.0.0/8".parse().expect("a network")]),
         limits: Limits::default(),
         transactions: transaction::Settings::default(),
         presence: service::Settings {

@@ -22,11 +22,6 @@ impl Cidr {
         }
     }
 
-    /// Its address and the number of bits that count.
-    pub fn parts(&self) -> (IpAddr, u8) {
-        (self.address, self.bits)
-    }
-
     /// Whether `address` is in the set. An IPv4 address seen through an IPv6 socket (`::ffff:192.0.2.1`) is
     /// taken as the IPv4 address that it is.
     pub fn contains(&self, address: IpAddr) -> bool {
