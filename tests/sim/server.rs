@@ -365,9 +365,11 @@ impl World {
                 (at, transport.unwrap_or(Transport::Udp))
             }
         };
-        if transport == Transport::Tcp && ticket.is_some() && !self.takes_streams(to) {
-            let refused =
-                Happening::Undeliverable(self.server.incarnation, ticket.expect("a ticket"));
+        if let Some(ticket) = ticket
+            && transport == Transport::Tcp
+            && !self.takes_streams(to)
+        {
+            let refused = Happening::Undeliverable(self.server.incarnation, ticket);
             return self.at(self.now + 3, refused);
         }
         self.send(transport, self.server.at, to, bytes.to_vec());

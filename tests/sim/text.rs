@@ -70,7 +70,7 @@ impl Message {
         param(self.get("via"), "branch").unwrap_or_default()
     }
 
-    pub fn from_tag(&self) -> &str {
+    pub fn tag_of_from(&self) -> &str {
         param(self.get("from"), "tag").unwrap_or_default()
     }
 

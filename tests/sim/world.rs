@@ -189,7 +189,7 @@ impl World {
             if !self.promises.broken.is_empty() {
                 return;
             }
-            if self.events % 20_000 == 0 {
+            if self.events.is_multiple_of(20_000) {
                 self.promises.forget_before(self.now);
                 let old = self.now.saturating_sub(120_000);
                 self.meanings.retain(|_, (at, _)| *at > old);

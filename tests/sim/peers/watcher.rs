@@ -239,7 +239,7 @@ impl Watcher {
         if dialog
             .tag
             .as_ref()
-            .is_some_and(|tag| tag != notify.from_tag())
+            .is_some_and(|tag| tag != notify.tag_of_from())
         {
             return Err(481);
         }
@@ -255,7 +255,7 @@ impl Watcher {
         };
         dialog
             .tag
-            .get_or_insert_with(|| notify.from_tag().to_owned());
+            .get_or_insert_with(|| notify.tag_of_from().to_owned());
         dialog.notified = notify.cseq();
         let state = notify.get("subscription-state");
         if state.starts_with("terminated") {
