@@ -226,8 +226,6 @@ impl Truth {
             Handling::Allow => {
                 let mut notes: Vec<String> = live.iter().map(|p| p.content.note.clone()).collect();
                 notes.sort();
-                // of one who published nothing, nothing tells whether he ever was registered
-                let registration = registration.filter(|r| *r == "active" || !live.is_empty());
                 Told::Active(View {
                     notes,
                     registration,

@@ -146,12 +146,10 @@ impl Composed {
     }
 }
 
-/// Composes `sources` (in any order) with the registration state. Without a publication and without registration the
-/// presentity is unavailable, and nothing tells whether it ever was registered.
+/// Composes `sources` (in any order) with the registration state, an ended one as long as it is remembered. Without
+/// a publication and without either the presentity is unavailable, and nothing tells whether it ever was registered.
 pub fn compose(sources: &[Source<'_>], registration: Option<&RegistrationFacts>) -> Composed {
-    let network = registration
-        .filter(|facts| facts.active() || !sources.is_empty())
-        .map(RegistrationFacts::source);
+    let network = registration.map(RegistrationFacts::source);
     let mut inputs: Vec<Source<'_>> = sources
         .iter()
         .copied()

@@ -13,7 +13,6 @@ pub(super) const ORDER: u64 = u64::MAX;
 #[derive(Clone, Debug)]
 pub struct RegistrationFacts {
     contribution: Contribution,
-    active: bool,
     since: Timestamp,
 }
 
@@ -33,13 +32,8 @@ impl RegistrationFacts {
         };
         Ok(RegistrationFacts {
             contribution: parse(&document, &limits)?,
-            active,
             since,
         })
-    }
-
-    pub fn active(&self) -> bool {
-        self.active
     }
 
     pub(super) fn source(&self) -> Source<'_> {

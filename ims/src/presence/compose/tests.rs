@@ -267,10 +267,13 @@ fn registration() {
     );
     let joined = with_registration(&[tuple], Some(&facts(false)));
     assert!(joined.starts_with("<tuple id=\"a\"><status><basic>closed</basic></status><op:registration-state>terminated</op:registration-state>"), "{joined}");
+    let ended = with_registration(&[], Some(&facts(false)));
     assert!(
-        compose(&[], Some(&facts(false))).is_empty(),
-        "neither published nor registered: unavailable"
+        ended.contains("<op:registration-state>terminated</op:registration-state>")
+            && ended.contains("<op:terminated/>"),
+        "an ended registration alone, as long as it is remembered: {ended}"
     );
+    assert!(compose(&[], None).is_empty(), "unavailable");
     let unnamed = RegistrationFacts::new("tel:+15550100", None, true, Timestamp(0)).unwrap();
     assert!(with_registration(&[], Some(&unnamed)).contains("<dm:deviceID>urn:uuid:"));
 }
