@@ -10,6 +10,8 @@ mod recover;
 mod register;
 mod request;
 mod subscribe;
+#[cfg(test)]
+mod tests;
 mod xcap;
 
 pub use recover::Recovery;

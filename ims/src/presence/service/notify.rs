@@ -108,7 +108,9 @@ impl Service {
         directory: &dyn Directory,
         id: SubscriptionId,
     ) {
-        let Some(subscription) = self.subscriptions.get_mut(&id) else {
+        // one that waits for the presentity is shown nothing, and keeps what it is owed
+        let active = |s: &&mut Subscription| s.record.state == State::Active;
+        let Some(subscription) = self.subscriptions.get_mut(&id).filter(active) else {
             return;
         };
         self.paced.remove(&(subscription.not_before, id));

@@ -1,0 +1,238 @@
+//! The node by its door: messages in, effects out.
+
+mod limits;
+mod notify;
+mod register;
+mod requests;
+
+use super::*;
+use crate::event::lifetime::Lifetimes;
+use crate::presence::pidf;
+use crate::presence::rules::Handling;
+use crate::sip::Transport;
+use std::net::SocketAddr;
+
+const BOB: &str = "sip:bob@ims.test";
+const ALICE: &str = "sip:alice@ims.test";
+
+/// A node with a clock, and what its last input caused.
+struct Bench {
+    node: Node,
+    now: u64,
+    out: Outbox,
+    serial: u32,
+    peer: SocketAddr,
+    transport: Transport,
+}
+
+/// A message that the node sent.
+#[derive(Clone, Debug)]
+struct Sent {
+    to: Destination,
+    text: String,
+    ticket: Option<Ticket>,
+}
+
+impl Sent {
+    fn status(&self) -> u16 {
+        let code = self.text.strip_prefix("SIP/2.0 ").and_then(|t| t.get(..3));
+        code.and_then(|c| c.parse().ok()).unwrap_or(0)
+    }
+
+    fn method(&self) -> &str {
+        self.text.split(' ').next().unwrap()
+    }
+
+    fn all(&self, name: &str) -> Vec<&str> {
+        let head = self.text.split("\r\n\r\n").next().unwrap();
+        let lines = head.split("\r\n").filter_map(|line| line.split_once(": "));
+        lines.filter(|(n, _)| *n == name).map(|(_, v)| v).collect()
+    }
+
+    fn get(&self, name: &str) -> &str {
+        self.all(name).first().copied().unwrap_or("")
+    }
+
+    fn body(&self) -> &str {
+        self.text.split_once("\r\n\r\n").unwrap().1
+    }
+}
+
+fn settings() -> Settings {
+    let lifetimes = Lifetimes {
+        min: Seconds(60),
+        default: Seconds(3600),
+        max: Seconds(7200),
+    };
+    Settings {
+        home_domains: vec!["ims.test".into()],
+        product: String::new(),
+        trust: Trust::new(vec![("10.0.0.0".parse().unwrap(), 8)]),
+        limits: sip::Limits::default(),
+        transactions: transaction::Settings::default(),
+        presence: presence::Settings {
+            publication: lifetimes,
+            subscription: lifetimes,
+            publications_per_presentity: 10,
+            subscriptions_per_presentity: 10,
+            notify_interval: Millis(5_000),
+            default_handling: Some(Handling::Allow),
+            pidf: pidf::Limits::default(),
+            own_ioi: "ims.test".into(),
+            own_address: "10.0.0.1:5060".into(),
+            own_contact: "10.0.0.1:5060".into(),
+            udp_max: 1_300,
+        },
+        registration: registration::Settings {
+            default_expires: Seconds(600),
+            max_expires: Seconds(7200),
+            terminated_retention: Seconds(60),
+            capacity: 2,
+        },
+        xdm: xdm::Xdm::new(xdm::Settings::default()).unwrap(),
+        triggers: Triggers::OFF,
+        pending_status: 202,
+        publishers: Vec::new(),
+        known_presentities_only: false,
+        publications: 10,
+        subscriptions: 10,
+        documents: 10,
+    }
+}
+
+impl Bench {
+    fn new(settings: Settings) -> Bench {
+        Bench {
+            node: Node::new(settings, [7; 32]),
+            now: 1_790_000_000_000,
+            out: Outbox::default(),
+            serial: 0,
+            peer: "10.0.0.2:5060".parse().unwrap(),
+            transport: Transport::Udp,
+        }
+    }
+
+    /// Gives the node an input; everything that it sends, the held behind the free.
+    fn feed(&mut self, input: Input<'_>) -> Vec<Sent> {
+        self.out = Outbox::default();
+        self.node.handle(Timestamp(self.now), input, &mut self.out);
+        self.sent(true)
+    }
+
+    fn sent(&self, with_held: bool) -> Vec<Sent> {
+        let held = self.out.held.iter().filter(|_| with_held);
+        let effects = self.out.free.iter().chain(held);
+        let sends = effects.filter_map(|effect| match effect {
+            Effect::Send { to, bytes, ticket } => Some(Sent {
+                to: to.clone(),
+                text: String::from_utf8(bytes.to_vec()).unwrap(),
+                ticket: *ticket,
+            }),
+            _ => None,
+        });
+        sends.collect()
+    }
+
+    fn flow(&self) -> Flow {
+        Flow {
+            transport: self.transport,
+            local: "10.0.0.1:5060".parse().unwrap(),
+            remote: self.peer,
+            connection: 1,
+        }
+    }
+
+    fn text(&mut self, text: &str) -> Vec<Sent> {
+        let flow = self.flow();
+        let mut bytes = text.as_bytes().to_vec();
+        self.feed(Input::Message {
+            flow,
+            bytes: &mut bytes,
+        })
+    }
+
+    /// Writes a request of its own transaction: `head` is what differs from a plain one.
+    fn write(&mut self, method: &str, uri: &str, head: &str, body: &str) -> String {
+        self.serial += 1;
+        let n = self.serial;
+        let (via, peer) = (self.transport.as_str(), self.peer);
+        let mut text = format!(
+            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/{via} {peer};branch=z9hG4bK{n}\r\nMax-Forwards: 70\r\n"
+        );
+        for (name, default) in [
+            ("From", format!("<{ALICE}>;tag=a")),
+            ("To", format!("<{uri}>")),
+            ("Call-ID", format!("call-{n}")),
+            ("CSeq", format!("{n} {method}")),
+        ] {
+            if !head.contains(&format!("{name}: ")) {
+                text.push_str(&format!("{name}: {default}\r\n"));
+            }
+        }
+        format!("{text}{head}Content-Length: {}\r\n\r\n{body}", body.len())
+    }
+
+    fn ask(&mut self, method: &str, uri: &str, head: &str, body: &str) -> Vec<Sent> {
+        let text = self.write(method, uri, head, body);
+        self.text(&text)
+    }
+
+    fn publish(&mut self, more: &str, note: &str) -> Sent {
+        let head = format!(
+            "Event: presence\r\nP-Asserted-Identity: <{BOB}>\r\nContent-Type: application/pidf+xml\r\n{more}"
+        );
+        let body = if note.is_empty() {
+            String::new()
+        } else {
+            pidf(note)
+        };
+        self.ask("PUBLISH", BOB, &head, &body).remove(0)
+    }
+
+    /// Subscribes alice to bob: the answer and the NOTIFYs.
+    fn subscribe(&mut self, more: &str) -> Vec<Sent> {
+        let head = format!(
+            "Event: presence\r\nP-Asserted-Identity: <{ALICE}>\r\nContact: <sip:10.0.0.2:5060>\r\n{more}"
+        );
+        self.ask("SUBSCRIBE", BOB, &head, "")
+    }
+
+    /// A SUBSCRIBE in the dialog that `opened` opened.
+    fn renew(&mut self, opened: &Sent, more: &str) -> Vec<Sent> {
+        let head = format!(
+            "To: {}\r\nCall-ID: {}\r\n{more}",
+            opened.get("To"),
+            opened.get("Call-ID")
+        );
+        self.subscribe(&head)
+    }
+
+    /// The watcher answers a NOTIFY.
+    fn answer(&mut self, notify: &Sent, status: u16, more: &str) -> Vec<Sent> {
+        let copied: String = ["Via", "From", "To", "Call-ID", "CSeq"]
+            .map(|name| format!("{name}: {}\r\n", notify.get(name)))
+            .concat();
+        self.text(&format!(
+            "SIP/2.0 {status} Whatever\r\n{copied}{more}Content-Length: 0\r\n\r\n"
+        ))
+    }
+
+    /// Lets so many milliseconds pass, with every deadline in them.
+    fn wait(&mut self, millis: u64) -> Vec<Sent> {
+        let end = self.now + millis;
+        let mut sent = Vec::new();
+        while let Some(at) = self.node.next_deadline().filter(|at| at.0 <= end) {
+            self.now = self.now.max(at.0);
+            sent.extend(self.feed(Input::Deadline));
+        }
+        self.now = end;
+        sent
+    }
+}
+
+fn pidf(note: &str) -> String {
+    format!(
+        "<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" entity=\"{BOB}\"><tuple id=\"t\"><status>\
+         <basic>open</basic></status><note>{note}</note></tuple></presence>"
+    )
+}
