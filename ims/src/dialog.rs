@@ -170,3 +170,187 @@ fn route_set(request: &Request<'_>) -> Result<Box<[Box<str>]>, DialogError> {
         route::list(&request.headers, Name::RecordRoute).ok_or(DialogError::RecordRoute)?;
     Ok(routes.iter().map(|route| route.as_str().into()).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::{self, Framing, Incoming, Limits};
+
+    /// Lets `look` see a SUBSCRIBE with these headers beside those that each has.
+    fn subscribe<R>(head: &str, look: impl FnOnce(&Request<'_>) -> R) -> R {
+        let from = if head.contains("From: ") {
+            ""
+        } else {
+            "From: <sip:a@ims.test>;tag=a\r\n"
+        };
+        let mut bytes = format!(
+            "SUBSCRIBE sip:b@ims.test SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.2;branch=z9hG4bK1\r\n{from}\
+             To: <sip:b@ims.test>\r\nCall-ID: c\r\nCSeq: 7 SUBSCRIBE\r\n{head}Content-Length: 0\r\n\r\n"
+        )
+        .into_bytes();
+        match sip::parse(&mut bytes, Framing::Datagram, &Limits::default()) {
+            Incoming::Request(request) => look(&request),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn dialog(routes: &[&str]) -> Dialog {
+        let mut dialog = subscribe("Contact: <sip:a@10.0.0.2>\r\n", Dialog::open).unwrap();
+        dialog.routes = routes.iter().map(|&route| route.into()).collect();
+        dialog
+    }
+
+    #[test]
+    fn a_subscribe_opens_a_dialog_when_it_says_where_the_watcher_is() {
+        for (case, head, outcome) in [
+            (
+                "a SIP URI",
+                "Contact: <sip:a@10.0.0.2:5070;x=y>\r\n",
+                Ok("sip:a@10.0.0.2:5070;x=y"),
+            ),
+            (
+                "a SIPS URI",
+                "Contact: <sips:a@10.0.0.2>\r\n",
+                Ok("sips:a@10.0.0.2"),
+            ),
+            ("none", "", Err(DialogError::Contact)),
+            (
+                "two",
+                "Contact: <sip:a@10.0.0.2>, <sip:a@10.0.0.3>\r\n",
+                Err(DialogError::Contact),
+            ),
+            ("a star", "Contact: *\r\n", Err(DialogError::Contact)),
+            (
+                "not SIP",
+                "Contact: <tel:+36105550001>\r\n",
+                Err(DialogError::Contact),
+            ),
+            (
+                "no tag",
+                "From: <sip:a@ims.test>\r\nContact: <sip:a@10.0.0.2>\r\n",
+                Err(DialogError::FromTag),
+            ),
+        ] {
+            let opened = subscribe(head, Dialog::open);
+            let target = opened.as_ref().map(|dialog| &*dialog.target);
+            assert_eq!(target, outcome.as_ref().copied(), "{case}");
+        }
+    }
+
+    #[test]
+    fn the_route_set_is_what_was_recorded_in_its_order_and_to_the_letter() {
+        let head = "Contact: <sip:a@10.0.0.2>\r\nRecord-Route: <sip:p;lr>, <sip:p;lr>\r\n\
+                    Record-Route: <sip:iscmark@q;lr;s=2;a=00>;r2=on\r\n";
+        let opened = subscribe(head, Dialog::open).unwrap();
+        let routes: Vec<&str> = opened.routes.iter().map(|route| &**route).collect();
+        assert_eq!(
+            routes,
+            [
+                "<sip:p;lr>",
+                "<sip:p;lr>",
+                "<sip:iscmark@q;lr;s=2;a=00>;r2=on"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_request_takes_the_path_of_rfc_3261_12_2_1_1() {
+        let target = "sip:a@10.0.0.2";
+        for (case, routes, path) in [
+            (
+                "no route: to the target",
+                &[][..],
+                Path {
+                    request_uri: target,
+                    routes: vec![],
+                    next_hop: target,
+                },
+            ),
+            (
+                "a loose router leaves the Request-URI alone",
+                &["<sip:p;lr>", "<sip:q>"],
+                Path {
+                    request_uri: target,
+                    routes: vec![Hop::Written("<sip:p;lr>"), Hop::Written("<sip:q>")],
+                    next_hop: "sip:p;lr",
+                },
+            ),
+            (
+                "a strict router becomes the Request-URI, and the target the last route",
+                &["<sip:p>", "<sip:q;lr>"],
+                Path {
+                    request_uri: "sip:p",
+                    routes: vec![Hop::Written("<sip:q;lr>"), Hop::Bare(target)],
+                    next_hop: "sip:p",
+                },
+            ),
+        ] {
+            assert_eq!(dialog(routes).path(), path, "{case}");
+        }
+    }
+
+    #[test]
+    fn the_next_hop_names_host_port_and_perhaps_the_transport() {
+        for (route, host, port, transport, named) in [
+            ("<sip:p;lr>", "p", None, Transport::Udp, false),
+            (
+                "<sip:p:6060;lr;transport=tcp>",
+                "p",
+                Some(6060),
+                Transport::Tcp,
+                true,
+            ),
+            ("<sip:p;lr;transport=UDP>", "p", None, Transport::Udp, true),
+            (
+                "<sip:[2001:db8::1]:6060;lr>",
+                "2001:db8::1",
+                Some(6060),
+                Transport::Udp,
+                false,
+            ),
+        ] {
+            let dialog = dialog(&[route]);
+            let (to, is_named) = dialog.path().destination().unwrap();
+            let wanted = Destination::Host {
+                host: host.into(),
+                port,
+                transport: Some(transport),
+            };
+            assert_eq!((to, is_named), (wanted, named), "{route}");
+        }
+    }
+
+    #[test]
+    fn a_refresh_moves_the_target_and_leaves_the_route_alone() {
+        let mut dialog = dialog(&["<sip:p;lr>"]);
+        let moved = "Contact: <sip:a@10.0.0.9>\r\nRecord-Route: <sip:other;lr>\r\n";
+        subscribe(moved, |request| dialog.refresh(request)).unwrap();
+        assert_eq!(&*dialog.target, "sip:a@10.0.0.9");
+        assert_eq!(dialog.path().next_hop, "sip:p;lr");
+        subscribe("", |request| dialog.refresh(request)).unwrap();
+        assert_eq!(
+            &*dialog.target, "sip:a@10.0.0.9",
+            "without a Contact it stays"
+        );
+        let bad = subscribe("Contact: *\r\n", |request| dialog.refresh(request));
+        assert_eq!(bad, Err(DialogError::Contact));
+        assert_eq!(&*dialog.target, "sip:a@10.0.0.9");
+    }
+
+    #[test]
+    fn a_request_belongs_to_the_dialog_by_call_id_and_tag_of_the_watcher() {
+        for (case, call_id, tag, owned) in [
+            ("both", "c", "a", true),
+            ("another call", "d", "a", false),
+            ("another watcher", "c", "b", false),
+        ] {
+            let mut dialog = dialog(&[]);
+            (dialog.call_id, dialog.remote_tag) = (call_id.into(), tag.into());
+            assert_eq!(
+                subscribe("", |request| dialog.owns(request)),
+                owned,
+                "{case}"
+            );
+        }
+    }
+}

@@ -171,3 +171,152 @@ pub fn asserted_service(headers: &Headers<'_>) -> Option<String> {
 pub fn target(request: &Request<'_>) -> Option<Aor> {
     Aor::parse(request.uri)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::{self, Framing, Incoming, Limits};
+
+    fn request<R>(head: &str, look: impl FnOnce(&Headers<'_>) -> R) -> R {
+        let mut bytes = format!(
+            "PUBLISH sip:b@ims.test SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.2;branch=z9hG4bK1\r\n\
+             From: <sip:liar@ims.test>;tag=a\r\nTo: <sip:b@ims.test>\r\nCall-ID: c\r\nCSeq: 7 PUBLISH\r\n\
+             {head}Content-Length: 0\r\n\r\n"
+        )
+        .into_bytes();
+        match sip::parse(&mut bytes, Framing::Datagram, &Limits::default()) {
+            Incoming::Request(request) => look(&request.headers),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_trust_domain_is_networks_by_prefix() {
+        for (case, network, address, trusted) in [
+            ("a host itself", "10.0.0.1", "10.0.0.1", true),
+            ("its neighbour", "10.0.0.1", "10.0.0.2", false),
+            ("last of a network", "10.1.0.0/16", "10.1.255.255", true),
+            ("first after it", "10.1.0.0/16", "10.2.0.0", false),
+            (
+                "everybody, if somebody wants that",
+                "0.0.0.0/0",
+                "192.0.2.1",
+                true,
+            ),
+            (
+                "IPv4 on a dual-stack socket",
+                "10.0.0.1",
+                "::ffff:10.0.0.1",
+                true,
+            ),
+            ("IPv6", "2001:db8::/32", "2001:db8:ffff::1", true),
+            ("IPv6 outside", "2001:db8::/32", "2001:db9::1", false),
+            (
+                "IPv4 everybody is not IPv6 everybody",
+                "0.0.0.0/0",
+                "2001:db8::1",
+                false,
+            ),
+        ] {
+            let trust = Trust::new(vec![network.parse().unwrap()]);
+            assert_eq!(trust.trusts(address.parse().unwrap()), trusted, "{case}");
+        }
+        assert!(
+            !Trust::default().trusts([127, 0, 0, 1].into()),
+            "empty trusts nobody"
+        );
+    }
+
+    #[test]
+    fn the_caller_is_whom_the_core_asserts_and_never_from() {
+        for (case, head, identities, anonymous) in [
+            ("nobody", "", &[][..], true),
+            (
+                "one",
+                "P-Asserted-Identity: <sip:a@ims.test>\r\n",
+                &["sip:a@ims.test"],
+                false,
+            ),
+            (
+                "SIP and tel",
+                "P-Asserted-Identity: \"A\" <sip:a@ims.test>, <tel:+36-1-555>\r\n",
+                &["sip:a@ims.test", "tel:+361555"],
+                false,
+            ),
+            (
+                "an originating AS session by P-Served-User",
+                "P-Served-User: <sip:a@ims.test>;sescase=orig;regstate=reg\r\n",
+                &["sip:a@ims.test"],
+                false,
+            ),
+            (
+                "the user who is served as terminating asks nothing",
+                "P-Served-User: <sip:a@ims.test>;sescase=term;regstate=reg\r\n",
+                &[],
+                true,
+            ),
+            (
+                "who asks for privacy is anonymous, and known to the network",
+                "P-Asserted-Identity: <sip:a@ims.test>\r\nPrivacy: id\r\n",
+                &["sip:a@ims.test"],
+                true,
+            ),
+            (
+                "P-Preferred-Identity is for the P-CSCF",
+                "P-Preferred-Identity: <sip:a@ims.test>\r\n",
+                &[],
+                true,
+            ),
+        ] {
+            let caller = request(head, Caller::of);
+            let known: Vec<&str> = caller.identities.iter().map(Aor::as_str).collect();
+            assert_eq!(
+                (known.as_slice(), caller.anonymous),
+                (identities, anonymous),
+                "{case}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_charging_vector_goes_on_with_the_same_icid_and_our_network() {
+        let head = "P-Charging-Vector: icid-value=\"a\\\"b\";icid-generated-at=10.0.0.9;orig-ioi=visited.test\r\n\
+                    P-Charging-Function-Addresses: ccf=\"aaa://cdf1\";ccf=\"aaa://cdf2\";ecf=ocs\r\n";
+        let charging = request(head, Charging::of);
+        for (case, written, wanted) in [
+            (
+                "an answer",
+                charging.answer_vector("ims.test"),
+                "icid-value=\"a\\\"b\";icid-generated-at=10.0.0.9;orig-ioi=visited.test;term-ioi=ims.test",
+            ),
+            (
+                "a NOTIFY",
+                charging.request_vector("ims.test"),
+                "icid-value=\"a\\\"b\";icid-generated-at=10.0.0.9;orig-ioi=ims.test",
+            ),
+            (
+                "its addresses",
+                charging.addresses(),
+                "ccf=\"aaa://cdf1\";ccf=\"aaa://cdf2\";ecf=\"ocs\"",
+            ),
+        ] {
+            assert_eq!(written.as_deref(), Some(wanted), "{case}");
+        }
+    }
+
+    #[test]
+    fn without_an_icid_there_is_no_vector_and_what_is_too_long_is_dropped() {
+        let none = request("", Charging::of);
+        assert_eq!((none.answer_vector("x"), none.addresses()), (None, None));
+        for (length, kept) in [(LONGEST_VALUE, true), (LONGEST_VALUE + 1, false)] {
+            let head = format!("P-Charging-Vector: icid-value={}\r\n", "a".repeat(length));
+            assert_eq!(
+                request(&head, Charging::of).icid.is_some(),
+                kept,
+                "{length}"
+            );
+        }
+        let many = "P-Charging-Function-Addresses: ".to_owned() + &["ccf=a"; 9].join(";") + "\r\n";
+        assert_eq!(request(&many, Charging::of).ccf.len(), MOST_ADDRESSES);
+    }
+}

@@ -323,27 +323,4 @@ pub fn service_info(body: &[u8]) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn service_information_is_taken_as_it_stands() {
-        for (case, body, found) in [
-            (
-                "plain",
-                "<ims-3gpp version=\"1\"><service-info>tier=gold</service-info></ims-3gpp>",
-                Some("tier=gold"),
-            ),
-            (
-                "unescaped markup",
-                "<service-info><a>1 & 2</a></service-info>",
-                Some("<a>1 & 2</a>"),
-            ),
-            ("none", "<ims-3gpp version=\"1\"/>", None),
-            ("cut off", "<service-info>tier", None),
-        ] {
-            assert_eq!(service_info(body.as_bytes()).as_deref(), found, "{case}");
-        }
-        assert_eq!(service_info(b"<service-info>\xff</service-info>"), None);
-    }
-}
+mod tests;

@@ -6,10 +6,12 @@
 
 mod dice;
 mod disk;
+mod documents;
 mod network;
 mod peers;
 mod promises;
 mod server;
+mod settings;
 mod text;
 mod truth;
 mod world;

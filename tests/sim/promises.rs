@@ -226,10 +226,10 @@ impl Promises {
         meaning: &Meaning,
     ) {
         let status = response.status().unwrap_or_default();
-        let tag = response.to_tag().to_owned();
+        let tag = response.tag_in_to().to_owned();
         let lifetime = response.expires().unwrap_or_default();
-        if !request.to_tag().is_empty() {
-            let lives = self.lives(now, request.to_tag());
+        if !request.tag_in_to().is_empty() {
+            let lives = self.lives(now, request.tag_in_to());
             self.hold(
                 !(status == 481 && lives),
                 "no acknowledged subscription is lost",
@@ -255,7 +255,7 @@ impl Promises {
         if lifetime == 0 {
             return self.change(turn, Change::Over { tag });
         }
-        let known = self.live.subscriptions.get(request.to_tag());
+        let known = self.live.subscriptions.get(request.tag_in_to());
         let subscription = Subscription {
             expires_at: now + lifetime * 1000,
             routes: match known {
@@ -322,7 +322,7 @@ impl Promises {
     pub fn is_repeated(&mut self, notify: &Message) -> bool {
         let key = (
             notify.get("call-id").to_owned(),
-            notify.tag_of_from().to_owned(),
+            notify.tag_in_from().to_owned(),
         );
         let made = self.made.entry(key).or_default();
         let repeated = notify.cseq() <= *made;
@@ -332,7 +332,7 @@ impl Promises {
 
     /// The node has decided on a NOTIFY: it shows what the watcher may see now, and nothing else.
     pub fn notify_made(&mut self, now: u64, turn: u64, notify: &Message) {
-        let tag = notify.tag_of_from().to_owned();
+        let tag = notify.tag_in_from().to_owned();
         let state = notify.get("subscription-state").to_owned();
         let (presentity, watcher) = parties(notify);
         let lag = self.lag(now);
@@ -383,7 +383,7 @@ impl Promises {
     pub fn notify_answered(&mut self, now: u64, response: &Message) {
         let key = (
             response.get("call-id").to_owned(),
-            response.tag_of_from().to_owned(),
+            response.tag_in_from().to_owned(),
         );
         let Some(dialog) = self.dialogs.get_mut(&key) else {
             return;
@@ -429,7 +429,7 @@ impl Promises {
         let said = hash(&format!("{said:?}"));
         let key = (
             notify.get("call-id").to_owned(),
-            notify.tag_of_from().to_owned(),
+            notify.tag_in_from().to_owned(),
         );
         let dialog = self.dialogs.entry(key).or_default();
         let kept = match dialog.left.get(&cseq) {

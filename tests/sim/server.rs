@@ -365,13 +365,12 @@ impl World {
                 (at, transport.unwrap_or(Transport::Udp))
             }
         };
-        if let Some(ticket) = ticket
-            && transport == Transport::Tcp
-            && !self.takes_streams(to)
-        {
-            let refused = Happening::Undeliverable(self.server.incarnation, ticket);
-            return self.at(self.now + 3, refused);
+        match ticket {
+            Some(ticket) if transport == Transport::Tcp && !self.takes_streams(to) => {
+                let refused = Happening::Undeliverable(self.server.incarnation, ticket);
+                self.at(self.now + 3, refused);
+            }
+            _ => self.send(transport, self.server.at, to, bytes.to_vec()),
         }
-        self.send(transport, self.server.at, to, bytes.to_vec());
     }
 }

@@ -70,11 +70,11 @@ impl Message {
         param(self.get("via"), "branch").unwrap_or_default()
     }
 
-    pub fn tag_of_from(&self) -> &str {
+    pub fn tag_in_from(&self) -> &str {
         param(self.get("from"), "tag").unwrap_or_default()
     }
 
-    pub fn to_tag(&self) -> &str {
+    pub fn tag_in_to(&self) -> &str {
         param(self.get("to"), "tag").unwrap_or_default()
     }
 

@@ -1,31 +1,25 @@
 //! The world: one clock, one queue of what happens next, one server, its peers and the network between them.
 
 use crate::dice::Dice;
+use crate::documents::ruleset;
 use crate::network::{Network, Weather};
 use crate::peers::{Alarm, Peer, Season, Turn, scscf::Scscf, source::Source, watcher::Watcher};
 use crate::promises::{Meaning, Promises};
 use crate::server::Server;
+use crate::settings::{RETENTION, settings};
 use crate::text::Message;
 use crate::truth::{Handling, Rule};
-use ims::charge::Triggers;
-use ims::event::lifetime::Lifetimes;
 use ims::event::turn::Ticket;
-use ims::isc::Trust;
-use ims::node::{Census, Settings};
-use ims::presence::{pidf, service};
+use ims::node::Census;
 use ims::record::Table;
-use ims::sip::{Flow, Limits, Transport};
-use ims::time::{Millis, Seconds};
+use ims::sip::{Flow, Transport};
 use ims::xdm::{self, Xdm};
-use ims::{registration, transaction};
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{DefaultHasher, Hasher};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// When the world begins: an instant like any other, not zero.
 const EPOCH: u64 = 1_790_000_000_000;
-/// How long "not registered any more" is remembered, in seconds.
-const RETENTION: u32 = 120;
 /// Lines of the trace that are kept for the report of a failure.
 const TAIL: usize = 60;
 
@@ -505,111 +499,5 @@ impl World {
     pub fn tail(&self) -> String {
         let lines: Vec<&str> = self.tail.iter().map(String::as_str).collect();
         lines.join("\n")
-    }
-}
-
-fn ruleset(rules: &[Rule]) -> String {
-    let rules: String = rules
-        .iter()
-        .enumerate()
-        .map(|(n, rule)| {
-            let instant = |ms: u64| utc(ms / 1000);
-            let validity = rule.validity.map_or(String::new(), |(from, until)| {
-                let (from, until) = (instant(from), instant(until));
-                format!("<validity><from>{from}</from><until>{until}</until></validity>")
-            });
-            let sphere = rule
-                .sphere
-                .map_or(String::new(), |s| format!("<sphere value=\"{s}\"/>"));
-            let shown = if rule.handling == Handling::Allow {
-                "<transformations><pr:provide-devices><pr:all-devices/></pr:provide-devices>\
-                 <pr:provide-persons><pr:all-persons/></pr:provide-persons>\
-                 <pr:provide-services><pr:all-services/></pr:provide-services>\
-                 <pr:provide-all-attributes/></transformations>"
-            } else {
-                ""
-            };
-            format!(
-                "<rule id=\"r{n}\"><conditions><identity><one id=\"{}\"/></identity>{sphere}{validity}</conditions>\
-                 <actions><pr:sub-handling>{}</pr:sub-handling></actions>{shown}</rule>",
-                rule.watcher,
-                rule.handling.as_str()
-            )
-        })
-        .collect();
-    format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><ruleset xmlns=\"urn:ietf:params:xml:ns:common-policy\" \
-         xmlns:pr=\"urn:ietf:params:xml:ns:pres-rules\">{rules}</ruleset>"
-    )
-}
-
-/// Date and time of a number of seconds since the epoch (days to civil date after Howard Hinnant).
-fn utc(seconds: u64) -> String {
-    let (days, rest) = ((seconds / 86_400) as i64 + 719_468, seconds % 86_400);
-    let era = days / 146_097;
-    let day = days - era * 146_097;
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let of_year = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let date = of_year - (153 * month + 2) / 5 + 1;
-    let (month, carry) = if month < 10 {
-        (month + 3, 0)
-    } else {
-        (month - 9, 1)
-    };
-    format!(
-        "{:04}-{month:02}-{date:02}T{:02}:{:02}:{:02}Z",
-        year + era * 400 + carry,
-        rest / 3600,
-        rest / 60 % 60,
-        rest % 60
-    )
-}
-
-fn settings(xdm: Xdm, failures: bool) -> Settings {
-    let lifetimes = |max| Lifetimes {
-        min: Seconds(30),
-        default: Seconds(300),
-        max: Seconds(max),
-    };
-    Settings {
-        home_domains: vec!["ims.test".into()],
-        product: "sim".into(),
-        trust: Trust::new(vec!["10.0.0.0/8".parse().expect("a network")]),
-        limits: Limits::default(),
-        transactions: transaction::Settings::default(),
-        presence: service::Settings {
-            publication: lifetimes(3600),
-            subscription: lifetimes(3600),
-            publications_per_presentity: 64,
-            subscriptions_per_presentity: 64,
-            notify_interval: Millis(5_000),
-            default_handling: None,
-            pidf: pidf::Limits::default(),
-            own_ioi: "ims.test".into(),
-            own_address: "10.0.0.1:5060".into(),
-            own_contact: "10.0.0.1:5060".into(),
-            udp_max: 1_300,
-        },
-        registration: registration::Settings {
-            default_expires: Seconds(600),
-            max_expires: Seconds(3600),
-            terminated_retention: Seconds(RETENTION),
-            capacity: 1_000,
-        },
-        xdm,
-        triggers: Triggers {
-            publish: true,
-            subscribe: true,
-            notify: true,
-            register: true,
-            failures,
-        },
-        pending_status: 202,
-        publishers: Vec::new(),
-        known_presentities_only: false,
-        publications: 10_000,
-        subscriptions: 10_000,
-        documents: 1_000,
     }
 }

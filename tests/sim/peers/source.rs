@@ -1,6 +1,7 @@
 //! A presence source (RFC 3903 §4): publishes, refreshes, modifies and removes, and starts anew after a 412.
 
 use super::{Alarm, Client, News, Peer, Season, Turn};
+use crate::documents::pidf;
 use crate::promises::Meaning;
 use crate::text::Message;
 use crate::truth::Content;
@@ -169,16 +170,4 @@ impl Peer for Source {
             content,
         }
     }
-}
-
-fn pidf(entity: &str, content: &Content) -> String {
-    let person = content.sphere.map_or(String::new(), |sphere| {
-        format!("<dm:person id=\"p\"><r:sphere><r:{sphere}/></r:sphere></dm:person>")
-    });
-    format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><presence xmlns=\"urn:ietf:params:xml:ns:pidf\" \
-         xmlns:dm=\"urn:ietf:params:xml:ns:pidf:data-model\" xmlns:r=\"urn:ietf:params:xml:ns:pidf:rpid\" \
-         entity=\"{entity}\"><tuple id=\"t\"><status><basic>open</basic></status><note>{}</note></tuple>{person}</presence>",
-        content.note
-    )
 }

@@ -167,7 +167,7 @@ impl Watcher {
                 // the first of two dialogs that a retransmission over a restart may open is kept
                 dialog
                     .tag
-                    .get_or_insert_with(|| response.to_tag().to_owned());
+                    .get_or_insert_with(|| response.tag_in_to().to_owned());
                 dialog.expires_at = turn.now + lifetime * 1000;
                 if lifetime == 0 {
                     dialog.expires_at = turn.now + 32_000; // the last NOTIFY is still to come
@@ -234,12 +234,13 @@ impl Watcher {
 
     /// Whether a NOTIFY is in our dialog and in order (RFC 6665 §4.1.3, RFC 3261 §12.2.2).
     fn judge(&self, notify: &Message) -> Result<(), u16> {
-        let ours = |d: &&Dialog| d.call_id == notify.get("call-id") && d.our_tag == notify.to_tag();
+        let ours =
+            |d: &&Dialog| d.call_id == notify.get("call-id") && d.our_tag == notify.tag_in_to();
         let dialog = self.dialog.as_ref().filter(ours).ok_or(481u16)?;
         if dialog
             .tag
             .as_ref()
-            .is_some_and(|tag| tag != notify.tag_of_from())
+            .is_some_and(|tag| tag != notify.tag_in_from())
         {
             return Err(481);
         }
@@ -255,7 +256,7 @@ impl Watcher {
         };
         dialog
             .tag
-            .get_or_insert_with(|| notify.tag_of_from().to_owned());
+            .get_or_insert_with(|| notify.tag_in_from().to_owned());
         dialog.notified = notify.cseq();
         let state = notify.get("subscription-state");
         if state.starts_with("terminated") {

@@ -67,7 +67,7 @@ fn settings() -> Settings {
     Settings {
         home_domains: vec!["ims.test".into()],
         product: String::new(),
-        trust: Trust::new(vec![("10.0.0.0".parse().unwrap(), 8)]),
+        trust: Trust::new(vec!["10.0.0.0/8".parse().unwrap()]),
         limits: sip::Limits::default(),
         transactions: transaction::Settings::default(),
         presence: presence::Settings {

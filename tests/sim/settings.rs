@@ -1,0 +1,63 @@
+//! How the simulated server is configured.
+
+use ims::charge::Triggers;
+use ims::event::lifetime::Lifetimes;
+use ims::isc::Trust;
+use ims::node::Settings;
+use ims::presence::{pidf, service};
+use ims::sip::Limits;
+use ims::time::{Millis, Seconds};
+use ims::xdm::Xdm;
+use ims::{registration, transaction};
+
+/// How long "not registered any more" is remembered, in seconds.
+pub const RETENTION: u32 = 120;
+
+/// `failures`: failed requests are charged too.
+pub fn settings(xdm: Xdm, failures: bool) -> Settings {
+    let lifetimes = |max| Lifetimes {
+        min: Seconds(30),
+        default: Seconds(300),
+        max: Seconds(max),
+    };
+    Settings {
+        home_domains: vec!["ims.test".into()],
+        product: "sim".into(),
+        trust: Trust::new(vec!["10.0.0.0/8".parse().expect("a network")]),
+        limits: Limits::default(),
+        transactions: transaction::Settings::default(),
+        presence: service::Settings {
+            publication: lifetimes(3600),
+            subscription: lifetimes(3600),
+            publications_per_presentity: 64,
+            subscriptions_per_presentity: 64,
+            notify_interval: Millis(5_000),
+            default_handling: None,
+            pidf: pidf::Limits::default(),
+            own_ioi: "ims.test".into(),
+            own_address: "10.0.0.1:5060".into(),
+            own_contact: "10.0.0.1:5060".into(),
+            udp_max: 1_300,
+        },
+        registration: registration::Settings {
+            default_expires: Seconds(600),
+            max_expires: Seconds(3600),
+            terminated_retention: Seconds(RETENTION),
+            capacity: 1_000,
+        },
+        xdm,
+        triggers: Triggers {
+            publish: true,
+            subscribe: true,
+            notify: true,
+            register: true,
+            failures,
+        },
+        pending_status: 202,
+        publishers: Vec::new(),
+        known_presentities_only: false,
+        publications: 10_000,
+        subscriptions: 10_000,
+        documents: 1_000,
+    }
+}
