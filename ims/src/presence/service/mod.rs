@@ -3,6 +3,7 @@
 //! It decides and does not act: it is given the time and a parsed request, and leaves what to write and what to
 //! send in the [`Turn`].
 
+mod debts;
 mod notify;
 mod policy;
 mod publish;
@@ -25,11 +26,12 @@ use crate::presence::rules::Handling;
 use crate::record::Table;
 use crate::sip::{Aor, Destination};
 use crate::time::{Millis, Timestamp};
+use debts::Debts;
 use indexmap::IndexMap;
 use reach::OnlyUdp;
 pub use state::Registered;
 use state::{Presentity, Subscription};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 
 /// How the service behaves, from the configuration.
 #[derive(Clone, Debug)]
@@ -70,17 +72,19 @@ enum Look {
     Subscription(SubscriptionId),
 }
 
+type Subscriptions = IndexMap<SubscriptionId, Subscription, ahash::RandomState>;
+
 /// State of every presentity and subscription of the node.
 #[derive(Debug)]
 pub struct Service {
     settings: Settings,
     presentities: IndexMap<Aor, Presentity, ahash::RandomState>,
-    subscriptions: IndexMap<SubscriptionId, Subscription, ahash::RandomState>,
+    subscriptions: Subscriptions,
     looks: Deadlines<Look>,
     /// Subscriptions that wait for their pacing instant.
     paced: BTreeSet<(Timestamp, SubscriptionId)>,
     /// Subscriptions that owe or wait for an answer, oldest first; see [`Service::settled_until`].
-    debts: VecDeque<(Timestamp, SubscriptionId)>,
+    debts: Debts,
     /// Documents of presentities whose watchers are being told.
     galleries: IndexMap<Aor, notify::Gallery, ahash::RandomState>,
     hash: ahash::RandomState,
@@ -107,7 +111,7 @@ impl Service {
             hash,
             looks: Deadlines::default(),
             paced: BTreeSet::new(),
-            debts: VecDeque::new(),
+            debts: Debts::default(),
             only_udp: OnlyUdp::default(),
             publications: 0,
         }

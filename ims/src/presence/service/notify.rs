@@ -1,7 +1,7 @@
 //! NOTIFY: what a watcher is shown, when, and what becomes of the answer (RFC 6665 §4.2.2, RFC 3856 §6.7, §6.10).
 
 use super::state::{CSEQ_RANGE, Debt, Presentity, Subscription};
-use super::{Directory, Service};
+use super::{Directory, Service, Subscriptions};
 use crate::charge::{BodyFacts, Chargeable, Event, Role};
 use crate::dialog::{Hop, Path};
 use crate::event::subscription::{End, Input, State, SubscriptionId, ends_subscription, step};
@@ -387,7 +387,8 @@ impl Service {
             .filter(|s| s.owed_since.is_none())
         {
             subscription.owed_since = Some(now);
-            self.debts.push_back((now, id));
+            let (held, is_open) = (self.subscriptions.len(), is_open(&self.subscriptions));
+            self.debts.note(now, id, held, is_open);
         }
     }
 
@@ -409,17 +410,17 @@ impl Service {
     /// Everything owed before this instant has been delivered or given up. What changed later is owed again
     /// after a restart, so that no change is lost and few are told twice.
     pub fn settled_until(&mut self, now: Timestamp) -> Timestamp {
-        while let Some(&(since, id)) = self.debts.front() {
-            if self
-                .subscriptions
-                .get(&id)
-                .is_some_and(|s| s.owed_since == Some(since))
-            {
-                return since;
-            }
-            self.debts.pop_front();
-        }
-        now
+        let is_open = is_open(&self.subscriptions);
+        self.debts.oldest(is_open).unwrap_or(now)
+    }
+}
+
+/// Whether a debt is the one that the subscription has now.
+fn is_open(subscriptions: &Subscriptions) -> impl Fn(Timestamp, SubscriptionId) -> bool {
+    |since, id| {
+        subscriptions
+            .get(&id)
+            .is_some_and(|s| s.owed_since == Some(since))
     }
 }
 
