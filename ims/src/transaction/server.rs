@@ -84,7 +84,7 @@ impl Table {
         if let Some(known) = self.transactions.get(&key) {
             return Verdict::Again(known.response.clone());
         }
-        if self.transactions.len() >= self.settings.max_transactions {
+        if self.transactions.len() >= self.settings.max_transactions && !self.make_room(now) {
             return Verdict::Overload;
         }
         let over_at = now + self.settings.timeout();
@@ -112,6 +112,27 @@ impl Table {
         } else {
             Verdict::New(key)
         }
+    }
+
+    /// Where the table is full, the oldest transaction ends before its timer J if it was answered T4 ago: nothing
+    /// of it is in the network any more, and serving a new request is worth more than absorbing a late repetition.
+    fn make_room(&mut self, now: Timestamp) -> bool {
+        let answered_before = now + self.settings.timeout();
+        while let Some(&(at, key)) = self.ends.front() {
+            match self.transactions.get(&key).filter(|t| t.over_at == at) {
+                Some(t) if t.response.is_none() || at + self.settings.t4 > answered_before => {
+                    return false;
+                }
+                Some(_) => {
+                    self.ends.pop_front();
+                    self.end(&key);
+                    return true;
+                }
+                // it has a later end, or none any more
+                None => drop(self.ends.pop_front()),
+            }
+        }
+        false
     }
 
     fn end(&mut self, key: &Key) {
@@ -419,6 +440,35 @@ mod tests {
             "timer J has ended it"
         );
         assert_eq!((table.transactions.len(), table.origins.len()), (1, 1));
+    }
+
+    #[test]
+    fn a_full_table_lets_go_what_was_answered_t4_ago_and_nothing_younger() {
+        let settings = Settings {
+            max_transactions: 2,
+            ..Settings::default()
+        };
+        let mut table = Table::new(settings, RandomState::with_seeds(1, 2, 3, 4));
+        let flow = flow(Transport::Udp);
+        let mut ask = |at, number, answer| {
+            let key = Key(number, 0);
+            let verdict = table.request(Timestamp(at), (key, None), &flow, false);
+            if answer && verdict == Verdict::New(key) {
+                table.respond(Timestamp(at), key, &Destination::Flow(flow), RESPONSE);
+            }
+            verdict
+        };
+        assert_eq!(ask(0, 1, true), Verdict::New(Key(1, 0)));
+        assert_eq!(ask(1000, 2, false), Verdict::New(Key(2, 0)));
+        assert_eq!(ask(4999, 3, true), Verdict::Overload, "too young");
+        assert_eq!(
+            ask(5000, 3, true),
+            Verdict::New(Key(3, 0)),
+            "the first goes"
+        );
+        assert_eq!(ask(5001, 2, false), Verdict::Again(None), "never answered");
+        assert_eq!(ask(20_000, 4, true), Verdict::Overload, "it stays");
+        assert_eq!(table.len(), 2);
     }
 
     /// Target of the design: 0.6 KiB with a stored response of some 350 octets, so 250 for the rest.
