@@ -111,7 +111,7 @@ fn xdm() -> Xdm {
 #[test]
 fn every_promise_is_kept_through_loss_duplication_reordering_and_crashes() {
     let xdm = xdm();
-    for seed in seeds(1..41) {
+    for seed in seeds(1..101) {
         let world = live_through(small(seed), &xdm, "every_promise");
         if number("SIM_SEED").is_some() {
             println!("{} events, {:#?}", world.events, world.promises.counts);

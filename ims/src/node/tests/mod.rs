@@ -2,13 +2,16 @@
 
 mod limits;
 mod notify;
+mod policy;
 mod register;
 mod requests;
+mod restart;
 
 use super::*;
 use crate::event::lifetime::Lifetimes;
 use crate::presence::pidf;
 use crate::presence::rules::Handling;
+use crate::record::Op;
 use crate::sip::Transport;
 use std::net::SocketAddr;
 
@@ -17,9 +20,12 @@ const ALICE: &str = "sip:alice@ims.test";
 
 /// A node with a clock, and what its last input caused.
 struct Bench {
+    settings: Settings,
     node: Node,
     now: u64,
     out: Outbox,
+    /// What is committed: every batch, at once.
+    store: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
     serial: u32,
     peer: SocketAddr,
     transport: Transport,
@@ -76,7 +82,7 @@ fn settings() -> Settings {
             publications_per_presentity: 10,
             subscriptions_per_presentity: 10,
             notify_interval: Millis(5_000),
-            default_handling: Some(Handling::Allow),
+            default_handling: Some(Handling::Allow), // where there are no rules
             pidf: pidf::Limits::default(),
             own_ioi: "ims.test".into(),
             own_address: "10.0.0.1:5060".into(),
@@ -101,22 +107,93 @@ fn settings() -> Settings {
 }
 
 impl Bench {
+    /// Whom no rule names is rejected, as the AD has it.
+    fn strict() -> Bench {
+        let mut settings = settings();
+        settings.presence.default_handling = None;
+        Bench::new(settings)
+    }
+
     fn new(settings: Settings) -> Bench {
-        Bench {
-            node: Node::new(settings, [7; 32]),
+        let mut bench = Bench {
+            node: Node::new(settings.clone(), [7; 32]),
+            settings,
             now: 1_790_000_000_000,
             out: Outbox::default(),
+            store: BTreeMap::new(),
             serial: 0,
             peer: "10.0.0.2:5060".parse().unwrap(),
             transport: Transport::Udp,
-        }
+        };
+        bench.restart(0); // on an empty store
+        bench
     }
 
     /// Gives the node an input; everything that it sends, the held behind the free.
     fn feed(&mut self, input: Input<'_>) -> Vec<Sent> {
         self.out = Outbox::default();
         self.node.handle(Timestamp(self.now), input, &mut self.out);
+        self.commit();
         self.sent(true)
+    }
+
+    fn commit(&mut self) {
+        for op in &self.out.batch.ops {
+            match op {
+                Op::Put { table, key, value } => {
+                    self.store.insert((*table, key.to_vec()), value.to_vec());
+                }
+                Op::Delete { table, key } => {
+                    self.store.remove(&(*table, key.to_vec()));
+                }
+            }
+        }
+    }
+
+    /// A new process on the same store, after so many milliseconds.
+    fn restart(&mut self, away: u64) -> Recovery {
+        self.now += away;
+        self.node = Node::new(self.settings.clone(), [8; 32]);
+        let mut recovery = Recovery::default();
+        for table in Table::ALL {
+            for ((_, key), value) in self.store.iter().filter(|((t, _), _)| *t == table) {
+                self.node.recover(&mut recovery, table, key, value);
+            }
+        }
+        self.out = Outbox::default();
+        let now = Timestamp(self.now);
+        self.node.recovered(now, &mut recovery, &mut self.out);
+        self.commit();
+        assert_eq!(recovery.unreadable, 0);
+        recovery
+    }
+
+    /// Bob writes his rules: handling, conditions beside the identity.
+    fn rules(&mut self, handling: &str, conditions: &str) -> Vec<Sent> {
+        let body = format!(
+            "<ruleset xmlns=\"urn:ietf:params:xml:ns:common-policy\" xmlns:pr=\"urn:ietf:params:xml:ns:pres-rules\">\
+             <rule id=\"r\"><conditions><identity><one id=\"{ALICE}\"/></identity>{conditions}</conditions><actions>\
+             <pr:sub-handling>{handling}</pr:sub-handling></actions><transformations><pr:provide-services>\
+             <pr:all-services/></pr:provide-services><pr:provide-all-attributes/></transformations></rule></ruleset>"
+        );
+        let request = xdm::Request {
+            method: xdm::Method::Put,
+            target: format!("pres-rules/users/{BOB}/index"),
+            query: None,
+            content_type: Some("application/auth-policy+xml".into()),
+            content_encoding: None,
+            if_match: None,
+            if_none_match: None,
+            body: body.into(),
+            identity: xdm::Identity::User(BOB.into()),
+        };
+        let sent = self.feed(Input::Xcap {
+            number: 1,
+            request: &request,
+        });
+        let taken = |effect: &Effect| matches!(effect, Effect::Xcap { response, .. } if response.status < 300);
+        assert!(self.out.held.iter().any(taken), "{:?}", self.out);
+        sent
     }
 
     fn sent(&self, with_held: bool) -> Vec<Sent> {

@@ -1,0 +1,67 @@
+//! What a restart keeps.
+
+use super::*;
+
+#[test]
+fn a_publication_and_a_subscription_live_on() {
+    let mut bench = Bench::new(settings());
+    let published = bench.publish("Expires: 600\r\n", "here");
+    let sent = bench.subscribe("Expires: 600\r\n");
+    bench.wait(10);
+    bench.answer(&sent[1], 200, "");
+    let cseq = |notify: &Sent| -> u32 {
+        let number = notify.get("CSeq").split(' ').next();
+        number.unwrap().parse().unwrap()
+    };
+    bench.wait(2_000);
+    let recovery = bench.restart(10_000);
+    assert_eq!(
+        recovery.owed, 0,
+        "what was told and answered is not told again"
+    );
+    assert!(bench.wait(10_000).is_empty());
+
+    let etag = format!("SIP-If-Match: {}\r\n", published.get("SIP-ETag"));
+    assert_eq!(bench.publish(&etag, "moved").status(), 200);
+    let told: Vec<Sent> = bench
+        .sent(true)
+        .into_iter()
+        .filter(|s| s.method() == "NOTIFY")
+        .collect();
+    assert!(told[0].body().contains("moved"));
+    assert!(cseq(&told[0]) > cseq(&sent[1]), "it never goes back");
+    assert_eq!(told[0].get("Subscription-State"), "active;expires=578");
+    assert_eq!(bench.renew(&sent[0], "")[0].status(), 200);
+}
+
+#[test]
+fn a_change_that_was_not_delivered_is_told_after_the_restart() {
+    let mut bench = Bench::new(settings());
+    let sent = bench.subscribe("");
+    bench.answer(&sent[1], 200, "");
+    bench.wait(6_000);
+    bench.publish("", "unheard"); // its NOTIFY leaves, and nobody answers before the crash
+    let recovery = bench.restart(1_000);
+    assert_eq!(recovery.owed, 1);
+    let told = bench.wait(100);
+    assert_eq!(told.len(), 1);
+    assert!(told[0].body().contains("unheard"));
+}
+
+#[test]
+fn what_ran_out_while_the_server_was_away_is_never_shown() {
+    let mut bench = Bench::new(settings());
+    bench.publish("Expires: 60\r\n", "short one");
+    bench.publish("Expires: 62\r\n", "short two");
+    bench.publish("Expires: 3600\r\n", "long");
+    let sent = bench.subscribe("");
+    bench.answer(&sent[1], 200, "");
+    bench.restart(100_000);
+    let told = bench.wait(100);
+    assert_eq!(told.len(), 1);
+    assert!(
+        told[0].body().contains("long") && !told[0].body().contains("short"),
+        "{}",
+        told[0].text
+    );
+}
