@@ -544,46 +544,46 @@ fn child_that_fills_its_disk() {
 
 #[test]
 fn a_full_disk_is_named_and_keeps_what_was_acknowledged() {
-    // No file may grow beyond 10 MiB, or 68 for fjall, whose journal is 64 from the start.
-    for (engine, blocks) in [("journal", 20_480), ("fjall", 139_264)] {
-        let directory = tempfile::tempdir().unwrap();
-        let limit = format!("trap '' XFSZ; ulimit -f {blocks};");
-        let mut writer = child(
-            &limit,
-            "disk::child_that_fills_its_disk",
-            engine,
-            directory.path(),
-        );
-        let output = BufReader::new(writer.stdout.take().unwrap());
-        let lines: Vec<String> = output.lines().map_while(Result::ok).collect();
-        writer.wait().unwrap();
-        let acknowledged = lines
-            .iter()
-            .filter(|line| line.starts_with("acknowledged"))
-            .count();
-        let failed: Vec<&String> = lines
-            .iter()
-            .filter(|line| line.starts_with("failed: "))
-            .collect();
-        assert!(
-            failed.len() >= 2 && failed.iter().all(|line| line.contains("is full")),
-            "{engine}: {lines:?}"
-        );
-        let last = lines
-            .iter()
-            .rposition(|line| line.starts_with("acknowledged"));
-        let first = lines.iter().position(|line| line.starts_with("failed: "));
-        assert!(
-            last < first,
-            "{engine}: nothing is acknowledged after the failure"
-        );
-        let reader = open(engine, directory.path()).unwrap().reader();
-        let found = reader.scan(Table::Body, b"", usize::MAX).unwrap().len();
-        assert!(
-            found >= acknowledged && acknowledged > 0,
-            "{engine}: {found} of {acknowledged}"
-        );
-    }
+    // No file may grow beyond 10 MiB. (fjall meets no such limit: its journal has its full 64 MiB from the start
+    // and is followed by another file before it grows.)
+    let engine = "journal";
+    let directory = tempfile::tempdir().unwrap();
+    let limit = "trap '' XFSZ; ulimit -f 20480;";
+    let mut writer = child(
+        limit,
+        "disk::child_that_fills_its_disk",
+        engine,
+        directory.path(),
+    );
+    let output = BufReader::new(writer.stdout.take().unwrap());
+    let lines: Vec<String> = output.lines().map_while(Result::ok).collect();
+    writer.wait().unwrap();
+    let acknowledged = lines
+        .iter()
+        .filter(|line| line.starts_with("acknowledged"))
+        .count();
+    let failed: Vec<&String> = lines
+        .iter()
+        .filter(|line| line.starts_with("failed: "))
+        .collect();
+    assert!(
+        failed.len() >= 2 && failed.iter().all(|line| line.contains("is full")),
+        "{engine}: {lines:?}"
+    );
+    let last = lines
+        .iter()
+        .rposition(|line| line.starts_with("acknowledged"));
+    let first = lines.iter().position(|line| line.starts_with("failed: "));
+    assert!(
+        last < first,
+        "{engine}: nothing is acknowledged after the failure"
+    );
+    let reader = open(engine, directory.path()).unwrap().reader();
+    let found = reader.scan(Table::Body, b"", usize::MAX).unwrap().len();
+    assert!(
+        found >= acknowledged && acknowledged > 0,
+        "{engine}: {found} of {acknowledged}"
+    );
 }
 
 #[test]
