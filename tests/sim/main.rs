@@ -119,6 +119,21 @@ fn every_promise_is_kept_through_loss_duplication_reordering_and_crashes() {
     }
 }
 
+/// A disk that stalls and a server that dies every few seconds: most crashes fall between an answer that is decided and
+/// its commit, or between the commit and the answer.
+#[test]
+fn nothing_acknowledged_is_lost_by_a_server_that_crashes_all_the_time() {
+    let xdm = xdm();
+    for seed in seeds(501..511) {
+        let plan = Plan {
+            crash_every: 4,
+            slow_disk: 1_500,
+            ..small(seed)
+        };
+        live_through(plan, &xdm, "crashes_all_the_time");
+    }
+}
+
 /// Refreshes, expiries, reserved CSeq ranges and reconnections need hours to meet.
 #[test]
 fn every_promise_is_kept_for_hours() {

@@ -89,10 +89,13 @@ impl Node {
     /// Everything is read: writes the format, schedules what is due and owes what was not delivered.
     pub fn recovered(&mut self, now: Timestamp, recovery: &mut Recovery, out: &mut Outbox) {
         self.recover_registrations();
-        recovery.owed = self
-            .presence
-            .recovered(now, recovery.settled, &self.directory);
-        self.settled = recovery.settled;
+        // set back since, the clock would make changes from now on look older than the mark, hence told
+        let settled = recovery.settled.min(now);
+        if settled < recovery.settled {
+            out.batch.put(Table::Node, SETTLED, &settled);
+        }
+        recovery.owed = self.presence.recovered(now, settled, &self.directory);
+        self.settled = settled;
         self.settle_at = now + SETTLE_EVERY;
         out.batch.put(Table::Node, FORMAT_KEY, &FORMAT);
         // charging numbers used and acknowledged before the restart are not in the store: start a new range

@@ -72,3 +72,19 @@ fn what_ran_out_while_the_server_was_away_is_never_shown() {
         told[0].text
     );
 }
+
+#[test]
+fn a_clock_that_was_set_back_makes_no_change_count_as_told() {
+    let mut bench = Bench::new(settings());
+    let sent = bench.subscribe("");
+    bench.answer(&sent[1], 200, "");
+    bench.wait(6_000);
+    bench.now -= 600_000;
+    bench.restart(0);
+    for told in bench.wait(10_000) {
+        bench.answer(&told, 200, "");
+    }
+    bench.publish("", "unheard");
+    assert_eq!(bench.restart(100).owed, 1);
+    assert!(bench.wait(100)[0].body().contains("unheard"));
+}
