@@ -88,3 +88,25 @@ fn a_clock_that_was_set_back_makes_no_change_count_as_told() {
     assert_eq!(bench.restart(100).owed, 1);
     assert!(bench.wait(100)[0].body().contains("unheard"));
 }
+
+#[test]
+fn a_refresh_whose_answer_was_lost_is_answered_after_the_restart_and_an_older_one_is_not() {
+    let mut bench = Bench::new(settings());
+    let sent = bench.subscribe("");
+    let head = |cseq: u32| {
+        format!(
+            "To: {}\r\nCall-ID: {}\r\nCSeq: {cseq} SUBSCRIBE\r\nEvent: presence\r\nContact: <sip:10.0.0.2:5060>\r\n",
+            sent[0].get("To"),
+            sent[0].get("Call-ID")
+        )
+    };
+    let refresh = bench.write("SUBSCRIBE", BOB, &head(20), "");
+    assert_eq!(bench.text(&refresh)[0].status(), 200);
+    bench.restart(100);
+    assert_eq!(bench.text(&refresh)[0].status(), 200);
+    assert_eq!(bench.node.census().presence.subscriptions, 1);
+    for (cseq, status) in [(19, 500), (21, 200)] {
+        let answer = bench.ask("SUBSCRIBE", BOB, &head(cseq), "").remove(0);
+        assert_eq!(answer.status(), status, "CSeq {cseq}");
+    }
+}

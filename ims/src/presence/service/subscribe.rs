@@ -296,7 +296,9 @@ fn check_renewal(subscription: &Subscription, request: &Renew<'_>) -> Result<(),
     {
         return Err(Reject::NoDialog);
     }
-    if request.request.cseq.number <= record.dialog.remote_cseq {
+    // RFC 3261 §12.2.2: lower is out of order. The same again is a retransmission over a restart, which forgets
+    // transactions and not dialogs: to serve it twice changes nothing, and a 500 would alarm the watcher
+    if request.request.cseq.number < record.dialog.remote_cseq {
         return Err(Reject::OutOfOrder);
     }
     let known = |aor: &Aor| record.watcher.iter().any(|own| **own == *aor.as_str());
