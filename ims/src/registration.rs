@@ -66,6 +66,16 @@ pub struct Registration {
     pub charging: Charging,
 }
 
+/// What a third-party REGISTER did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    pub lifetime: Seconds,
+    /// The identity was not registered before, or is no longer.
+    pub changed: bool,
+    /// Subscribers who gained or lost an identity.
+    pub renamed: BTreeSet<Aor>,
+}
+
 /// Registrations and aliases of the node.
 #[derive(Debug)]
 pub struct Registrar {
@@ -149,12 +159,8 @@ impl Registrar {
             .collect()
     }
 
-    /// Takes over a third-party REGISTER. Gives the lifetime granted, and whether the identity's state changed.
-    pub fn register(
-        &mut self,
-        turn: &mut Turn<'_>,
-        request: &ThirdParty,
-    ) -> Result<(Seconds, bool), Reject> {
+    /// Takes over a third-party REGISTER.
+    pub fn register(&mut self, turn: &mut Turn<'_>, request: &ThirdParty) -> Result<Taken, Reject> {
         let lifetime = request
             .expires
             .unwrap_or(self.settings.default_expires)
@@ -162,7 +168,11 @@ impl Registrar {
         let known = self.registrations.get(&request.identity);
         if lifetime == Seconds(0) {
             let now = turn.now;
-            return Ok((lifetime, self.deregister(turn, &request.identity, now)));
+            return Ok(Taken {
+                lifetime,
+                changed: self.deregister(turn, &request.identity, now),
+                renamed: BTreeSet::new(),
+            });
         }
         if known.is_none() && self.registrations.len() >= self.settings.capacity {
             return Err(Reject::Busy {
@@ -180,8 +190,11 @@ impl Registrar {
         self.schedule(registration.expires_at, &request.identity);
         self.registrations
             .insert(request.identity.clone(), registration);
-        self.learn_aliases(turn, &request.associated);
-        Ok((lifetime, !was_active))
+        Ok(Taken {
+            lifetime,
+            changed: !was_active,
+            renamed: self.learn_aliases(turn, &request.associated),
+        })
     }
 
     /// The subscriber is not registered any more since `at`; it is remembered as such for a while.
@@ -212,9 +225,10 @@ impl Registrar {
     }
 
     /// A tel identity names the first SIP identity of its set: the default public identity (TS 24.229 §5.4.1.2.2F).
-    fn learn_aliases(&mut self, turn: &mut Turn<'_>, associated: &[Aor]) {
+    fn learn_aliases(&mut self, turn: &mut Turn<'_>, associated: &[Aor]) -> BTreeSet<Aor> {
+        let mut renamed = BTreeSet::new();
         let Some(default) = associated.iter().find(|aor| !aor.is_tel()) else {
-            return;
+            return renamed;
         };
         for tel in associated
             .iter()
@@ -224,9 +238,11 @@ impl Registrar {
             if self.aliases.get(tel) != Some(default) {
                 turn.batch
                     .put(Table::Alias, tel.as_str().as_bytes(), &default.as_str());
+                renamed.extend([self.canonical(tel), default.clone()]);
                 self.set_alias(tel, default);
             }
         }
+        renamed
     }
 
     fn set_alias(&mut self, tel: &Aor, canonical: &Aor) {

@@ -45,7 +45,7 @@ impl Node {
             access_network: isc::access_network(&request.headers),
             charging: ask.charging.clone(),
         };
-        let (lifetime, changed) = self.directory.registrar.register(
+        let taken = self.directory.registrar.register(
             &mut Turn {
                 now,
                 random: &mut self.random,
@@ -55,10 +55,16 @@ impl Node {
             },
             &third_party,
         )?;
-        if changed {
+        for subscriber in &taken.renamed {
+            // rules written under the identity gained or lost count from now on, or no more
+            self.turn(now, out, |presence, directory, turn| {
+                presence.policy_changed(turn, directory, subscriber)
+            });
+        }
+        if taken.changed {
             self.registration_changed(now, &third_party.identity, out);
         }
-        let mut reply = Reply::new(200).with(Name::Expires, lifetime.to_string());
+        let mut reply = Reply::new(200).with(Name::Expires, taken.lifetime.to_string());
         if let Some(contact) = request.headers.values(Name::Contact).next() {
             reply = reply.with(Name::Contact, contact.to_owned());
         }

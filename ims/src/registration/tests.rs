@@ -84,7 +84,7 @@ impl Bench {
             charging: Charging::default(),
         };
         let outcome = self.at(second, |registrar, turn| registrar.register(turn, &request));
-        outcome.map(|(lifetime, changed)| (lifetime.0, changed))
+        outcome.map(|taken| (taken.lifetime.0, taken.changed))
     }
 
     fn state(&self) -> Option<(bool, u64)> {

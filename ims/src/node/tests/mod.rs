@@ -170,6 +170,10 @@ impl Bench {
 
     /// Bob writes his rules: handling, conditions beside the identity.
     fn rules(&mut self, handling: &str, conditions: &str) -> Vec<Sent> {
+        self.rules_of(BOB, handling, conditions)
+    }
+
+    fn rules_of(&mut self, user: &str, handling: &str, conditions: &str) -> Vec<Sent> {
         let body = format!(
             "<ruleset xmlns=\"urn:ietf:params:xml:ns:common-policy\" xmlns:pr=\"urn:ietf:params:xml:ns:pres-rules\">\
              <rule id=\"r\"><conditions><identity><one id=\"{ALICE}\"/></identity>{conditions}</conditions><actions>\
@@ -178,14 +182,14 @@ impl Bench {
         );
         let request = xdm::Request {
             method: xdm::Method::Put,
-            target: format!("pres-rules/users/{BOB}/index"),
+            target: format!("pres-rules/users/{user}/index"),
             query: None,
             content_type: Some("application/auth-policy+xml".into()),
             content_encoding: None,
             if_match: None,
             if_none_match: None,
             body: body.into(),
-            identity: xdm::Identity::User(BOB.into()),
+            identity: xdm::Identity::User(user.into()),
         };
         let sent = self.feed(Input::Xcap {
             number: 1,

@@ -66,6 +66,19 @@ fn the_tel_identity_of_a_registered_user_names_the_same_presentity() {
 }
 
 #[test]
+fn rules_written_under_the_phone_number_count_as_soon_as_it_is_known_whose_it_is() {
+    let mut bench = Bench::strict();
+    bench.rules_of("tel:+36105550001", "allow", "");
+    bench.publish("", "here");
+    assert_eq!(bench.subscribe("")[0].status(), 403);
+    kamailio(&mut bench, BOB, 600);
+    let sent = bench.subscribe("");
+    assert_eq!(sent[0].status(), 200, "{}", sent[0].text);
+    bench.restart(100);
+    assert_eq!(bench.subscribe("")[0].status(), 200);
+}
+
+#[test]
 fn a_subscriber_is_registered_while_any_identity_is_and_a_restart_knows_it() {
     let mut bench = Bench::new(settings());
     kamailio(&mut bench, BOB, 600);
