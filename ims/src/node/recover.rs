@@ -2,7 +2,7 @@
 
 use super::{Node, Outbox, SETTLE_EVERY, SETTLED};
 use crate::charge;
-use crate::presence::service::{Bodies, Registered};
+use crate::presence::service::Bodies;
 use crate::record::{FORMAT, Table, decode};
 use crate::time::Timestamp;
 use crate::xdm::{Document, DocumentKey};
@@ -77,11 +77,8 @@ impl Node {
 
     /// What presence shows of registrations: known when every identity and alias is read.
     fn recover_registrations(&mut self) {
-        let registrar = &self.directory.registrar;
-        for subscriber in registrar.subscribers() {
-            let registered = registrar
-                .state_of(&subscriber)
-                .map(|(active, since)| Registered { active, since });
+        for subscriber in self.directory.registrar.subscribers() {
+            let registered = self.registered(&subscriber);
             self.presence.recover_registration(&subscriber, registered);
         }
     }

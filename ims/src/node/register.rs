@@ -56,9 +56,9 @@ impl Node {
             &third_party,
         )?;
         for subscriber in &taken.renamed {
-            // rules written under the identity gained or lost count from now on, or no more
+            let registered = self.registered(subscriber);
             self.turn(now, out, |presence, directory, turn| {
-                presence.policy_changed(turn, directory, subscriber)
+                presence.renamed(turn, directory, subscriber, registered)
             });
         }
         if taken.changed {
@@ -71,13 +71,16 @@ impl Node {
         Ok(reply)
     }
 
+    /// What presence shows of a subscriber's registration.
+    pub(super) fn registered(&self, subscriber: &Aor) -> Option<Registered> {
+        let state = self.directory.registrar.state_of(subscriber);
+        state.map(|(active, since)| Registered { active, since })
+    }
+
     /// Tells the watchers of a subscriber whose registration changed.
     fn registration_changed(&mut self, now: Timestamp, identity: &Aor, out: &mut Outbox) {
-        let registrar = &self.directory.registrar;
-        let presentity = registrar.canonical(identity);
-        let registered = registrar
-            .state_of(&presentity)
-            .map(|(active, since)| Registered { active, since });
+        let presentity = self.directory.registrar.canonical(identity);
+        let registered = self.registered(&presentity);
         self.turn(now, out, |presence, directory, turn| {
             presence.registration_changed(turn, directory, &presentity, registered);
         });

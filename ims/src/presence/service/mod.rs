@@ -180,6 +180,26 @@ impl Service {
         self.forget_idle(turn, presentity);
     }
 
+    /// The presentity gained or lost an identity: rules written under it and its registration count from now on, or
+    /// no more. All of that is taken over before anything is shown.
+    pub fn renamed(
+        &mut self,
+        turn: &mut Turn<'_>,
+        directory: &dyn Directory,
+        presentity: &Aor,
+        facts: Option<Registered>,
+    ) {
+        let Some(entry) = self.presentities.get_mut(presentity) else {
+            return; // nobody to decide on
+        };
+        entry.set_registration(presentity, facts);
+        entry.rulesets = None;
+        self.galleries.swap_remove(presentity);
+        self.reconsider(turn, directory, presentity);
+        self.state_changed(turn, directory, presentity);
+        self.forget_idle(turn, presentity);
+    }
+
     /// A policy document of the presentity changed: live subscriptions follow at once.
     pub fn policy_changed(
         &mut self,
