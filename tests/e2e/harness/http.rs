@@ -40,15 +40,14 @@ pub fn http(
         text += &format!("{name}: {value}\r\n");
     }
     text += &format!("Content-Length: {}\r\n\r\n{body}", body.len());
-    stream
-        .write_all(text.as_bytes())
-        .expect("HTTP request leaves");
+    // A server that refuses early closes its side before everything is written; its answer is read all the same.
+    let written = stream.write_all(text.as_bytes());
     let mut answer = Vec::new();
     // A server that refuses early may reset the connection behind its answer; what has come is the answer.
     if let Err(e) = stream.read_to_end(&mut answer) {
         assert!(
             !answer.is_empty(),
-            "no HTTP answer to {method} {path:.60}: {e}"
+            "no HTTP answer to {method} {path:.60}: {e} ({written:?})"
         );
     }
     let answer = String::from_utf8_lossy(&answer);
