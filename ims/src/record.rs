@@ -29,11 +29,13 @@ pub enum Table {
     Touched = 9,
     /// Charging event that a CDF refused for good; kept for the operator.
     Quarantine = 10,
+    /// What a watcher asks for besides plain state.
+    Wishes = 11,
 }
 
 impl Table {
     /// Every table, in the order in which recovery reads them.
-    pub const ALL: [Table; 10] = [
+    pub const ALL: [Table; 11] = [
         Table::Node,
         Table::Document,
         Table::Registration,
@@ -41,6 +43,7 @@ impl Table {
         Table::Body,
         Table::Publication,
         Table::Touched,
+        Table::Wishes,
         Table::Subscription,
         Table::Charging,
         Table::Quarantine,

@@ -123,6 +123,7 @@ fn name(table: Table) -> &'static str {
         Table::Node => "node",
         Table::Touched => "touched",
         Table::Quarantine => "quarantine",
+        Table::Wishes => "wishes",
     }
 }
 

@@ -1,11 +1,14 @@
 //! What the node reads of a request's headers, typed, with the refusal where they are wrong.
 
+use crate::event::publication::Etag;
 use crate::presence::pidf;
+use crate::presence::service::{Condition, Wishes};
 use crate::reject::Reject;
 use crate::sip::header::accept::Accept;
 use crate::sip::header::event::Event;
 use crate::sip::header::media_type::MediaType;
 use crate::sip::header::option_tags::OptionTags;
+use crate::sip::header::sip_etag;
 use crate::sip::header::{expires as expiry, retry_after as pause};
 use crate::sip::{Headers, Name, Request};
 use crate::time::Seconds;
@@ -83,6 +86,28 @@ pub fn no_body(request: &Request<'_>) -> Result<(), Reject> {
         Ok(())
     } else {
         Err(Reject::UnsupportedMedia { accept: "" })
+    }
+}
+
+/// What a SUBSCRIBE asks for besides plain state.
+pub fn wishes(request: &Request<'_>) -> Result<Wishes, Reject> {
+    Ok(Wishes {
+        condition: condition(request)?,
+    })
+}
+
+/// `Suppress-If-Match` (RFC 5839 §7.2). A tag that was never one of ours matches nothing, which is no condition.
+fn condition(request: &Request<'_>) -> Result<Option<Condition>, Reject> {
+    let mut lines = request.headers.lines(Name::SuppressIfMatch);
+    let tag = match (lines.next(), lines.next()) {
+        (None, _) => return Ok(None),
+        (Some(value), None) => sip_etag::parse(value),
+        (Some(_), Some(_)) => None, // RFC 5839 §5.2: a single one
+    };
+    match tag {
+        Some("*") => Ok(Some(Condition::Always)),
+        Some(tag) => Ok(Etag::parse(tag).map(|tag| Condition::Tag(tag.0))),
+        None => Err(Reject::Bad("Bad Suppress-If-Match")),
     }
 }
 

@@ -196,9 +196,10 @@ impl Node {
             )
         };
         let (tables, transactions, registrations) = (hash(), hash(), hash());
+        let tags = presence::TagKey(std::array::from_fn(|_| random.number()));
         Node {
             transactions: Layer::new(settings.transactions, transactions),
-            presence: presence::Service::new(settings.presence.clone(), tables),
+            presence: presence::Service::new(settings.presence.clone(), tables, tags),
             directory: Directory {
                 registrar: Registrar::new(settings.registration, registrations),
                 documents: BTreeMap::new(),

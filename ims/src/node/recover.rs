@@ -2,7 +2,7 @@
 
 use super::{Node, Outbox, SETTLE_EVERY, SETTLED};
 use crate::charge;
-use crate::presence::service::Bodies;
+use crate::presence::service::{Bodies, RecoveredWishes};
 use crate::record::{FORMAT, Table, decode};
 use crate::time::Timestamp;
 use crate::xdm::{Document, DocumentKey};
@@ -11,6 +11,9 @@ use crate::xdm::{Document, DocumentKey};
 #[derive(Debug, Default)]
 pub struct Recovery {
     bodies: Bodies,
+    wishes: RecoveredWishes,
+    /// The store holds the key of entity-tags.
+    has_tag_key: bool,
     settled: Timestamp,
     /// Records taken.
     pub records: usize,
@@ -36,6 +39,12 @@ impl Node {
             Table::Node if key == SETTLED => {
                 decode(value).map(|at| recovery.settled = at).is_some()
             }
+            Table::Node if key == TAG_KEY => decode(value)
+                .map(|key| {
+                    recovery.has_tag_key = true;
+                    self.presence.recover_tag_key(key);
+                })
+                .is_some(),
             Table::Node => true,
             Table::Document => self.recover_document(key, value),
             Table::Registration => decode(value)
@@ -52,9 +61,13 @@ impl Node {
             Table::Touched => {
                 decode(value).is_some_and(|at| self.presence.recover_touched(key, at))
             }
-            Table::Subscription => {
-                decode(value).is_some_and(|record| self.presence.recover_subscription(key, record))
+            Table::Wishes => {
+                decode(value).is_some_and(|wishes| recovery.wishes.insert(key, wishes))
             }
+            Table::Subscription => decode(value).is_some_and(|record| {
+                self.presence
+                    .recover_subscription(&mut recovery.wishes, key, record)
+            }),
             Table::Charging | Table::Quarantine => {
                 let Ok(number) = <[u8; 8]>::try_from(key).map(u64::from_be_bytes) else {
                     return false;
@@ -95,6 +108,10 @@ impl Node {
         self.settled = settled;
         self.settle_at = now + SETTLE_EVERY;
         out.batch.put(Table::Node, FORMAT_KEY, &FORMAT);
+        if !recovery.has_tag_key {
+            out.batch
+                .put(Table::Node, TAG_KEY, &self.presence.tag_key());
+        }
         // charging numbers used and acknowledged before the restart are not in the store: start a new range
         self.ledger
             .skip_past(charge::first_of(now).saturating_sub(1));
@@ -103,3 +120,5 @@ impl Node {
 
 /// Key of the format record in [`Table::Node`].
 pub const FORMAT_KEY: &[u8] = b"format";
+/// Key of the secret of entity-tags in [`Table::Node`].
+const TAG_KEY: &[u8] = b"tag-key";

@@ -20,6 +20,7 @@ impl Node {
         headers::encoding(ask.request)?;
         headers::no_body(ask.request)?;
         let expires = headers::expires(&ask.request.headers)?;
+        let wishes = headers::wishes(ask.request)?;
         if let Some(tag) = ask.request.to.tag() {
             // RFC 6665 §4.2.1.2: a tag that names no dialog of ours is answered 481
             let renew = Renew {
@@ -28,9 +29,10 @@ impl Node {
                 watcher: self.watcher(&ask.caller),
                 event_id: event.id,
                 expires,
+                wishes,
             };
             let accepted = self.turn(now, out, |presence, directory, turn| {
-                presence.renew(turn, directory, &renew)
+                presence.renew(turn, directory, renew)
             })?;
             return Ok(self.accepted(&accepted, false));
         }
@@ -55,6 +57,7 @@ impl Node {
             dialog,
             event_id: event.id,
             expires,
+            wishes,
             charging: &ask.charging,
         };
         let accepted = self.turn(now, out, |presence, directory, turn| {
@@ -64,10 +67,10 @@ impl Node {
     }
 
     fn accepted(&self, accepted: &Accepted, opens: bool) -> Reply {
-        let status = if accepted.pending {
-            self.settings.pending_status
-        } else {
-            200
+        let status = match (accepted.quiet, accepted.pending) {
+            (true, _) => 204, // RFC 5839 §7.1
+            (false, true) => self.settings.pending_status,
+            (false, false) => 200,
         };
         let mut reply = Reply::new(status)
             .with(Name::Contact, self.presence.contact(accepted.id))

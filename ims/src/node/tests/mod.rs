@@ -1,5 +1,6 @@
 //! The node by its door: messages in, effects out.
 
+mod conditional;
 mod limits;
 mod notify;
 mod policy;

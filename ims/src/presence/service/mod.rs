@@ -4,6 +4,8 @@
 //! send in the [`Turn`].
 
 mod debts;
+mod gallery;
+mod message;
 mod notify;
 mod policy;
 mod publish;
@@ -11,11 +13,15 @@ mod reach;
 mod recover;
 mod state;
 mod subscribe;
+mod tag;
+mod wishes;
 
 pub use publish::{Publish, Published};
-pub use recover::Bodies;
+pub use recover::{Bodies, RecoveredWishes};
 pub use state::CSEQ_RANGE;
 pub use subscribe::{Accepted, Renew, Subscribe};
+pub use tag::TagKey;
+pub use wishes::{Condition, Wishes};
 
 use crate::event::deadlines::Deadlines;
 use crate::event::lifetime::Lifetimes;
@@ -86,8 +92,9 @@ pub struct Service {
     /// Subscriptions that owe or wait for an answer, oldest first; see [`Service::settled_until`].
     debts: Debts,
     /// Documents of presentities whose watchers are being told.
-    galleries: IndexMap<Aor, notify::Gallery, ahash::RandomState>,
-    hash: ahash::RandomState,
+    galleries: IndexMap<Aor, gallery::Gallery, ahash::RandomState>,
+    /// Makes the entity-tags that watchers see.
+    tags: TagKey,
     /// Next hops that took no TCP lately.
     only_udp: OnlyUdp,
     publications: usize,
@@ -102,19 +109,24 @@ pub struct Census {
 }
 
 impl Service {
-    pub fn new(settings: Settings, hash: ahash::RandomState) -> Service {
+    pub fn new(settings: Settings, hash: ahash::RandomState, tags: TagKey) -> Service {
         Service {
             settings,
             presentities: IndexMap::with_hasher(hash.clone()),
             subscriptions: IndexMap::with_hasher(hash.clone()),
-            galleries: IndexMap::with_hasher(hash.clone()),
-            hash,
+            galleries: IndexMap::with_hasher(hash),
+            tags,
             looks: Deadlines::default(),
             paced: BTreeSet::new(),
             debts: Debts::default(),
             only_udp: OnlyUdp::default(),
             publications: 0,
         }
+    }
+
+    /// The key of entity-tags, to be kept.
+    pub fn tag_key(&self) -> TagKey {
+        self.tags
     }
 
     pub fn census(&self) -> Census {

@@ -1,44 +1,22 @@
 //! NOTIFY: what a watcher is shown, when, and what becomes of the answer (RFC 6665 §4.2.2, RFC 3856 §6.7, §6.10).
 
-use super::state::{CSEQ_RANGE, Debt, Presentity, Subscription};
+use super::gallery::Shown;
+use super::message::Told;
+use super::state::{CSEQ_RANGE, Debt, Subscription};
 use super::{Directory, Service, Subscriptions};
 use crate::charge::{BodyFacts, Chargeable, Event, Role};
-use crate::dialog::{Hop, Path};
 use crate::event::subscription::{End, Input, State, SubscriptionId, ends_subscription, step};
-use crate::event::turn::{Outgoing, Ticket, Turn};
-use crate::presence::compose::Composed;
-use crate::presence::content::{self, Authorized};
+use crate::event::turn::{Ticket, Turn};
 use crate::presence::pidf::MEDIA_TYPE;
-use crate::presence::rules::{Decision, Handling, Permissions};
-use crate::sip::Transport;
-use crate::sip::{Aor, KnownMethod, Method, Name, Writer, write};
+use crate::presence::rules::Handling;
+use crate::sip::Aor;
 use crate::time::{Seconds, Timestamp};
-use bytes::Bytes;
 
 /// Pause before state is shown again to a watcher whose NOTIFY failed without ending the subscription and
 /// without Retry-After: 30 s, about the life of the transaction that failed.
 const RETRY: Seconds = Seconds(30);
 /// Longest Retry-After that is obeyed; a longer one would outlast most subscriptions.
 const LONGEST_RETRY: Seconds = Seconds(3600);
-const NOTIFY: Method<'static> = Method::Known(KnownMethod::Notify);
-/// Presentities whose documents are kept rendered while their watchers are told.
-const GALLERY: usize = 256;
-/// Distinct views kept of one presentity; beyond it they are rendered each time.
-const VIEWS: usize = 64;
-
-/// Documents of one presentity as last rendered: one for each distinct outcome of the policy.
-#[derive(Debug)]
-pub(super) struct Gallery {
-    composed: Composed,
-    views: Vec<(Handling, Permissions, Box<str>, Shown)>,
-}
-
-/// A document that a watcher may see, and its hash.
-#[derive(Clone, Debug)]
-pub(super) struct Shown {
-    document: Authorized,
-    hash: u64,
-}
 
 impl Service {
     /// Shows the present state to every active watcher of the presentity whose view of it changed.
@@ -95,7 +73,7 @@ impl Service {
         if self
             .subscriptions
             .get(&id)
-            .is_some_and(|s| s.last_body != shown.hash)
+            .is_some_and(|s| s.last_told != s.mark(shown.tag))
         {
             self.send(turn, id, Some(shown));
         }
@@ -164,28 +142,12 @@ impl Service {
         directory: &dyn Directory,
         id: SubscriptionId,
     ) {
-        let Some(verdict) = self.verdict(turn.now, directory, id) else {
-            return;
-        };
-        let Some(subscription) = self.subscriptions.get(&id) else {
-            return;
-        };
-        let allowed = matches!(verdict.handling, Handling::Allow | Handling::PoliteBlock);
-        let tells_state = match subscription.record.state {
-            State::Active => true,
-            State::Pending => false, // RFC 3856 §6.6.2: no state while pending
-            State::Terminated(end) => end == End::Timeout,
-        };
-        let shown = if tells_state && allowed {
-            self.render(turn.now, directory, id)
-        } else {
-            None
-        };
+        let shown = self.due(turn.now, directory, id);
         self.send(turn, id, shown);
     }
 
-    /// The document that this watcher may see, from the gallery when it hangs there.
-    fn render(
+    /// What a NOTIFY that is sent whatever the state, such as the answer to a SUBSCRIBE, shows now.
+    pub(super) fn due(
         &mut self,
         now: Timestamp,
         directory: &dyn Directory,
@@ -193,27 +155,38 @@ impl Service {
     ) -> Option<Shown> {
         let verdict = self.verdict(now, directory, id)?;
         let subscription = self.subscriptions.get(&id)?;
-        let (presentity, entity) = (&subscription.presentity, &subscription.record.entity);
-        if self.galleries.len() >= GALLERY && !self.galleries.contains_key(presentity) {
-            self.galleries.clear();
+        let allowed = matches!(verdict.handling, Handling::Allow | Handling::PoliteBlock);
+        let tells_state = match subscription.record.state {
+            State::Active => true,
+            State::Pending => false, // RFC 3856 §6.6.2: no state while pending
+            State::Terminated(end) => end == End::Timeout,
+        };
+        if tells_state && allowed {
+            self.render(now, directory, id)
+        } else {
+            None
         }
-        let entry = self.presentities.get(presentity)?;
-        let gallery = self
-            .galleries
-            .entry(presentity.clone())
-            .or_insert_with(|| Gallery::of(entry));
-        Some(gallery.view(&verdict, entity, &self.hash))
+    }
+
+    /// Tag of what a NOTIFY shows, or of showing nothing.
+    pub(super) fn tag_of(&self, shown: Option<&Shown>) -> u64 {
+        shown.map_or_else(|| self.tags.of_nothing(), |s| s.tag)
     }
 
     /// Builds and sends one NOTIFY.
     fn send(&mut self, turn: &mut Turn<'_>, id: SubscriptionId, shown: Option<Shown>) {
         let interval = self.settings.notify_interval;
+        let tag = self.tag_of(shown.as_ref());
         let Some(subscription) = self.subscriptions.get_mut(&id) else {
             return;
         };
         self.paced.remove(&(subscription.not_before, id));
         subscription.debt = Debt::Nothing;
-        subscription.last_body = shown.as_ref().map_or(0, |s| s.hash);
+        subscription.last_told = shown.as_ref().map_or(0, |_| subscription.mark(tag));
+        // RFC 5839 §6.2: what the watcher has already is left out, and its tag is sent all the same
+        let condition = subscription.condition();
+        let shown = shown.filter(|_| condition.is_none_or(|c| !c.holds(tag)));
+        let failed = condition.is_some() && shown.is_some();
         let length = shown.as_ref().map_or(0, |s| s.document.bytes().len());
         subscription.last_length = u32::try_from(length).unwrap_or(u32::MAX);
         subscription.not_before = turn.now + interval;
@@ -223,109 +196,22 @@ impl Service {
             subscription.record.cseq_reserved = subscription.record.dialog.local_cseq + CSEQ_RANGE;
             self.store_subscription(turn, id);
         }
+        if failed {
+            self.end_condition(turn, id);
+        }
         self.note_debt(turn.now, id);
         let Some(subscription) = self.subscriptions.get(&id) else {
             return;
         };
-        match self.compose_notify(turn.now, subscription, shown.as_ref().map(|s| &s.document)) {
+        let told = Told {
+            tag,
+            document: shown.as_ref().map(|s| &s.document),
+        };
+        match self.compose_notify(turn.now, subscription, told) {
             Some(outgoing) => turn.outgoing.push(outgoing),
             // a next hop without a host was refused at SUBSCRIBE; kept total for a record of an older version
             None => self.drop_subscription(turn, id),
         }
-    }
-
-    fn compose_notify(
-        &self,
-        now: Timestamp,
-        subscription: &Subscription,
-        document: Option<&Authorized>,
-    ) -> Option<Outgoing> {
-        let record = &subscription.record;
-        let ticket = Ticket {
-            subscription: subscription.id,
-            cseq: record.dialog.local_cseq,
-        };
-        let path = record.dialog.path();
-        let (mut to, named) = path.destination()?;
-        let transport = to.transport().unwrap_or(Transport::Udp);
-        let mut bytes = self.write_notify(now, subscription, &path, transport, document);
-        let large = !named && bytes.len() > self.settings.udp_max;
-        let falls_back = large && !self.only_udp.contains(now, &to);
-        if falls_back {
-            // RFC 3261 §18.1.1: a request above 1,300 bytes goes over a congestion-controlled transport
-            to = to.over(Transport::Tcp);
-            bytes = self.write_notify(now, subscription, &path, Transport::Tcp, document);
-        }
-        Some(Outgoing {
-            ticket,
-            to,
-            falls_back,
-            bytes,
-        })
-    }
-
-    fn write_notify(
-        &self,
-        now: Timestamp,
-        subscription: &Subscription,
-        path: &Path<'_>,
-        transport: Transport,
-        document: Option<&Authorized>,
-    ) -> Bytes {
-        let record = &subscription.record;
-        let id = subscription.id.to_string();
-        let cseq = record.dialog.local_cseq;
-        let branch = Ticket {
-            subscription: subscription.id,
-            cseq,
-        }
-        .branch();
-        let mut writer = write::request(NOTIFY, path.request_uri);
-        writer.via(transport, &self.settings.own_address, &branch);
-        for hop in &path.routes {
-            match hop {
-                Hop::Written(value) => writer.header(Name::Route, value),
-                Hop::Bare(uri) => writer.parts(Name::Route, &["<", uri, ">"]),
-            };
-        }
-        writer
-            .number(Name::MaxForwards, 70)
-            .parts(Name::From, &[&record.dialog.local, ";tag=", &id])
-            .header(Name::To, &record.dialog.remote)
-            .header(Name::CallId, &record.dialog.call_id)
-            .cseq(cseq, NOTIFY)
-            .header(Name::Contact, &self.contact(subscription.id));
-        match &record.event_id {
-            Some(id) => writer.parts(Name::Event, &["presence;id=", id]),
-            None => writer.header(Name::Event, "presence"),
-        };
-        writer.header(Name::SubscriptionState, &state_text(now, subscription));
-        if record.inside {
-            self.write_charging(&mut writer, subscription);
-        }
-        if let Some(document) = document {
-            writer.body(MEDIA_TYPE, document.bytes());
-        }
-        writer.finish()
-    }
-
-    /// Charging headers go back along the path by which the SUBSCRIBE came (RFC 7315 §4.5, §4.6).
-    fn write_charging(&self, writer: &mut Writer<'_>, subscription: &Subscription) {
-        if let Some(vector) = subscription
-            .record
-            .charging
-            .request_vector(&self.settings.own_ioi)
-        {
-            writer.header(Name::PChargingVector, &vector);
-        }
-        if let Some(addresses) = subscription.record.charging.addresses() {
-            writer.header(Name::PChargingFunctionAddresses, &addresses);
-        }
-    }
-
-    /// Contact of our side of a dialog. Its user part names the partition.
-    pub fn contact(&self, id: SubscriptionId) -> String {
-        format!("<sip:p{:03x}@{}>", id.0 >> 52, self.settings.own_contact)
     }
 
     /// The final response to a NOTIFY came, or none did (408).
@@ -364,7 +250,7 @@ impl Service {
         if !(200..300).contains(&status) {
             // this NOTIFY failed and the subscription lives: the state is shown again later
             let pause = retry_after.unwrap_or(RETRY).min(LONGEST_RETRY);
-            subscription.last_body = 0;
+            subscription.last_told = 0;
             self.paced.remove(&(subscription.not_before, id));
             subscription.not_before = turn.now + pause;
             subscription.debt = Debt::State;
@@ -393,7 +279,7 @@ impl Service {
     }
 
     /// Forgets the debt of a watcher to whom nothing is owed and who has answered.
-    fn settle(&mut self, id: SubscriptionId) {
+    pub(super) fn settle(&mut self, id: SubscriptionId) {
         if let Some(subscription) = self.subscriptions.get_mut(&id)
             && subscription.unanswered == 0
             && subscription.debt == Debt::Nothing
@@ -424,54 +310,6 @@ fn is_open(subscriptions: &Subscriptions) -> impl Fn(Timestamp, SubscriptionId) 
     }
 }
 
-impl Gallery {
-    fn of(entry: &Presentity) -> Gallery {
-        Gallery {
-            composed: entry.compose(),
-            views: Vec::new(),
-        }
-    }
-
-    fn view(&mut self, verdict: &Decision, entity: &str, hash: &ahash::RandomState) -> Shown {
-        let found = self.views.iter().find(|(h, p, e, _)| {
-            *h == verdict.handling && *p == verdict.permissions && **e == *entity
-        });
-        if let Some((.., shown)) = found {
-            return shown.clone();
-        }
-        let document = match verdict.handling {
-            Handling::Allow => content::view(&self.composed, &verdict.permissions, entity),
-            _ => content::neutral(entity),
-        };
-        let shown = Shown {
-            hash: hash.hash_one(document.bytes()).max(1),
-            document,
-        };
-        if self.views.len() < VIEWS {
-            self.views.push((
-                verdict.handling,
-                verdict.permissions.clone(),
-                entity.into(),
-                shown.clone(),
-            ));
-        }
-        shown
-    }
-}
-
-/// `Subscription-State` (RFC 6665 §4.1.3): `expires` while it lives, the reason when it is over.
-fn state_text(now: Timestamp, subscription: &Subscription) -> String {
-    let left = subscription.record.expires_at.seconds_from(now);
-    match subscription.record.state {
-        State::Active => format!("active;expires={left}"),
-        State::Pending => format!("pending;expires={left}"),
-        State::Terminated(end) => format!(
-            "terminated;reason={}",
-            end.reason().unwrap_or("deactivated")
-        ),
-    }
-}
-
 fn charge_event(
     subscription: &Subscription,
     requested_at: Timestamp,
@@ -499,7 +337,7 @@ fn charge_event(
         requested_at,
         answered_at,
         status,
-        body: (subscription.last_body != 0).then(|| BodyFacts {
+        body: (subscription.last_length != 0).then(|| BodyFacts {
             content_type: MEDIA_TYPE.to_owned(),
             length: subscription.last_length,
             disposition: None,

@@ -1,6 +1,8 @@
 //! The service after a restart: state from the store, and NOTIFYs for what changed and was not delivered.
 
 use super::state::{Debt, Registered, Subscription, SubscriptionRecord, parse_publication_key};
+use super::tag::{QUENCHED, TagKey};
+use super::wishes::{Condition, Wishes};
 use super::{Directory, Service};
 use crate::event::publication::{Publication, PublicationRecord};
 use crate::event::subscription::{State, SubscriptionId};
@@ -17,7 +19,30 @@ pub struct Bodies(BTreeMap<Box<[u8]>, Contribution>);
 /// NOTIFYs owed after a restart leave one in each such step, so that the restart of a large node is no storm.
 const SPREAD: Millis = Millis(1);
 
+/// Wishes read before their subscriptions.
+#[derive(Debug, Default)]
+pub struct RecoveredWishes(BTreeMap<SubscriptionId, Box<Wishes>>);
+
+impl RecoveredWishes {
+    /// Wishes from the store; they wait for their subscription.
+    pub fn insert(&mut self, key: &[u8], wishes: Wishes) -> bool {
+        let id = number(key);
+        id.map(|id| self.0.insert(id, Box::new(wishes))).is_some()
+    }
+}
+
+/// The subscription that a key names.
+fn number(key: &[u8]) -> Option<SubscriptionId> {
+    let bytes = <[u8; 8]>::try_from(key).ok()?;
+    Some(SubscriptionId(u64::from_be_bytes(bytes)))
+}
+
 impl Service {
+    /// The key of entity-tags that the store holds.
+    pub fn recover_tag_key(&mut self, key: TagKey) {
+        self.tags = key;
+    }
+
     /// A body from the store; it waits for its publication.
     pub fn recover_body(&self, bodies: &mut Bodies, key: &[u8], body: &[u8]) -> bool {
         match pidf::parse(body, &self.settings.pidf) {
@@ -78,15 +103,18 @@ impl Service {
     }
 
     /// A subscription from the store. Its CSeq goes on above the range it had reserved.
-    pub fn recover_subscription(&mut self, key: &[u8], mut record: SubscriptionRecord) -> bool {
-        let (Ok(key), Some(presentity)) =
-            (<[u8; 8]>::try_from(key), Aor::parse(&record.presentity))
-        else {
+    pub fn recover_subscription(
+        &mut self,
+        wishes: &mut RecoveredWishes,
+        key: &[u8],
+        mut record: SubscriptionRecord,
+    ) -> bool {
+        let (Some(id), Some(presentity)) = (number(key), Aor::parse(&record.presentity)) else {
             return false;
         };
-        let id = SubscriptionId(u64::from_be_bytes(key));
         record.dialog.local_cseq = record.dialog.local_cseq.max(record.cseq_reserved);
-        let mut subscription = Subscription::new(id, presentity.clone(), record);
+        let wishes = wishes.0.remove(&id);
+        let mut subscription = Subscription::new(id, presentity.clone(), record, wishes);
         subscription.stored = true;
         self.subscriptions.insert(id, subscription);
         self.presentities
@@ -123,6 +151,13 @@ impl Service {
                 .get(&subscription.presentity)
                 .map_or(Timestamp::default(), |p| p.touched_at);
             let over = matches!(subscription.record.state, State::Terminated(_));
+            if subscription.record.renewed_at < settled {
+                subscription.last_told = match subscription.condition() {
+                    Some(Condition::Always) => QUENCHED,
+                    Some(Condition::Tag(known)) => known,
+                    None => 0,
+                };
+            }
             if touched >= settled || subscription.record.renewed_at >= settled || over || timed {
                 at = at + SPREAD;
                 subscription.not_before = at;

@@ -1,5 +1,7 @@
 //! What the presence service keeps in memory of presentities and watchers, and how it is stored.
 
+use super::tag::QUENCHED;
+use super::wishes::{Condition, Wishes};
 use crate::dialog::Dialog;
 use crate::event::publication::Publication;
 use crate::event::subscription::{State, SubscriptionId};
@@ -88,6 +90,8 @@ pub struct Subscription {
     pub id: SubscriptionId,
     pub presentity: Aor,
     pub record: SubscriptionRecord,
+    /// What it asks for besides plain state; none for most.
+    pub wishes: Option<Box<Wishes>>,
     /// The policy's verdict, recomputed at need after any change of what it rests on.
     pub decision: Option<Arc<Decision>>,
     /// NOTIFYs not yet answered.
@@ -97,14 +101,30 @@ pub struct Subscription {
     pub owed_since: Option<Timestamp>,
     /// No paced NOTIFY before this instant.
     pub not_before: Timestamp,
-    /// Hash of the body last sent, so that a change which this watcher cannot see is not told.
-    pub last_body: u64,
+    /// Tag of the state that the watcher has, so that a change which it cannot see is not told. 0: it must be told
+    /// whatever the state.
+    pub last_told: u64,
     /// Bytes of that body, for the charging record.
     pub last_length: u32,
     /// When a look at this subscription is scheduled; one entry at a time.
     pub look_at: Option<Timestamp>,
     /// A fetch or an ended subscription that waits for the answer to its last NOTIFY.
     pub stored: bool,
+}
+
+impl Subscription {
+    /// `Suppress-If-Match` of the last SUBSCRIBE, while it holds.
+    pub fn condition(&self) -> Option<Condition> {
+        self.wishes.as_ref().and_then(|w| w.condition)
+    }
+
+    /// What [`Subscription::last_told`] becomes with state of this tag.
+    pub fn mark(&self, tag: u64) -> u64 {
+        match self.condition() {
+            Some(Condition::Always) => QUENCHED,
+            Some(Condition::Tag(_)) | None => tag,
+        }
+    }
 }
 
 /// A subscription as stored. Key: its number.

@@ -1,6 +1,7 @@
 //! SUBSCRIBE: new subscriptions, refreshes, ends and fetches (RFC 6665 §4.2.1, RFC 3856 §6.6).
 
 use super::state::{CSEQ_RANGE, Debt, Subscription, SubscriptionRecord};
+use super::wishes::Wishes;
 use super::{Directory, Service, policy};
 use crate::dialog::Dialog;
 use crate::event::subscription::{End, Input, Owed, State, SubscriptionId, step};
@@ -26,6 +27,7 @@ pub struct Subscribe<'a> {
     pub dialog: Dialog,
     pub event_id: Option<&'a str>,
     pub expires: Option<Seconds>,
+    pub wishes: Wishes,
     pub charging: &'a Charging,
     /// The request came through the core, which stays in the path.
     pub inside: bool,
@@ -40,6 +42,7 @@ pub struct Renew<'a> {
     pub watcher: Vec<Aor>,
     pub event_id: Option<&'a str>,
     pub expires: Option<Seconds>,
+    pub wishes: Wishes,
 }
 
 /// What the 2xx says.
@@ -49,6 +52,8 @@ pub struct Accepted {
     pub lifetime: Seconds,
     /// The policy has no answer yet (202 where the operator wants it).
     pub pending: bool,
+    /// No NOTIFY follows: the watcher has the state that it would bring (204, RFC 5839 §6.3).
+    pub quiet: bool,
 }
 
 impl Service {
@@ -96,6 +101,7 @@ impl Service {
             .insert(id);
         if !fetch {
             self.store_subscription(turn, id);
+            self.store_wishes(turn, id);
             self.schedule_subscription(id);
         }
         self.notify(turn, directory, id);
@@ -103,6 +109,7 @@ impl Service {
             id,
             lifetime,
             pending,
+            quiet: false, // RFC 5839 §6.3: never outside a dialog
         })
     }
 
@@ -114,6 +121,7 @@ impl Service {
         state: State,
         lifetime: Seconds,
     ) -> Subscription {
+        let wishes = request.wishes.kept();
         let record = SubscriptionRecord {
             presentity: request.presentity.as_str().into(),
             entity: request.entity.into(),
@@ -138,7 +146,7 @@ impl Service {
             charging: request.charging.clone(),
             inside: request.inside,
         };
-        Subscription::new(id, request.presentity, record)
+        Subscription::new(id, request.presentity, record, wishes)
     }
 
     /// A number that no subscription has: the presentity's partition above random bits.
@@ -157,11 +165,11 @@ impl Service {
         &mut self,
         turn: &mut Turn<'_>,
         directory: &dyn Directory,
-        request: &Renew<'_>,
+        request: Renew<'_>,
     ) -> Result<Accepted, Reject> {
         let id = request.id;
         let subscription = self.subscriptions.get_mut(&id).ok_or(Reject::NoDialog)?;
-        check_renewal(subscription, request)?;
+        check_renewal(subscription, &request)?;
         let lifetime = self.settings.subscription.grant(request.expires)?;
         subscription
             .record
@@ -169,7 +177,6 @@ impl Service {
             .refresh(request.request)
             .map_err(|e| Reject::Bad(e.phrase()))?;
         subscription.record.expires_at = turn.now + lifetime;
-        subscription.record.renewed_at = turn.now;
         subscription.record.cseq_reserved = subscription.record.dialog.local_cseq + CSEQ_RANGE;
         let input = if lifetime == Seconds(0) {
             Input::Unsubscribed
@@ -179,19 +186,29 @@ impl Service {
         // after a restart, or when a rule's time is over, the policy speaks first
         let before = subscription.record.state;
         let verdict = self.verdict(turn.now, directory, id);
-        let state = verdict.map_or(before, |v| step(before, policy::input(v.handling)).0);
-        let (state, _) = step(state, input);
+        let decided = verdict.map_or(before, |v| step(before, policy::input(v.handling)).0);
+        let (state, _) = step(decided, input);
+        self.replace_wishes(turn, id, request.wishes);
         if let Some(subscription) = self.subscriptions.get_mut(&id) {
             subscription.record.state = state;
         }
-        let pending = state == State::Pending;
-        self.store_subscription(turn, id);
+        // a change of the subscription that the watcher does not know of is told whatever it has
+        let quiet = decided == before && self.has_the_state(turn.now, directory, id);
+        if quiet {
+            self.pass_over(turn, id);
+        } else {
+            if let Some(subscription) = self.subscriptions.get_mut(&id) {
+                subscription.record.renewed_at = turn.now;
+            }
+            self.store_subscription(turn, id);
+            self.notify(turn, directory, id); // RFC 6665 §4.2.1.2: every SUBSCRIBE that is accepted
+        }
         self.schedule_subscription(id);
-        self.notify(turn, directory, id); // RFC 6665 §4.2.1.2: every SUBSCRIBE that is accepted
         Ok(Accepted {
             id,
             lifetime,
-            pending,
+            pending: state == State::Pending,
+            quiet,
         })
     }
 
@@ -243,7 +260,11 @@ impl Service {
             return;
         };
         if std::mem::take(&mut subscription.stored) {
-            turn.batch.delete(Table::Subscription, &id.0.to_be_bytes());
+            let key = id.0.to_be_bytes();
+            turn.batch.delete(Table::Subscription, &key);
+            if subscription.wishes.is_some() {
+                turn.batch.delete(Table::Wishes, &key);
+            }
         }
         subscription.debt = Debt::Nothing;
         self.paced.remove(&(subscription.not_before, id));
@@ -267,17 +288,19 @@ impl Subscription {
         id: SubscriptionId,
         presentity: Aor,
         record: SubscriptionRecord,
+        wishes: Option<Box<Wishes>>,
     ) -> Subscription {
         Subscription {
             id,
             presentity,
             record,
+            wishes,
             decision: None,
             unanswered: 0,
             debt: Debt::Nothing,
             owed_since: None,
             not_before: Timestamp::default(),
-            last_body: 0,
+            last_told: 0,
             last_length: 0,
             look_at: None,
             stored: false,

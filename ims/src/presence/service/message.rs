@@ -1,0 +1,136 @@
+//! NOTIFY as a message: its headers, its body, and the way it takes.
+
+use super::Service;
+use super::state::Subscription;
+use crate::dialog::{Hop, Path};
+use crate::event::publication::Etag;
+use crate::event::subscription::{State, SubscriptionId};
+use crate::event::turn::{Outgoing, Ticket};
+use crate::presence::content::Authorized;
+use crate::presence::pidf::MEDIA_TYPE;
+use crate::sip::Transport;
+use crate::sip::{KnownMethod, Method, Name, Writer, write};
+use crate::time::Timestamp;
+use bytes::Bytes;
+
+const NOTIFY: Method<'static> = Method::Known(KnownMethod::Notify);
+
+/// What one NOTIFY says of the presentity.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Told<'a> {
+    /// Tag of the state, whether it is in the body or not (RFC 5839 §6.2).
+    pub tag: u64,
+    /// The state; none while it may not be told, or need not.
+    pub document: Option<&'a Authorized>,
+}
+
+impl Service {
+    pub(super) fn compose_notify(
+        &self,
+        now: Timestamp,
+        subscription: &Subscription,
+        told: Told<'_>,
+    ) -> Option<Outgoing> {
+        let record = &subscription.record;
+        let ticket = Ticket {
+            subscription: subscription.id,
+            cseq: record.dialog.local_cseq,
+        };
+        let path = record.dialog.path();
+        let (mut to, named) = path.destination()?;
+        let transport = to.transport().unwrap_or(Transport::Udp);
+        let mut bytes = self.write_notify(now, subscription, &path, transport, told);
+        let large = !named && bytes.len() > self.settings.udp_max;
+        let falls_back = large && !self.only_udp.contains(now, &to);
+        if falls_back {
+            // RFC 3261 §18.1.1: a request above 1,300 bytes goes over a congestion-controlled transport
+            to = to.over(Transport::Tcp);
+            bytes = self.write_notify(now, subscription, &path, Transport::Tcp, told);
+        }
+        Some(Outgoing {
+            ticket,
+            to,
+            falls_back,
+            bytes,
+        })
+    }
+
+    fn write_notify(
+        &self,
+        now: Timestamp,
+        subscription: &Subscription,
+        path: &Path<'_>,
+        transport: Transport,
+        told: Told<'_>,
+    ) -> Bytes {
+        let record = &subscription.record;
+        let id = subscription.id.to_string();
+        let cseq = record.dialog.local_cseq;
+        let branch = Ticket {
+            subscription: subscription.id,
+            cseq,
+        }
+        .branch();
+        let mut writer = write::request(NOTIFY, path.request_uri);
+        writer.via(transport, &self.settings.own_address, &branch);
+        for hop in &path.routes {
+            match hop {
+                Hop::Written(value) => writer.header(Name::Route, value),
+                Hop::Bare(uri) => writer.parts(Name::Route, &["<", uri, ">"]),
+            };
+        }
+        writer
+            .number(Name::MaxForwards, 70)
+            .parts(Name::From, &[&record.dialog.local, ";tag=", &id])
+            .header(Name::To, &record.dialog.remote)
+            .header(Name::CallId, &record.dialog.call_id)
+            .cseq(cseq, NOTIFY)
+            .header(Name::Contact, &self.contact(subscription.id));
+        match &record.event_id {
+            Some(id) => writer.parts(Name::Event, &["presence;id=", id]),
+            None => writer.header(Name::Event, "presence"),
+        };
+        writer
+            .header(Name::SubscriptionState, &state_text(now, subscription))
+            .header(Name::SipEtag, &Etag(told.tag).text());
+        if record.inside {
+            self.write_charging(&mut writer, subscription);
+        }
+        if let Some(document) = told.document {
+            writer.body(MEDIA_TYPE, document.bytes());
+        }
+        writer.finish()
+    }
+
+    /// Charging headers go back along the path by which the SUBSCRIBE came (RFC 7315 §4.5, §4.6).
+    fn write_charging(&self, writer: &mut Writer<'_>, subscription: &Subscription) {
+        if let Some(vector) = subscription
+            .record
+            .charging
+            .request_vector(&self.settings.own_ioi)
+        {
+            writer.header(Name::PChargingVector, &vector);
+        }
+        if let Some(addresses) = subscription.record.charging.addresses() {
+            writer.header(Name::PChargingFunctionAddresses, &addresses);
+        }
+    }
+
+    /// Contact of our side of a dialog. Its user part names the partition.
+    pub fn contact(&self, id: SubscriptionId) -> String {
+        format!("<sip:p{:03x}@{}>", id.0 >> 52, self.settings.own_contact)
+    }
+}
+
+/// `Subscription-State` (RFC 6665 §4.1.3): `expires` while it lives, the reason when it is over.
+fn state_text(now: Timestamp, subscription: &Subscription) -> String {
+    let left = subscription.record.expires_at.seconds_from(now);
+    match subscription.record.state {
+        State::Active => format!("active;expires={left}"),
+        State::Pending => format!("pending;expires={left}"),
+        State::Terminated(end) => format!(
+            "terminated;reason={}",
+            end.reason().unwrap_or("deactivated")
+        ),
+    }
+}
