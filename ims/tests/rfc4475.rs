@@ -134,7 +134,7 @@ fn outcome(bytes: &[u8]) -> Outcome {
                 parse(&mut answer, Framing::Stream, &Limits::default())
             {
                 assert_eq!(response.status, bad.status);
-                assert!(response.to.tag().is_some());
+                assert!(response.to().is_some_and(|to| to.tag().is_some()));
             }
             Refused(bad.status)
         }

@@ -93,7 +93,7 @@ impl Answer {
         Answer {
             status: response.status,
             reason: response.reason.to_owned(),
-            to_tag: response.to.tag().map(str::to_owned),
+            to_tag: response.to().and_then(|to| to.tag().map(str::to_owned)),
             content: Content::of(&response.headers, response.body),
         }
     }

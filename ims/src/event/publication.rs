@@ -3,6 +3,7 @@
 use super::lifetime::Lifetimes;
 use crate::reject::Reject;
 use crate::sip::header::sip_etag::IfMatch;
+use crate::sip::text::push_hex;
 use crate::time::{Seconds, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +14,9 @@ pub struct Etag(pub u64);
 
 impl Etag {
     pub fn text(self) -> String {
-        format!("{:016x}", self.0)
+        let mut text = String::with_capacity(16);
+        push_hex(&mut text, self.0, 16);
+        text
     }
 
     /// The tag of a header value; `None` for what was never one of ours.

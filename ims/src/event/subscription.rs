@@ -1,5 +1,6 @@
 //! The notifier's state machine of one subscription (RFC 6665 §4.2, RFC 3857 §4.7.1), for any package.
 
+use crate::sip::text::push_hex;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -10,11 +11,18 @@ pub struct SubscriptionId(pub u64);
 
 impl fmt::Display for SubscriptionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
+        f.write_str(&self.text())
     }
 }
 
 impl SubscriptionId {
+    /// Sixteen hexadecimal digits: the tag of our side.
+    pub fn text(self) -> String {
+        let mut text = String::with_capacity(16);
+        push_hex(&mut text, self.0, 16);
+        text
+    }
+
     /// The number in a dialog tag; `None` for a tag that is not one of ours.
     pub fn parse(tag: &str) -> Option<SubscriptionId> {
         let hex = tag.len() == 16

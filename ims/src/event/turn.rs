@@ -4,6 +4,8 @@ use super::subscription::SubscriptionId;
 use crate::charge::Ledger;
 use crate::record::Batch;
 use crate::sip::Destination;
+use crate::sip::header::via::MAGIC_COOKIE;
+use crate::sip::text::push_hex;
 use crate::time::Timestamp;
 use bytes::Bytes;
 use rand_chacha::ChaCha12Rng;
@@ -34,7 +36,11 @@ impl Ticket {
     /// The branch of the transaction: magic cookie, subscription, CSeq. Unique in time and not guessable, and
     /// a response finds its subscription without a table.
     pub fn branch(self) -> String {
-        format!("z9hG4bK{}{:08x}", self.subscription, self.cseq)
+        let mut branch = String::with_capacity(MAGIC_COOKIE.len() + 24);
+        branch.push_str(MAGIC_COOKIE);
+        push_hex(&mut branch, self.subscription.0, 16);
+        push_hex(&mut branch, u64::from(self.cseq), 8);
+        branch
     }
 }
 

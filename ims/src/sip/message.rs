@@ -48,10 +48,14 @@ pub struct Response<'a> {
     pub body: &'a [u8],
     /// Topmost Via: ours, if the response is for us.
     pub via: Via<'a>,
-    pub from: NameAddr<'a>,
-    pub to: NameAddr<'a>,
-    pub call_id: &'a str,
     pub cseq: CSeq<'a>,
+}
+
+impl<'a> Response<'a> {
+    /// Read when it is asked for: a response finds its request by the top Via and CSeq alone (RFC 3261 §17.1.3).
+    pub fn to(&self) -> Option<NameAddr<'a>> {
+        self.headers.get(Name::To).and_then(NameAddr::parse)
+    }
 }
 
 /// A request that breaks a rule, with whatever of it can be read.

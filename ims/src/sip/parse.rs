@@ -155,42 +155,34 @@ impl<'a> Parts<'a, '_> {
     }
 
     fn response(self, status: u16, reason: &'a str) -> Incoming<'a> {
-        match self.fault.map_or_else(|| self.check(), Err) {
-            // §8.1.3.3: a user agent discards a response with more than its own Via.
-            Ok(_)
-                if self
-                    .headers
-                    .lines(Name::Via)
-                    .flat_map(elements)
-                    .nth(1)
-                    .is_some() =>
-            {
-                Incoming::Ignored("response for somebody else")
-            }
-            Ok(Common {
-                via,
-                from,
-                to,
-                call_id,
-                cseq,
+        match self.fault.map_or_else(|| self.check_response(), Err) {
+            Ok((via, cseq, body)) => Incoming::Response(Response {
+                status,
+                reason,
+                headers: self.headers,
                 body,
-            }) => {
-                let headers = self.headers;
-                Incoming::Response(Response {
-                    status,
-                    reason,
-                    headers,
-                    body,
-                    via,
-                    from,
-                    to,
-                    call_id,
-                    cseq,
-                })
-            }
+                via,
+                cseq,
+            }),
             // A response is never answered, so a broken one is dropped with its cause.
             Err((_, why)) => Incoming::Ignored(why),
         }
+    }
+
+    /// What a response needs to find its request, and nothing else: one comes for each NOTIFY.
+    fn check_response(&self) -> Result<(Via<'a>, CSeq<'a>, &'a [u8]), Fault> {
+        if self.repeats_a_single_one() {
+            return Err((400, "Repeated Header Field"));
+        }
+        let mut vias = self.headers.lines(Name::Via).flat_map(elements);
+        let via = vias.next().ok_or((400, "Missing Via"))?;
+        // §8.1.3.3: a user agent discards a response with more than its own Via
+        if vias.next().is_some() {
+            return Err((400, "Response For Somebody Else"));
+        }
+        let via = Via::parse(via).ok_or((400, "Bad Via"))?;
+        let cseq = self.headers.get(Name::CSeq).and_then(CSeq::parse);
+        Ok((via, cseq.ok_or((400, "Bad CSeq"))?, self.body()?))
     }
 
     fn check_request(

@@ -51,6 +51,14 @@ pub fn number<T: TryFrom<u64>>(s: &str) -> Option<T> {
     s.parse::<u64>().ok().and_then(|n| T::try_from(n).ok())
 }
 
+/// Appends the lowest `digits` hexadecimal digits of `n`, at most 16.
+pub fn push_hex(out: &mut String, n: u64, digits: u32) {
+    out.extend((0..digits.min(16)).rev().map(|at| {
+        let digit = u32::try_from(n >> (4 * at) & 0xf).unwrap_or(0);
+        char::from_digit(digit, 16).unwrap_or('0')
+    }));
+}
+
 /// Length of the quoted string at the start of `s`, both quotes included; `None` if it does not end.
 pub fn quoted_len(s: &str) -> Option<usize> {
     let bytes = s.as_bytes();

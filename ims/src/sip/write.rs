@@ -9,9 +9,17 @@ pub use super::reply::response;
 use bytes::Bytes;
 use std::fmt::{self, Write as _};
 
+/// Octets set aside for the head of a request; a longer one grows.
+const HEAD: usize = 1024;
+
 /// Starts a request. The caller adds Via, From, To, Call-ID, CSeq and Max-Forwards.
 pub fn request<'b>(method: Method<'_>, uri: &str) -> Writer<'b> {
-    let mut out = Vec::with_capacity(1024);
+    request_with_body(method, uri, 0)
+}
+
+/// The same with room for a body of `length` octets behind a head of usual size.
+pub fn request_with_body<'b>(method: Method<'_>, uri: &str, length: usize) -> Writer<'b> {
+    let mut out = Vec::with_capacity(HEAD + length);
     push_uri(&mut out, method.as_str());
     out.push(b' ');
     push_uri(&mut out, uri);
@@ -58,7 +66,7 @@ impl<'b> Writer<'b> {
 
     /// Adds a header field. Control characters in `value` become spaces.
     pub fn header(&mut self, name: Name, value: &str) -> &mut Writer<'b> {
-        self.line(name.as_str(), |out| push_value(out, value));
+        self.field(name, |out| push_value(out, value));
         self
     }
 
@@ -71,13 +79,13 @@ impl<'b> Writer<'b> {
 
     /// Adds a header field whose value is a number.
     pub fn number(&mut self, name: Name, value: u32) -> &mut Writer<'b> {
-        self.line(name.as_str(), |out| push_number(out, u64::from(value)));
+        self.field(name, |out| push_number(out, u64::from(value)));
         self
     }
 
     /// Adds a header field printed by a typed header.
     pub fn display(&mut self, name: Name, value: &impl fmt::Display) -> &mut Writer<'b> {
-        self.line(name.as_str(), |out| {
+        self.field(name, |out| {
             // The adapter never fails, and a Display that fails by itself leaves a shorter value.
             let _ = write!(Neutral(out), "{value}");
         });
@@ -86,7 +94,7 @@ impl<'b> Writer<'b> {
 
     /// Adds one header field whose value is the concatenation of `parts`.
     pub fn parts(&mut self, name: Name, parts: &[&str]) -> &mut Writer<'b> {
-        self.line(name.as_str(), |out| {
+        self.field(name, |out| {
             parts.iter().for_each(|part| push_value(out, part))
         });
         self
@@ -99,7 +107,7 @@ impl<'b> Writer<'b> {
         values: impl IntoIterator<Item = &'v str>,
     ) -> &mut Writer<'b> {
         for value in values {
-            self.line(name.as_str(), |out| push_value(out, value));
+            self.field(name, |out| push_value(out, value));
         }
         self
     }
@@ -122,7 +130,7 @@ impl<'b> Writer<'b> {
 
     /// Adds CSeq.
     pub fn cseq(&mut self, number: u32, method: Method<'_>) -> &mut Writer<'b> {
-        self.line("CSeq", |out| {
+        self.field(Name::CSeq, |out| {
             push_number(out, u64::from(number));
             out.push(b' ');
             push_value(out, method.as_str());
@@ -156,18 +164,35 @@ impl<'b> Writer<'b> {
         push_number(&mut self.out, u64::try_from(body.len()).unwrap_or(u64::MAX));
         self.out.extend_from_slice(b"\r\n\r\n");
         self.out.extend_from_slice(body);
-        // Exactly as large as it is: a response is kept for 32 s as these bytes.
-        Bytes::from(std::mem::take(&mut self.out).into_boxed_slice())
+        let out = std::mem::take(&mut self.out);
+        // A response is kept for 32 s as these bytes, a request until it is answered: not with much room to spare.
+        if out.capacity() - out.len() > out.len() / 2 {
+            return Bytes::from(out.into_boxed_slice());
+        }
+        Bytes::from(out)
     }
 
-    /// One line; dropped when the name is no token or would contradict the writer.
-    fn line(&mut self, name: &str, value: impl FnOnce(&mut Vec<u8>)) {
-        let own = matches!(Name::parse(name), Name::ContentLength)
-            || (self.body.is_some() && matches!(Name::parse(name), Name::ContentType));
-        debug_assert!(!own, "the writer itself adds {name}");
-        if own || !super::text::is_token(name) {
-            return;
+    /// One line with a name that we know; dropped when it would contradict the writer.
+    fn field(&mut self, name: Name, value: impl FnOnce(&mut Vec<u8>)) {
+        if name != Name::Other && !self.is_own(name) {
+            self.write_line(name.as_str(), value);
         }
+    }
+
+    /// One line with any name; dropped when that is no token or would contradict the writer.
+    fn line(&mut self, name: &str, value: impl FnOnce(&mut Vec<u8>)) {
+        if super::text::is_token(name) && !self.is_own(Name::parse(name)) {
+            self.write_line(name, value);
+        }
+    }
+
+    fn is_own(&self, name: Name) -> bool {
+        let own = name == Name::ContentLength || self.body.is_some() && name == Name::ContentType;
+        debug_assert!(!own, "the writer itself adds {name:?}");
+        own
+    }
+
+    fn write_line(&mut self, name: &str, value: impl FnOnce(&mut Vec<u8>)) {
         self.out.extend_from_slice(name.as_bytes());
         self.out.extend_from_slice(b": ");
         value(&mut self.out);

@@ -9,6 +9,7 @@ use crate::event::turn::{Outgoing, Ticket};
 use crate::presence::content::Authorized;
 use crate::presence::pidf::MEDIA_TYPE;
 use crate::sip::Transport;
+use crate::sip::text::push_hex;
 use crate::sip::{KnownMethod, Method, Name, Writer, write};
 use crate::time::Timestamp;
 use bytes::Bytes;
@@ -64,14 +65,15 @@ impl Service {
         told: Told<'_>,
     ) -> Bytes {
         let record = &subscription.record;
-        let id = subscription.id.to_string();
+        let id = subscription.id.text();
         let cseq = record.dialog.local_cseq;
         let branch = Ticket {
             subscription: subscription.id,
             cseq,
         }
         .branch();
-        let mut writer = write::request(NOTIFY, path.request_uri);
+        let length = told.document.map_or(0, |document| document.bytes().len());
+        let mut writer = write::request_with_body(NOTIFY, path.request_uri, length);
         writer.via(transport, &self.settings.own_address, &branch);
         for hop in &path.routes {
             match hop {
@@ -118,7 +120,12 @@ impl Service {
 
     /// Contact of our side of a dialog. Its user part names the partition.
     pub fn contact(&self, id: SubscriptionId) -> String {
-        format!("<sip:p{:03x}@{}>", id.0 >> 52, self.settings.own_contact)
+        let own = &self.settings.own_contact;
+        let mut contact = String::with_capacity(own.len() + 11);
+        contact.push_str("<sip:p");
+        push_hex(&mut contact, id.0 >> 52, 3);
+        contact.extend(["@", own, ">"]);
+        contact
     }
 }
 
