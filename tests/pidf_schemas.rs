@@ -2,7 +2,7 @@
 //! `xmllint` is installed: what we send is valid, and what we accept is valid but for what is listed here.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use ims::presence::compose::{Composed, RegistrationFacts, Source, compose};
+use ims::presence::compose::{Composed, Policy, RegistrationFacts, Source, compose};
 use ims::presence::content::view;
 use ims::presence::pidf::{Contribution, Limits, PidfError, parse};
 use ims::presence::rules::{Attribute, Member, Permissions, Provide, UserInput};
@@ -140,8 +140,8 @@ fn compositions() -> Vec<Composed> {
                 order,
             })
             .collect();
-        all.push(compose(&sources, None));
-        all.push(compose(&sources, Some(&registered)));
+        all.push(compose(&sources, None, &Policy::default()));
+        all.push(compose(&sources, Some(&registered), &Policy::default()));
         // the same publication from two devices: every id collides
         let twice: Vec<Source<'_>> = sources
             .iter()
@@ -151,7 +151,7 @@ fn compositions() -> Vec<Composed> {
                 ..*s
             }))
             .collect();
-        all.push(compose(&twice, Some(&registered)));
+        all.push(compose(&twice, Some(&registered), &Policy::default()));
     }
     all
 }

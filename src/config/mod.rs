@@ -1,11 +1,13 @@
 //! Configuration: a documented file, checked as a whole before anything starts.
 
 mod check;
+mod composition;
 mod locate;
 mod sections;
 mod summary;
 
 pub use crate::charging::settings::Settings as Charging;
+pub use composition::Composition;
 pub use ims::network::{Cidr, any_contains};
 pub use sections::*;
 pub use summary::Summary;
@@ -28,6 +30,7 @@ pub struct Config {
     pub publication: Publication,
     pub subscription: Subscription,
     pub presence: Presence,
+    pub composition: Composition,
     pub registration: Registration,
     pub xcap: Xcap,
     pub charging: Charging,

@@ -4,7 +4,7 @@ use ims::charge::Triggers;
 use ims::event::lifetime::Lifetimes;
 use ims::isc::Trust;
 use ims::node::Settings;
-use ims::presence::{pidf, service};
+use ims::presence::{compose, pidf, service};
 use ims::sip::Limits;
 use ims::time::{Millis, Seconds};
 use ims::xdm::Xdm;
@@ -34,6 +34,7 @@ pub fn settings(xdm: Xdm, failures: bool) -> Settings {
             notify_interval: Millis(5_000),
             default_handling: None,
             pidf: pidf::Limits::default(),
+            composition: compose::Policy::default(),
             own_ioi: "ims.test".into(),
             own_address: "10.0.0.1:5060".into(),
             own_contact: "10.0.0.1:5060".into(),

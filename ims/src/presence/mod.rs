@@ -10,3 +10,4 @@ pub mod datetime;
 pub mod pidf;
 pub mod rules;
 pub mod service;
+mod uri;

@@ -1,5 +1,6 @@
 //! The node by its door: messages in, effects out.
 
+mod composition;
 mod conditional;
 mod limits;
 mod notify;
@@ -10,8 +11,8 @@ mod restart;
 
 use super::*;
 use crate::event::lifetime::Lifetimes;
-use crate::presence::pidf;
 use crate::presence::rules::Handling;
+use crate::presence::{compose, pidf};
 use crate::record::Op;
 use crate::sip::Transport;
 use std::net::SocketAddr;
@@ -85,6 +86,7 @@ fn settings() -> Settings {
             notify_interval: Millis(5_000),
             default_handling: Some(Handling::Allow), // where there are no rules
             pidf: pidf::Limits::default(),
+            composition: compose::Policy::default(),
             own_ioi: "ims.test".into(),
             own_address: "10.0.0.1:5060".into(),
             own_contact: "10.0.0.1:5060".into(),

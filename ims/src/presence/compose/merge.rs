@@ -1,51 +1,52 @@
-//! Which components of different publications are one, and what the one consists of.
+//! Which components of different sources are one, and what the one consists of.
 //!
-//! Tuples of one contact, service description and device are one service unless something in them conflicts; persons
-//! likewise; devices of one deviceID are one device, in which the newest publication wins (OMA composition policy).
-//! Components of one publication are never joined: its author kept them apart.
+//! Tuples of one contact, service description, deviceID and class are one service; persons of one class are one, and
+//! devices of one deviceID and class. What happens when they contradict each other is the operator's [`Joining`].
+//! Components of one source are never joined: its author kept them apart.
 
+use super::draft::Draft;
 use super::ids;
-use super::{Component, Composed, Element, Id, Source, index};
-use crate::presence::datetime;
+use super::{Component, Composed, Element, Id, Joining, Policy, Source, index};
 use crate::presence::pidf::canonical::canonical;
-use crate::presence::pidf::fragment::{self, Parsed, Piece, Place, Sort};
+use crate::presence::pidf::fragment::{self, Parsed, Sort};
 use crate::presence::pidf::names::Kind;
+use crate::presence::uri;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+/// Components of one identity that a further one is compared with: enough for the devices of one user, and few enough
+/// that a source full of persons who contradict each other costs no more than its size.
+const CANDIDATES: usize = 16;
+
 /// What must be equal for two components to be one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Identity {
     sort: Sort,
     contact: Option<String>,
     service: Option<String>,
+    /// Of a device; those of a tuple are compared by themselves, see [`Policy::any_device`].
     device: Option<String>,
     /// Rules grant by class, so joining components of different classes would show one under the other's grant.
     class: Option<String>,
 }
 
-/// A component being composed.
-struct Draft {
-    identity: Identity,
-    id: Id,
-    /// The last publication that went into it.
-    source: u16,
-    elements: Vec<Element>,
-}
-
 struct Merger<'a> {
-    inputs: &'a [Source<'a>],
-    drafts: Vec<Draft>,
+    policy: &'a Policy,
+    drafts: Vec<Draft<'a>>,
+    /// Drafts of each identity, the oldest first.
+    alike: BTreeMap<Identity, Vec<usize>>,
 }
 
 /// `inputs` are in order of age.
-pub(super) fn merge(inputs: &[Source<'_>]) -> Composed {
+pub(super) fn merge(inputs: &[Source<'_>], policy: &Policy) -> Composed {
     let mut merger = Merger {
-        inputs,
+        policy,
         drafts: Vec::new(),
+        alike: BTreeMap::new(),
     };
     for (source, input) in (0u16..).zip(inputs) {
         for component in &input.contribution.parsed().components {
-            merger.add(source, component);
+            merger.add(source, input, component);
         }
     }
     let mut composed = Composed {
@@ -55,17 +56,18 @@ pub(super) fn merge(inputs: &[Source<'_>]) -> Composed {
             .collect(),
         ..Composed::default()
     };
-    for mut draft in merger.drafts {
-        draft
-            .elements
-            .sort_by_key(|element| piece(inputs, *element).map(|(_, piece)| piece.place));
+    for draft in merger.drafts {
+        let first = composed.elements.len();
+        composed.elements.extend(draft.elements());
         composed.components.push(Component {
-            sort: draft.identity.sort,
-            id: draft.id,
-            first: index(composed.elements.len()),
-            count: index(draft.elements.len()),
+            sort: draft.sort,
+            id: Id::Published {
+                source: draft.id.0,
+                span: draft.id.1,
+            },
+            first: index(first),
+            count: index(composed.elements.len() - first),
         });
-        composed.elements.append(&mut draft.elements);
     }
     composed.presence = presence(&composed.sources);
     ids::make_unique(&mut composed, inputs);
@@ -74,13 +76,11 @@ pub(super) fn merge(inputs: &[Source<'_>]) -> Composed {
 
 /// Notes and extensions of the documents as such, each once.
 fn presence(sources: &[Arc<Parsed>]) -> Vec<Element> {
-    let mut seen: Vec<String> = Vec::new();
+    let mut seen: BTreeSet<String> = BTreeSet::new();
     let mut elements = Vec::new();
     for (source, parsed) in (0u16..).zip(sources) {
         for (position, piece) in (0u16..).zip(&parsed.presence) {
-            let form = canonical(parsed, piece);
-            if !seen.contains(&form) {
-                seen.push(form);
+            if seen.insert(canonical(parsed, piece)) {
                 elements.push((
                     piece.place,
                     Element {
@@ -95,172 +95,61 @@ fn presence(sources: &[Arc<Parsed>]) -> Vec<Element> {
     elements.into_iter().map(|(_, element)| element).collect()
 }
 
-fn piece<'a>(inputs: &'a [Source<'a>], element: Element) -> Option<(&'a Parsed, &'a Piece)> {
-    let parsed = inputs
-        .get(usize::from(element.source))?
-        .contribution
-        .parsed();
-    Some((parsed, parsed.pieces.get(usize::from(element.piece))?))
-}
-
 impl Identity {
-    fn of(parsed: &Parsed, component: &fragment::Component) -> Identity {
+    /// `None`: nothing says that it is the same as another. A tuple needs a contact or a service description.
+    fn of(parsed: &Parsed, component: &fragment::Component) -> Option<Identity> {
         let pieces = parsed.pieces_of(component);
-        let value = |kind| {
-            pieces
-                .iter()
-                .find(|piece| piece.kind == kind)
-                .map(|piece| parsed.value(piece).into_owned())
-        };
-        let service = pieces
-            .iter()
-            .find(|piece| piece.kind == Kind::ServiceDescription);
+        let find = |kind| pieces.iter().find(|piece| piece.kind == kind);
+        let value = |kind| find(kind).map(|piece| parsed.value(piece).into_owned());
         let tuple = component.sort == Sort::Tuple;
-        Identity {
+        let identity = Identity {
             sort: component.sort,
             contact: value(Kind::Contact).filter(|_| tuple),
-            service: service
+            service: find(Kind::ServiceDescription)
                 .filter(|_| tuple)
                 .map(|piece| canonical(parsed, piece)),
-            device: value(Kind::DeviceId),
+            device: value(Kind::DeviceId)
+                .filter(|_| component.sort == Sort::Device)
+                .map(|urn| uri::device(&urn).into_owned()),
             class: value(Kind::Class),
-        }
-    }
-
-    fn same(&self, other: &Identity) -> bool {
-        match self.sort {
-            // Two tuples with neither contact nor service description have nothing that says they are one service.
-            Sort::Tuple => (self.contact.is_some() || self.service.is_some()) && self == other,
-            Sort::Person => self.sort == other.sort && self.class == other.class,
-            Sort::Device => self.sort == other.sort && self.device == other.device,
-        }
-    }
-}
-
-impl Merger<'_> {
-    fn add(&mut self, source: u16, component: &fragment::Component) {
-        let Some(input) = self.inputs.get(usize::from(source)) else {
-            return;
         };
-        let parsed = input.contribution.parsed();
-        let identity = Identity::of(parsed, component);
-        let elements: Vec<Element> = (component.first..component.first + component.count)
-            .map(|piece| Element { source, piece })
-            .collect();
-        for draft in self
-            .drafts
-            .iter_mut()
-            .filter(|draft| draft.source != source && draft.identity.same(&identity))
-        {
-            if let Some(joined) = join(self.inputs, identity.sort, &draft.elements, &elements) {
-                draft.elements = joined;
-                draft.source = source;
-                return;
-            }
-        }
-        self.drafts.push(Draft {
-            identity,
-            id: Id::Published {
-                source,
-                span: component.id,
-            },
-            source,
-            elements,
-        });
+        (!tuple || identity.contact.is_some() || identity.service.is_some()).then_some(identity)
     }
 }
 
-/// An element with what decides whether two are the same presence attribute and whether they agree.
-struct Entry<'a> {
-    element: Element,
-    kind: Kind,
-    name: (&'a str, &'a str),
-    in_status: bool,
-    form: String,
+/// On which devices a tuple's service runs.
+fn devices(parsed: &Parsed, component: &fragment::Component) -> BTreeSet<String> {
+    parsed
+        .pieces_of(component)
+        .iter()
+        .filter(|piece| component.sort == Sort::Tuple && piece.kind == Kind::DeviceId)
+        .map(|piece| uri::device(&parsed.value(piece)).into_owned())
+        .collect()
 }
 
-fn entries<'a>(inputs: &'a [Source<'a>], elements: &[Element]) -> Vec<Entry<'a>> {
-    let entry = |element: &Element| {
-        let (parsed, piece) = piece(inputs, *element)?;
-        Some(Entry {
-            element: *element,
-            kind: piece.kind,
-            name: (parsed.uri(piece.ns), parsed.local(piece)),
-            in_status: piece.place <= Place::Status,
-            form: canonical(parsed, piece),
-        })
-    };
-    elements.iter().filter_map(entry).collect()
-}
-
-/// The elements of both, or `None` when an attribute that both have differs and neither may win.
-fn join(
-    inputs: &[Source<'_>],
-    sort: Sort,
-    mine: &[Element],
-    theirs: &[Element],
-) -> Option<Vec<Element>> {
-    let mine = entries(inputs, mine);
-    let theirs = entries(inputs, theirs);
-    let same = |a: &Entry<'_>, b: &Entry<'_>| a.name == b.name && a.in_status == b.in_status;
-    let mut joined: Vec<Element> = Vec::with_capacity(mine.len() + theirs.len());
-    for (i, entry) in mine.iter().enumerate() {
-        if mine[..i].iter().any(|earlier| same(earlier, entry)) {
-            continue; // taken together with the first of its name
+impl<'a> Merger<'a> {
+    fn add(&mut self, source: u16, input: &Source<'a>, component: &fragment::Component) {
+        let parsed: &'a Parsed = input.contribution.parsed();
+        let devices = devices(parsed, component);
+        let mut draft = Draft::new(source, input, component, devices);
+        let joining = self.policy.joining(component.sort);
+        let identity = Identity::of(parsed, component).filter(|_| joining != Joining::Separate);
+        if let Some(identity) = identity {
+            let alike = self.alike.entry(identity).or_default();
+            for position in alike.iter().take(CANDIDATES) {
+                let Some(older) = self.drafts.get_mut(*position) else {
+                    continue;
+                };
+                if older.source == source || !older.same_devices(&draft, self.policy.any_device) {
+                    continue;
+                }
+                match older.join(draft, joining) {
+                    Ok(()) => return,
+                    Err(apart) => draft = apart,
+                }
+            }
+            alike.push(self.drafts.len());
         }
-        let ours: Vec<&Entry<'_>> = mine.iter().filter(|e| same(e, entry)).collect();
-        let other: Vec<&Entry<'_>> = theirs.iter().filter(|e| same(e, entry)).collect();
-        let winner = if other.is_empty() || agree(&ours, &other) {
-            ours
-        } else if entry.kind == Kind::Timestamp {
-            if instant(inputs, &other) > instant(inputs, &ours) {
-                other
-            } else {
-                ours
-            }
-        } else if sort == Sort::Device {
-            if age(inputs, &other) > age(inputs, &ours) {
-                other
-            } else {
-                ours
-            }
-        } else {
-            return None;
-        };
-        joined.extend(winner.iter().map(|e| e.element));
+        self.drafts.push(draft);
     }
-    joined.extend(
-        theirs
-            .iter()
-            .filter(|e| !mine.iter().any(|m| same(m, e)))
-            .map(|e| e.element),
-    );
-    Some(joined)
-}
-
-fn agree(ours: &[&Entry<'_>], other: &[&Entry<'_>]) -> bool {
-    let sorted = |entries: &[&Entry<'_>]| {
-        let mut forms: Vec<String> = entries.iter().map(|e| e.form.clone()).collect();
-        forms.sort_unstable();
-        forms
-    };
-    sorted(ours) == sorted(other)
-}
-
-/// The instant a timestamp element names.
-fn instant(inputs: &[Source<'_>], entries: &[&Entry<'_>]) -> Option<i64> {
-    entries
-        .iter()
-        .filter_map(|e| piece(inputs, e.element))
-        .filter_map(|(parsed, piece)| datetime::parse(&parsed.value(piece)))
-        .max()
-}
-
-/// How new the publication is that elements come from.
-fn age(inputs: &[Source<'_>], entries: &[&Entry<'_>]) -> Option<(u64, u64)> {
-    entries
-        .iter()
-        .filter_map(|e| inputs.get(usize::from(e.element.source)))
-        .map(|input| (input.at.0, input.order))
-        .max()
 }

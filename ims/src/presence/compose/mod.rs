@@ -1,13 +1,19 @@
-//! Composition: one raw state out of all publications of a presentity and what the network knows (the OMA policy).
+//! Composition: one raw state out of all publications of a presentity and what the network knows, by the
+//! operator's [`Policy`] (as it comes, the OMA policy).
 //!
 //! Nothing is copied: the state is a list of references into the publications.
 
+mod draft;
 mod ids;
 mod merge;
+mod policy;
+#[cfg(test)]
+mod properties;
 mod registration;
 #[cfg(test)]
 mod tests;
 
+pub use policy::{Joining, Policy};
 pub use registration::RegistrationFacts;
 
 use super::pidf::Contribution;
@@ -24,7 +30,7 @@ pub struct Source<'a> {
     /// When its content last changed (a refresh without body changes nothing).
     pub at: Timestamp,
     /// Unique among the sources of one presentity and constant over the life of the publication: the older, the
-    /// smaller. Decides which of two equal ids is kept.
+    /// smaller. Decides which of two equal ids is kept. State that never expires is the oldest: 0.
     pub order: u64,
 }
 
@@ -138,17 +144,54 @@ impl Composed {
         }
     }
 
-    /// Ids inside pieces of that source that are not as published.
-    pub(crate) fn renamed(&self, source: u16) -> impl Iterator<Item = &RenamedId> {
+    /// Ids inside that stretch of a source that are not as published, in their order.
+    pub(crate) fn renamed(&self, source: u16, within: Span) -> &[RenamedId] {
+        let until = |at: u32| {
+            self.renamed
+                .partition_point(|renamed| (renamed.source, renamed.span.start) < (source, at))
+        };
         self.renamed
-            .iter()
-            .filter(move |renamed| renamed.source == source)
+            .get(until(within.start)..until(within.end))
+            .unwrap_or(&[])
+    }
+
+    /// Leaves out what services say of willingness where a person overrides it ([`Policy::overriding_replaces`]).
+    fn drop_overridden(&mut self) {
+        let kind = |element: &Element, composed: &Composed| {
+            composed.piece(*element).map(|(_, piece)| piece.kind)
+        };
+        let overrides = |component: &Component| {
+            component.sort == Sort::Person
+                && self
+                    .elements(component)
+                    .iter()
+                    .any(|element| kind(element, self) == Some(Kind::OverridingWillingness))
+        };
+        if !self.components.iter().any(overrides) {
+            return;
+        }
+        let mut elements = Vec::with_capacity(self.elements.len());
+        let mut components = self.components.clone();
+        for component in &mut components {
+            let first = elements.len();
+            let kept = self.elements(component).iter().filter(|element| {
+                component.sort != Sort::Tuple || kind(element, self) != Some(Kind::Willingness)
+            });
+            elements.extend(kept.copied());
+            component.first = index(first);
+            component.count = index(elements.len() - first);
+        }
+        (self.components, self.elements) = (components, elements);
     }
 }
 
 /// Composes `sources` (in any order) with the registration state, an ended one as long as it is remembered. Without
 /// a publication and without either the presentity is unavailable, and nothing tells whether it ever was registered.
-pub fn compose(sources: &[Source<'_>], registration: Option<&RegistrationFacts>) -> Composed {
+pub fn compose(
+    sources: &[Source<'_>],
+    registration: Option<&RegistrationFacts>,
+    policy: &Policy,
+) -> Composed {
     let network = registration.map(RegistrationFacts::source);
     let mut inputs: Vec<Source<'_>> = sources
         .iter()
@@ -160,8 +203,11 @@ pub fn compose(sources: &[Source<'_>], registration: Option<&RegistrationFacts>)
     let mut composed = match inputs.as_slice() {
         [] => return Composed::default(),
         [only] => single(only),
-        _ => merge::merge(&inputs),
+        _ => merge::merge(&inputs, policy),
     };
+    if policy.overriding_replaces {
+        composed.drop_overridden();
+    }
     composed.network = inputs
         .iter()
         .position(|source| source.order == registration::ORDER)

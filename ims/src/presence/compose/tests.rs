@@ -24,6 +24,14 @@ fn composed(publications: &[&str]) -> String {
 }
 
 fn with_registration(publications: &[&str], registration: Option<&RegistrationFacts>) -> String {
+    by_policy(publications, registration, &Policy::default())
+}
+
+fn by_policy(
+    publications: &[&str],
+    registration: Option<&RegistrationFacts>,
+    policy: &Policy,
+) -> String {
     let contributions: Vec<Contribution> = publications
         .iter()
         .map(|inside| publication(inside))
@@ -36,10 +44,10 @@ fn with_registration(publications: &[&str], registration: Option<&RegistrationFa
             order,
         })
         .collect();
-    let forwards = content(&compose(&sources, registration));
+    let forwards = content(&compose(&sources, registration, policy));
     let backwards: Vec<Source<'_>> = sources.iter().rev().copied().collect();
     assert_eq!(
-        content(&compose(&backwards, registration)),
+        content(&compose(&backwards, registration, policy)),
         forwards,
         "the order of the slice means nothing"
     );
@@ -209,7 +217,7 @@ fn one_prefix_for_two_namespaces() {
         },
     ];
     assert_eq!(
-        content(&compose(&sources, None)),
+        content(&compose(&sources, None, &Policy::default())),
         "<tuple id=\"a\"><status/><r:class>w</r:class></tuple><tuple id=\"b\"><status/><r:x xmlns:r=\"urn:other\"><r:y/></r:x></tuple>"
     );
 }
@@ -232,7 +240,9 @@ fn sphere_is_what_all_say() {
                 order,
             })
             .collect();
-        compose(&sources, None).sphere().map(str::to_owned)
+        compose(&sources, None, &Policy::default())
+            .sphere()
+            .map(str::to_owned)
     };
     assert_eq!(sphere(&[]), None);
     assert_eq!(sphere(&["<note>n</note>".into()]), None);
@@ -273,7 +283,10 @@ fn registration() {
             && ended.contains("<op:terminated/>"),
         "an ended registration alone, as long as it is remembered: {ended}"
     );
-    assert!(compose(&[], None).is_empty(), "unavailable");
+    assert!(
+        compose(&[], None, &Policy::default()).is_empty(),
+        "unavailable"
+    );
     let unnamed = RegistrationFacts::new("tel:+15550100", None, true, Timestamp(0)).unwrap();
     assert!(with_registration(&[], Some(&unnamed)).contains("<dm:deviceID>urn:uuid:"));
 }
@@ -282,7 +295,7 @@ fn registration() {
 fn registration_is_not_betrayed_to_those_who_may_not_see_it() {
     use crate::presence::rules::{Attribute, Provide};
     let facts = RegistrationFacts::new("sip:bob@home1.test", None, true, Timestamp(0)).unwrap();
-    let registered = compose(&[], Some(&facts));
+    let registered = compose(&[], Some(&facts), &Policy::default());
     let mut permissions = Permissions::components(Provide::All, Provide::All, Provide::All);
     assert_eq!(
         view(&registered, &permissions, "sip:b@c"),
@@ -295,4 +308,151 @@ fn registration_is_not_betrayed_to_those_who_may_not_see_it() {
         seen.contains("registration-state") && !seen.contains("network"),
         "{seen}"
     );
+}
+
+#[test]
+fn the_operator_chooses_what_becomes_of_a_conflict() {
+    let open = "<tuple id='a'><status><basic>open</basic></status><contact>a:b</contact></tuple>";
+    let closed =
+        "<tuple id='b'><status><basic>closed</basic></status><contact>a:b</contact></tuple>";
+    let old = "<dm:person id='p'><r:mood><r:sad/></r:mood><dm:timestamp>1970-01-01T00:00:00.001Z</dm:timestamp></dm:person>";
+    let older = "<dm:person id='q'><r:mood><r:happy/></r:mood><dm:timestamp>1970-01-01T00:00:00Z</dm:timestamp></dm:person>";
+    let ahead = "<dm:person id='q'><r:mood><r:happy/></r:mood><dm:timestamp>2999-01-01T00:00:00Z</dm:timestamp></dm:person>";
+    let device = "<dm:device id='d'><r:user-input>idle</r:user-input><dm:deviceID>urn:uuid:AB</dm:deviceID></dm:device>";
+    let same = "<dm:device id='e'><r:user-input>active</r:user-input><dm:deviceID>urn:UUID:ab</dm:deviceID></dm:device>";
+    let named =
+        "<tuple id='n'><status/><dm:deviceID>urn:x:y</dm:deviceID><contact>a:b</contact></tuple>";
+    let all = |joining| Policy {
+        services: joining,
+        persons: joining,
+        devices: joining,
+        ..Policy::default()
+    };
+    let (separate, apart, newest) = (
+        all(Joining::Separate),
+        all(Joining::KeepApart),
+        all(Joining::Newest),
+    );
+    let any = Policy {
+        any_device: true,
+        ..Policy::default()
+    };
+    for (case, policy, publications, ids, lost) in [
+        ("services stay apart", apart, [open, closed], "ab", ""),
+        (
+            "the newest service wins",
+            newest,
+            [open, closed],
+            "a",
+            ">open<",
+        ),
+        ("equal services are one", apart, [open, open], "a", ""),
+        ("unless nothing is joined", separate, [open, open], "aa", ""),
+        ("persons stay apart", apart, [old, older], "pq", ""),
+        (
+            "the newer person by its own timestamp",
+            newest,
+            [old, older],
+            "p",
+            "happy",
+        ),
+        (
+            "a timestamp ahead of its publication counts as that",
+            newest,
+            [old, ahead],
+            "p",
+            "sad",
+        ),
+        (
+            "devices of one UUID, however written",
+            newest,
+            [device, same],
+            "d",
+            "idle",
+        ),
+        ("devices may stay apart", apart, [device, same], "de", ""),
+        (
+            "a service of no device is another",
+            apart,
+            [open, named],
+            "an",
+            "",
+        ),
+        ("or the same as one of any", any, [open, named], "a", ""),
+    ] {
+        let shown = by_policy(&publications, None, &policy);
+        let found: String = shown
+            .split(" id=\"")
+            .skip(1)
+            .map(|rest| &rest[..1])
+            .collect();
+        assert_eq!(found, ids, "{case}: {shown}");
+        assert!(lost.is_empty() || !shown.contains(lost), "{case}: {shown}");
+    }
+}
+
+#[test]
+fn of_three_sources_of_a_device_the_newest_counts_also_when_it_agrees_with_the_oldest() {
+    let device = |input: &str| {
+        publication(&format!(
+            "<dm:device id='d'><r:user-input>{input}</r:user-input><dm:deviceID>urn:x:y</dm:deviceID></dm:device>"
+        ))
+    };
+    let contributions = [device("idle"), device("active"), device("idle")];
+    let sources: Vec<Source<'_>> = [(1, 10), (3, 20), (2, 30)]
+        .into_iter()
+        .zip(&contributions)
+        .map(|((order, at), contribution)| Source {
+            contribution,
+            at: Timestamp(at),
+            order,
+        })
+        .collect();
+    let shown = content(&compose(&sources, None, &Policy::default()));
+    assert!(shown.contains(">idle<"), "{shown}");
+}
+
+#[test]
+fn an_overriding_willingness_stands_beside_those_of_services_or_in_their_place() {
+    let both = "<tuple id='a'><status/><op:willingness><op:basic>open</op:basic></op:willingness><contact>a:b</contact></tuple>\
+        <dm:person id='p'><op:overriding-willingness><op:basic>closed</op:basic></op:overriding-willingness></dm:person>";
+    let replaces = Policy {
+        overriding_replaces: true,
+        ..Policy::default()
+    };
+    for (case, publications, policy, services) in [
+        ("beside", &[both][..], Policy::default(), true),
+        ("in their place", &[both], replaces, false),
+        (
+            "whoever published it",
+            &[both, "<tuple id='b'><status/><op:willingness/></tuple>"],
+            replaces,
+            false,
+        ),
+        (
+            "nothing overrides",
+            &["<tuple id='b'><status/><op:willingness/></tuple>"],
+            replaces,
+            true,
+        ),
+    ] {
+        let shown = by_policy(publications, None, &policy);
+        assert_eq!(
+            shown.contains("<op:willingness"),
+            services,
+            "{case}: {shown}"
+        );
+        assert_eq!(
+            shown.contains("overriding"),
+            case != "nothing overrides",
+            "{case}"
+        );
+    }
+}
+
+#[test]
+fn elements_of_a_component_keep_their_order() {
+    let mixed =
+        "<tuple id='a'><status/><r:x>1</r:x><r:y/><r:x>2</r:x><contact>a:b</contact></tuple>";
+    assert!(composed(&[mixed, "<note>n</note>"]).contains("<r:x>1</r:x><r:y/><r:x>2</r:x>"));
 }

@@ -1,11 +1,11 @@
 //! What of the composed state a grant covers.
 
-use super::uri;
 use crate::presence::compose::{Component, Composed, Element};
 use crate::presence::pidf::fragment::{Parsed, Piece, Place, Sort};
 use crate::presence::pidf::names::Kind;
 use crate::presence::pidf::scan::Token;
 use crate::presence::rules::{Attribute, Member, Permissions, Provide, UserInput};
+use crate::presence::uri;
 
 /// How an element is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,6 @@
 mod grant;
 mod neutral;
 mod render;
-mod uri;
 
 #[cfg(test)]
 mod tests;

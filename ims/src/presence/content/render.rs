@@ -255,12 +255,7 @@ impl Writer<'_> {
                 self.declaration(parsed.slice(bound.prefix), parsed.uri(bound.ns));
             }
         }
-        let within = |start: u32| piece.span.start <= start && start < piece.span.end;
-        for renamed in self
-            .composed
-            .renamed(source)
-            .filter(|renamed| within(renamed.span.start))
-        {
+        for renamed in self.composed.renamed(source, piece.span) {
             let (start, end) = (
                 renamed.span.start - piece.span.start,
                 renamed.span.end - piece.span.start,

@@ -2,7 +2,7 @@
 //! and filtering again changes nothing.
 
 use super::*;
-use crate::presence::compose::{Source, compose};
+use crate::presence::compose::{Policy, Source, compose};
 use crate::presence::pidf::{Limits, parse};
 use crate::presence::rules::{Attribute, Member, UserInput};
 use crate::time::Timestamp;
@@ -21,6 +21,7 @@ fn composed(body: &str) -> Composed {
             order: 1,
         }],
         None,
+        &Policy::default(),
     )
 }
 

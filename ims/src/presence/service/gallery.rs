@@ -4,7 +4,7 @@ use super::state::Presentity;
 use super::tag::TagKey;
 use super::{Directory, Service};
 use crate::event::subscription::SubscriptionId;
-use crate::presence::compose::Composed;
+use crate::presence::compose::{self, Composed};
 use crate::presence::content::{self, Authorized};
 use crate::presence::rules::{Decision, Handling, Permissions};
 use crate::time::Timestamp;
@@ -46,15 +46,15 @@ impl Service {
         let gallery = self
             .galleries
             .entry(presentity.clone())
-            .or_insert_with(|| Gallery::of(entry));
+            .or_insert_with(|| Gallery::of(entry, &self.settings.composition));
         Some(gallery.view(&verdict, entity, &self.tags))
     }
 }
 
 impl Gallery {
-    fn of(entry: &Presentity) -> Gallery {
+    fn of(entry: &Presentity, policy: &compose::Policy) -> Gallery {
         Gallery {
-            composed: entry.compose(),
+            composed: entry.compose(policy),
             views: Vec::new(),
         }
     }

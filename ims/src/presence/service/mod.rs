@@ -27,8 +27,8 @@ use crate::event::deadlines::Deadlines;
 use crate::event::lifetime::Lifetimes;
 use crate::event::subscription::SubscriptionId;
 use crate::event::turn::Turn;
-use crate::presence::pidf;
 use crate::presence::rules::Handling;
+use crate::presence::{compose, pidf};
 use crate::record::Table;
 use crate::sip::{Aor, Destination};
 use crate::time::{Millis, Timestamp};
@@ -53,6 +53,8 @@ pub struct Settings {
     /// Handling of a watcher whom no rule names; none is the AD's: rejected.
     pub default_handling: Option<Handling>,
     pub pidf: pidf::Limits,
+    /// What becomes of components that several sources describe.
+    pub composition: compose::Policy,
     /// Network identifier in `P-Charging-Vector` of what we send: the home domain.
     pub own_ioi: String,
     /// Host and port of our Via.

@@ -40,7 +40,8 @@ impl Service {
             .presentities
             .get(presentity)
             .filter(|_| rulesets.iter().any(Ruleset::depends_on_sphere))?;
-        entry.compose().sphere().map(str::to_owned)
+        let composed = entry.compose(&self.settings.composition);
+        composed.sphere().map(str::to_owned)
     }
 
     pub(super) fn rulesets(

@@ -6,7 +6,7 @@ use crate::dialog::Dialog;
 use crate::event::publication::Publication;
 use crate::event::subscription::{State, SubscriptionId};
 use crate::isc::Charging;
-use crate::presence::compose::{Composed, RegistrationFacts, Source, compose};
+use crate::presence::compose::{Composed, Policy, RegistrationFacts, Source, compose};
 use crate::presence::pidf::Contribution;
 use crate::presence::rules::{Decision, Ruleset};
 use crate::sip::Aor;
@@ -54,7 +54,7 @@ impl Presentity {
     }
 
     /// The raw document of all sources. Not for a watcher's eyes.
-    pub fn compose(&self) -> Composed {
+    pub fn compose(&self, policy: &Policy) -> Composed {
         let publications = self.publications.iter();
         let sources: Vec<Source<'_>> = publications
             .map(|p| Source {
@@ -63,7 +63,7 @@ impl Presentity {
                 order: p.number,
             })
             .collect();
-        compose(&sources, self.facts.as_ref())
+        compose(&sources, self.facts.as_ref(), policy)
     }
 }
 

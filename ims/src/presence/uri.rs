@@ -1,5 +1,16 @@
-//! URI equivalence for the components that rules name (RFC 5025 §3.3.1). Where schemes leave room, the stricter
-//! reading: a service or device is shown only when it surely is the one named.
+//! URI equivalence for the components that rules name (RFC 5025 §3.3.1) and that composition joins. Where schemes
+//! leave room, the stricter reading: a service or device is shown only when it surely is the one named.
+
+use std::borrow::Cow;
+
+/// One spelling for equivalent device URNs: those of a UUID compare without case (RFC 9562 §4).
+pub(super) fn device(urn: &str) -> Cow<'_, str> {
+    const UUID: &str = "urn:uuid:";
+    match urn.get(..UUID.len()) {
+        Some(prefix) if prefix.eq_ignore_ascii_case(UUID) => urn.to_ascii_lowercase().into(),
+        _ => urn.into(),
+    }
+}
 
 /// Equivalent, by the rules of the scheme where this server knows them, else by bytes.
 pub(super) fn equivalent(a: &str, b: &str) -> bool {
