@@ -129,12 +129,12 @@ fn outcome(bytes: &[u8]) -> Outcome {
                 line.starts_with(&format!("SIP/2.0 {} ", bad.status)),
                 "{line}"
             );
-            // Not every answer parses: it gives back what the request had, and some had no From.
+            // An answer gives back what the request had, and some had no To that can be read.
             if let Incoming::Response(response) =
                 parse(&mut answer, Framing::Stream, &Limits::default())
             {
                 assert_eq!(response.status, bad.status);
-                assert!(response.to().is_some_and(|to| to.tag().is_some()));
+                assert!(response.to().is_none_or(|to| to.tag().is_some()));
             }
             Refused(bad.status)
         }
