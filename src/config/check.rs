@@ -57,6 +57,7 @@ fn service_ranges(config: &Config) -> Result<(), BadValue> {
     within("registration.expires_max", registration.expires_max.0, registration_default..=YEAR)?;
     within("registration.terminated_retention_s", registration.terminated_retention_s.0, 0..=86_400)?;
     within("xcap.max_document", xcap.max_document, 1_000..=16 << 20)?;
+    within("xcap.max_lists", xcap.max_lists, 1_000..=16 << 20)?;
     within("xcap.max_documents_per_user", xcap.max_documents_per_user, 1..=10_000)?;
     within("limits.publications", limits.publications, 1..=100_000_000)?;
     within("limits.subscriptions", limits.subscriptions, 1..=100_000_000)?;
@@ -177,6 +178,16 @@ fn choices(config: &Config) -> Result<(), BadValue> {
     }
     if ![401, 403].contains(&config.xcap.unknown_identity) {
         return Err(bad("xcap.unknown_identity", "401 or 403"));
+    }
+    let is_root = |root: &String| {
+        let http = root
+            .strip_prefix("http://")
+            .or_else(|| root.strip_prefix("https://"));
+        http.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
+    };
+    if !config.xcap.roots.iter().all(is_root) {
+        let expected = "absolute HTTP URIs, for example [\"http://xcap.example.net/xcap-root\"]";
+        return Err(bad("xcap.roots", expected));
     }
     Ok(())
 }

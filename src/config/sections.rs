@@ -147,6 +147,11 @@ pub struct Registration {
 pub struct Xcap {
     /// Bytes.
     pub max_document: usize,
+    /// Bytes.
+    pub max_lists: usize,
+    /// As clients write them; empty: any.
+    pub roots: Vec<String>,
+    pub foreign_lists: bool,
     pub max_documents_per_user: usize,
     /// 401 or 403.
     pub unknown_identity: u16,
@@ -299,6 +304,9 @@ impl Default for Xcap {
     fn default() -> Xcap {
         Xcap {
             max_document: 262_144,
+            max_lists: 1 << 20,
+            roots: Vec::new(),
+            foreign_lists: false,
             max_documents_per_user: 32,
             unknown_identity: 403,
         }

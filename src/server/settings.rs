@@ -35,6 +35,9 @@ pub fn tcp(config: &Config) -> tcp::Settings {
 pub fn xdm(config: &Config) -> Result<Xdm, LoadError> {
     Xdm::new(xdm::Settings {
         max_document: config.xcap.max_document,
+        max_lists: config.xcap.max_lists,
+        roots: config.xcap.roots.clone(),
+        foreign_lists: config.xcap.foreign_lists,
         max_documents_per_user: config.xcap.max_documents_per_user,
         unidentified: config.xcap.unknown_identity,
         ..xdm::Settings::default()

@@ -19,7 +19,7 @@ pub use recover::Recovery;
 use crate::charge::{Ledger, Triggers};
 use crate::event::turn::{Outgoing, Random, Ticket, Turn};
 use crate::isc::Trust;
-use crate::presence::service as presence;
+use crate::presence::{pidf, service as presence};
 use crate::record::{Batch, Table, encode};
 use crate::registration::{self, Registrar};
 use crate::sip::Aor;
@@ -159,6 +159,8 @@ pub struct Node {
 pub(crate) struct Directory {
     registrar: Registrar,
     documents: BTreeMap<DocumentKey, Document>,
+    /// What a presence document may cost.
+    pidf: pidf::Limits,
 }
 
 impl presence::Directory for Directory {
@@ -203,6 +205,7 @@ impl Node {
             directory: Directory {
                 registrar: Registrar::new(settings.registration, registrations),
                 documents: BTreeMap::new(),
+                pidf: settings.presence.pidf,
             },
             ledger: Ledger::new(settings.triggers, 1),
             settings,

@@ -1,6 +1,7 @@
 //! XCAP at the node: the document service decides, the batch keeps the change, live subscriptions follow.
 
 use super::{Directory, Effect, Node, Outbox};
+use crate::presence::pidf;
 use crate::record::Table;
 use crate::sip::Aor;
 use crate::time::Timestamp;
@@ -69,7 +70,7 @@ impl Directory {
         self.registrar.knows(presentity)
             || identities
                 .iter()
-                .any(|user| self.documents.held(user).documents > 0)
+                .any(|user| Held::by(user, &self.documents).documents > 0)
     }
 }
 
@@ -79,10 +80,17 @@ impl Documents for Directory {
     }
 
     fn held(&self, owner: &Aor) -> Held {
-        self.documents.held(owner)
+        Held::by(owner, &self.documents)
     }
 
     fn same_user(&self, one: &Aor, other: &Aor) -> bool {
         self.registrar.canonical(one) == self.registrar.canonical(other)
+    }
+
+    /// What a PUBLISH may bring may be kept for good.
+    fn entity_of(&self, presence: &[u8]) -> Result<String, String> {
+        pidf::parse(presence, &self.pidf)
+            .map(|document| document.entity().to_owned())
+            .map_err(|fault| fault.reason().to_owned())
     }
 }

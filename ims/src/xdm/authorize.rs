@@ -17,8 +17,14 @@ pub enum Access {
     Denied,
 }
 
-/// The default policy: users reach their own tree only, servers of the operator reach every tree.
-pub fn access(identity: &Identity, key: &DocumentKey, documents: &dyn Documents) -> Access {
+/// The default policy: users reach their own tree only and may read the global one, servers of the operator reach
+/// every tree. `reads`: the request changes nothing.
+pub fn access(
+    identity: &Identity,
+    key: &DocumentKey,
+    reads: bool,
+    documents: &dyn Documents,
+) -> Access {
     let asserted = match identity {
         Identity::Server => return Access::Granted,
         Identity::Unknown => return Access::Unidentified,
@@ -26,6 +32,7 @@ pub fn access(identity: &Identity, key: &DocumentKey, documents: &dyn Documents)
     };
     match &key.tree {
         _ if asserted.is_empty() => Access::Unidentified,
+        Tree::Global if reads => Access::Granted,
         Tree::Global => Access::Denied,
         // Each identity is one of the same subscriber, so one that owns the tree is enough.
         Tree::User(owner) if asserted.iter().any(|user| documents.same_user(user, owner)) => {
@@ -70,6 +77,10 @@ mod tests {
 
         fn held(&self, _: &Aor) -> Held {
             Held::default()
+        }
+
+        fn entity_of(&self, _: &[u8]) -> Result<String, String> {
+            Err(String::new())
         }
 
         fn same_user(&self, one: &Aor, other: &Aor) -> bool {
@@ -144,7 +155,7 @@ mod tests {
             ("nobody", Identity::Unknown, &own, Access::Unidentified),
             ("a server", Identity::Server, &own, Access::Granted),
             (
-                "a user on the global tree",
+                "a user who would change the global tree",
                 user("sip:bob@ims.test"),
                 &global,
                 Access::Denied,
@@ -156,7 +167,17 @@ mod tests {
                 Access::Granted,
             ),
         ] {
-            assert_eq!(access(&identity, key, &Registered), expected, "{case}");
+            assert_eq!(
+                access(&identity, key, false, &Registered),
+                expected,
+                "{case}"
+            );
         }
+        let reader = user("sip:bob@ims.test");
+        assert_eq!(
+            access(&reader, &global, true, &Registered),
+            Access::Granted,
+            "everybody reads the global tree"
+        );
     }
 }

@@ -58,16 +58,16 @@ pub trait Documents {
     fn same_user(&self, one: &Aor, other: &Aor) -> bool {
         one == other
     }
+
+    /// Reads a presence document: the URI of the presentity that it is about, or what is wrong with it.
+    fn entity_of(&self, presence: &[u8]) -> Result<String, String>;
 }
 
-impl Documents for BTreeMap<DocumentKey, Document> {
-    fn document(&self, key: &DocumentKey) -> Option<&Document> {
-        self.get(key)
-    }
-
-    fn held(&self, owner: &Aor) -> Held {
+impl Held {
+    /// What a user's documents take up among those of everybody.
+    pub fn by(owner: &Aor, documents: &BTreeMap<DocumentKey, Document>) -> Held {
         let first = DocumentKey::user(owner.clone(), "", "");
-        let own = self
+        let own = documents
             .range(first..)
             .take_while(|(key, _)| matches!(&key.tree, Tree::User(o) if o == owner));
         own.fold(Held::default(), |held, (_, document)| Held {
@@ -133,7 +133,7 @@ mod tests {
                 })
                 .into();
         assert_eq!(
-            documents.held(&bob),
+            Held::by(&bob, &documents),
             Held {
                 documents: 2,
                 bytes: 8

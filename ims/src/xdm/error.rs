@@ -10,6 +10,9 @@ pub const XCAP_ERROR: &str = "application/xcap-error+xml";
 /// What an XCAP document resource takes; the program answers OPTIONS with the same list.
 const ALLOW: &str = "GET, HEAD, PUT, DELETE, OPTIONS";
 
+/// What a document takes that the server makes itself.
+const READ_ONLY: &str = "GET, HEAD, OPTIONS";
+
 /// Why a request is refused: one variant for each answer on which a client acts differently.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reject {
@@ -23,6 +26,8 @@ pub enum Reject {
     NotFound,
     /// A method that no XCAP resource has.
     Method,
+    /// A change of a document that the server makes itself.
+    ReadOnly,
     /// An `If-Match` or `If-None-Match` that does not hold.
     Precondition,
     TooLarge,
@@ -47,6 +52,11 @@ pub enum Conflict {
     Local(String),
     /// The directory in which the document would stand is not there.
     NoParent(String),
+    /// A value that must be unique and is not; `field` is its path below the document.
+    Uniqueness {
+        field: String,
+        phrase: String,
+    },
 }
 
 impl Reject {
@@ -61,6 +71,10 @@ impl Reject {
             // RFC 4825 §8.1, RFC 9110 §15.5.6
             Reject::Method => Response {
                 allow: Some(ALLOW),
+                ..Response::empty(405)
+            },
+            Reject::ReadOnly => Response {
+                allow: Some(READ_ONLY),
                 ..Response::empty(405)
             },
             Reject::Conflict(conflict) => Response {
@@ -85,6 +99,13 @@ impl Conflict {
             Conflict::SchemaValidation(phrase) => ("schema-validation-error", phrase),
             Conflict::Constraint(phrase) => ("constraint-failure", phrase),
             Conflict::NoParent(phrase) => ("no-parent", phrase),
+            Conflict::Uniqueness { field, phrase } => {
+                return enclosed(&format!(
+                    "<uniqueness-failure phrase=\"{}\"><exists field=\"{}\"/></uniqueness-failure>",
+                    escaped(phrase),
+                    escaped(field)
+                ));
+            }
             Conflict::Local(phrase) if !oma => ("constraint-failure", phrase),
             Conflict::Local(phrase) => {
                 return enclosed(&format!(
@@ -124,6 +145,14 @@ mod tests {
             ),
             (Conflict::Constraint(phrase()), true, "constraint-failure"),
             (Conflict::NoParent(phrase()), false, "no-parent"),
+            (
+                Conflict::Uniqueness {
+                    field: "resource-lists/list%5B2%5D/@name".into(),
+                    phrase: phrase(),
+                },
+                false,
+                "uniqueness-failure",
+            ),
             (Conflict::Local(phrase()), false, "constraint-failure"),
             (Conflict::Local(phrase()), true, "local-constraint-failure"),
         ] {

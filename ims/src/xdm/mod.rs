@@ -2,6 +2,7 @@
 //!
 //! [`Xdm::handle`] is told what documents there are and answers with what becomes of them; it stores nothing.
 
+pub mod anchor;
 pub mod authorize;
 pub mod conditions;
 pub mod document;
@@ -30,6 +31,8 @@ use usage::{Usage, Usages};
 pub struct Settings {
     /// Longest document, in bytes; a longer one is answered 413.
     pub max_document: usize,
+    /// The same for a document of resource lists.
+    pub max_lists: usize,
     /// Most documents of one user, over all application usages.
     pub max_documents_per_user: usize,
     /// Most bytes of documents of one user.
@@ -47,8 +50,9 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             max_document: 256 * 1024,
+            max_lists: 1024 * 1024,
             max_documents_per_user: 32,
-            max_bytes_per_user: 1024 * 1024,
+            max_bytes_per_user: 4 * 1024 * 1024,
             unidentified: 403,
             roots: Vec::new(),
             foreign_lists: false,
@@ -81,7 +85,11 @@ impl Xdm {
         let selected = self.select(request, documents);
         let oma = matches!(selected, Ok((usage, _)) if usage.is_oma());
         let outcome = selected.and_then(|(usage, key)| match request.method {
-            Method::Get | Method::Head => read(request, usage, documents.document(&key)),
+            Method::Get | Method::Head => {
+                let made = self.usages.made(usage, &key);
+                read(request, usage, made.or_else(|| documents.document(&key)))
+            }
+            Method::Put | Method::Delete if key.tree == Tree::Global => Err(Reject::ReadOnly),
             Method::Put => self.put(request, usage, key, documents, new_etag),
             Method::Delete => delete(request, key, documents),
             Method::Other(_) => Err(Reject::Method),
@@ -107,13 +115,15 @@ impl Xdm {
         if matches!(request.method, Method::Other(_)) {
             return Err(Reject::Method);
         }
-        match authorize::access(&request.identity, &key, documents) {
+        let reads = matches!(request.method, Method::Get | Method::Head);
+        match authorize::access(&request.identity, &key, reads, documents) {
             Access::Granted => {}
             Access::Unidentified => return Err(Reject::Unidentified),
             Access::Denied => return Err(Reject::Forbidden),
         }
-        // Neither usage defines a document for everybody.
-        if key.tree == Tree::Global {
+        // The one document for everybody is what this server says of itself, and that usage has no other.
+        let global = key.tree == Tree::Global || usage == Usage::XcapCaps;
+        if global && self.usages.made(usage, &key).is_none() {
             return Err(Reject::NotFound);
         }
         if node {
@@ -139,7 +149,7 @@ impl Xdm {
         if !coding.trim().eq_ignore_ascii_case("identity") {
             return Err(Reject::MediaType); // RFC 9110 §15.5.16
         }
-        if request.body.len() > self.settings.max_document {
+        if request.body.len() > self.limits(usage).bytes {
             return Err(Reject::TooLarge);
         }
         let old = documents.document(&key);
@@ -153,7 +163,8 @@ impl Xdm {
             // The same document again changes nothing, so neither does its entity-tag.
             return Ok(stored(200, &old.etag, None));
         }
-        self.check(request, usage, &key).map_err(Reject::Conflict)?;
+        self.check(request, usage, &key, documents)
+            .map_err(Reject::Conflict)?;
         self.quota(&key, old, request.body.len(), documents)
             .map_err(Reject::Conflict)?;
         let status = if old.is_some() { 200 } else { 201 };
@@ -166,12 +177,14 @@ impl Xdm {
     }
 
     /// RFC 4825 §8.2.2 and §8.2.5.
-    fn check(&self, request: &Request, usage: Usage, key: &DocumentKey) -> Result<(), Conflict> {
-        let limits = Limits {
-            bytes: self.settings.max_document,
-            ..Limits::default()
-        };
-        let document = guard::parse(&request.body, &limits).map_err(|refusal| {
+    fn check(
+        &self,
+        request: &Request,
+        usage: Usage,
+        key: &DocumentKey,
+        documents: &dyn Documents,
+    ) -> Result<(), Conflict> {
+        let document = guard::parse(&request.body, &self.limits(usage)).map_err(|refusal| {
             let phrase = refusal.to_string();
             match refusal {
                 Refusal::NotWellFormed(_) => Conflict::NotWellFormed(phrase),
@@ -179,7 +192,11 @@ impl Xdm {
                 Refusal::NotTaken(_) | Refusal::TooLarge { .. } => Conflict::Local(phrase),
             }
         })?;
-        usage.check(&self.usages, key, &document)
+        usage.check(&self.usages, key, request, &document, documents)
+    }
+
+    fn limits(&self, usage: Usage) -> Limits {
+        usage.limits(self.settings.max_document, self.settings.max_lists)
     }
 
     /// What one user may keep.

@@ -1,7 +1,7 @@
 //! Text on its way into a document.
 
 use super::guard::is_xml_char;
-use quick_xml::escape::escape;
+use quick_xml::escape::{escape, unescape};
 
 /// Text as it may stand in character data and in an attribute value between double quotes.
 ///
@@ -20,6 +20,11 @@ pub fn escaped(text: &str) -> String {
         .replace('\t', "&#9;")
         .replace('\n', "&#10;")
         .replace('\r', "&#13;")
+}
+
+/// The text behind character references and the five entities of XML; `None` when one is broken.
+pub fn unescaped(text: &str) -> Option<String> {
+    unescape(text).ok().map(|text| text.into_owned())
 }
 
 #[cfg(test)]
@@ -42,6 +47,8 @@ mod tests {
             let root = document.root_element();
             assert_eq!(root.attribute("a"), Some(read), "{text:?}");
             assert_eq!(root.text(), Some(read), "{text:?}");
+            assert_eq!(unescaped(&escaped(text)).as_deref(), Some(read), "{text:?}");
         }
+        assert_eq!(unescaped("&nothing;"), None);
     }
 }

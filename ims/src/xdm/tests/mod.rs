@@ -2,8 +2,10 @@
 
 mod content;
 mod hostile;
+mod usages;
 
 use super::*;
+use crate::sip::Aor;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
@@ -38,6 +40,36 @@ fn request(method: &str, target: &str, body: &str) -> Request {
     }
 }
 
+/// Bob has a telephone number too.
+const BOBS: [&str; 2] = ["sip:bob@ims.test", "tel:+36105550001"];
+
+struct Stored<'a>(&'a BTreeMap<DocumentKey, Document>);
+
+impl Documents for Stored<'_> {
+    fn document(&self, key: &DocumentKey) -> Option<&Document> {
+        self.0.get(key)
+    }
+
+    fn held(&self, owner: &Aor) -> Held {
+        Held::by(owner, self.0)
+    }
+
+    fn same_user(&self, one: &Aor, other: &Aor) -> bool {
+        let bob = |aor: &Aor| BOBS.contains(&aor.as_str());
+        one == other || (bob(one) && bob(other))
+    }
+
+    /// What stands in for the presence service: the entity of the document element.
+    fn entity_of(&self, presence: &[u8]) -> Result<String, String> {
+        let text = std::str::from_utf8(presence).unwrap();
+        let document = roxmltree::Document::parse(text).unwrap();
+        match document.root_element().attribute("entity") {
+            Some(entity) => Ok(entity.to_owned()),
+            None => Err("Missing Entity".to_owned()),
+        }
+    }
+}
+
 /// A server with its documents; entity-tags count up.
 struct Server {
     xdm: Xdm,
@@ -63,7 +95,9 @@ impl Server {
             self.tags += 1;
             format!("t{}", self.tags)
         };
-        let outcome = self.xdm.handle(request, &self.documents, &mut new_etag);
+        let outcome = self
+            .xdm
+            .handle(request, &Stored(&self.documents), &mut new_etag);
         match outcome.change {
             Some(Change::Put { key, document }) => {
                 self.documents.insert(key, document);

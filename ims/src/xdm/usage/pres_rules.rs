@@ -1,9 +1,9 @@
 //! Presence authorisation rules (RFC 5025 §9) and OMA's constraints on them.
 
-use crate::sip::Aor;
+use crate::xdm::anchor::{Anchor, NoAnchor};
+use crate::xdm::document::Documents;
 use crate::xdm::error::Conflict;
 use crate::xdm::key::DocumentKey;
-use crate::xdm::selector::decoded;
 use crate::xml::schema::{Schema, Unknown};
 use roxmltree::{Document, Node};
 
@@ -21,6 +21,7 @@ const COMMON_POLICY: &str = "urn:ietf:params:xml:ns:common-policy";
 const PRES_RULES: &str = "urn:ietf:params:xml:ns:pres-rules";
 const OMA_COMMON_POLICY: &str = "urn:oma:xml:xdm:common-policy";
 const OMA_PRES_RULES: &str = "urn:oma:xml:prs:pres-rules";
+const ORDERED_POLICY: &str = "urn:presentia:xml:ordered-policy";
 
 /// Conditions of which OMA lets a rule have one element each.
 const CONDITIONS: [(&str, &str); 4] = [
@@ -41,7 +42,12 @@ pub struct PresRules {
 }
 
 impl PresRules {
-    pub fn check(&self, key: &DocumentKey, document: &Document<'_>) -> Result<(), Conflict> {
+    pub fn check(
+        &self,
+        key: &DocumentKey,
+        document: &Document<'_>,
+        documents: &dyn Documents,
+    ) -> Result<(), Conflict> {
         let root = document.root_element();
         if !is(&root, COMMON_POLICY, "ruleset") {
             // The schema also declares elements that are no document.
@@ -57,86 +63,86 @@ impl PresRules {
                 Some(OMA_COMMON_POLICY | OMA_PRES_RULES)
             )
         };
+        let is_list =
+            |n: &Node<'_, '_>| is(n, OMA_COMMON_POLICY, "entry") || is(n, ORDERED_POLICY, "entry");
+        for entry in document.descendants().filter(is_list) {
+            self.list(key, entry.attribute("anc"), documents)?;
+        }
+        let order = |n: &Node<'_, '_>| is(n, ORDERED_POLICY, "ordered-policy");
+        for (count, policy) in document.descendants().filter(order).enumerate() {
+            let in_actions = policy
+                .parent()
+                .is_some_and(|p| is(&p, COMMON_POLICY, "actions"));
+            if count > 0 || !in_actions {
+                // elsewhere it would be kept and mean nothing, and nobody would be told
+                let phrase = "a document has one ordered-policy, in the actions of a rule";
+                return Err(Conflict::Constraint(phrase.to_owned()));
+            }
+        }
         if document.descendants().any(oma) {
             for rule in root.children().filter(|n| is(n, COMMON_POLICY, "rule")) {
-                self.oma(key, &rule)?;
+                complex(&rule)?;
             }
-        }
-        Ok(())
-    }
-
-    /// OMA's constraints, which hold in a document that uses OMA's vocabulary.
-    fn oma(&self, key: &DocumentKey, rule: &Node<'_, '_>) -> Result<(), Conflict> {
-        let part = |name| rule.children().find(|n| is(n, COMMON_POLICY, name));
-        let elements =
-            |part: Option<Node<'_, '_>>| part.is_some_and(|p| p.children().any(|n| n.is_element()));
-        if let Some(conditions) = part("conditions") {
-            for (space, name) in CONDITIONS {
-                if conditions
-                    .children()
-                    .filter(|n| is(n, space, name))
-                    .nth(1)
-                    .is_some()
-                {
-                    return Err(Conflict::Constraint(
-                        "Complex rules are not allowed".to_owned(),
-                    ));
-                }
-            }
-            for entry in conditions
-                .descendants()
-                .filter(|n| is(n, OMA_COMMON_POLICY, "entry"))
-            {
-                self.list(key, entry.attribute("anc"))?;
-            }
-        }
-        let handling =
-            part("actions").and_then(|a| a.children().find(|n| is(n, PRES_RULES, "sub-handling")));
-        let other = handling
-            .and_then(|n| n.text())
-            .is_some_and(|text| text.trim() != "allow");
-        if other && elements(part("transformations")) {
-            return Err(Conflict::Constraint(
-                "transformations element not allowed".to_owned(),
-            ));
         }
         Ok(())
     }
 
     /// A list is the owner's and under an XCAP root of ours, unless others are allowed: resolving it reads
     /// it with this server's rights.
-    fn list(&self, key: &DocumentKey, anchor: Option<&str>) -> Result<(), Conflict> {
+    fn list(
+        &self,
+        key: &DocumentKey,
+        anchor: Option<&str>,
+        documents: &dyn Documents,
+    ) -> Result<(), Conflict> {
         let Some(anchor) = anchor.filter(|_| !self.foreign_lists) else {
             return Ok(());
         };
         let refused = |why: &str| Err(Conflict::Constraint(format!("external-list entry {why}")));
-        let anchor = anchor.trim();
-        let below = match self.roots.as_slice() {
-            [] => {
-                let http = anchor
-                    .strip_prefix("http://")
-                    .or_else(|| anchor.strip_prefix("https://"));
-                http.and_then(|rest| rest.split_once("/resource-lists/"))
-                    .map(|(_, below)| below)
+        let list = match Anchor::parse(anchor, &self.roots) {
+            Err(NoAnchor::Elsewhere) => {
+                return refused("is not a resource list of this XCAP root");
             }
-            roots => roots.iter().find_map(|root| {
-                anchor
-                    .strip_prefix(root.trim_end_matches('/'))?
-                    .strip_prefix("/resource-lists/")
-            }),
+            Err(NoAnchor::NoDocument) => None,
+            Ok(anchor) => Some(anchor.document),
         };
-        let Some(below) = below else {
-            return refused("is not a resource list of this XCAP root");
-        };
-        let owner = below
-            .strip_prefix("users/")
-            .and_then(|rest| rest.split('/').next());
-        let owner = owner.and_then(decoded).and_then(|owner| Aor::parse(&owner));
-        match owner {
-            Some(owner) if key.owner() == Some(&owner) => Ok(()),
+        match (key.owner(), list.as_ref().and_then(DocumentKey::owner)) {
+            (Some(user), Some(owner)) if documents.same_user(user, owner) => Ok(()),
             _ => refused("refers to a list of another user"),
         }
     }
+}
+
+/// OMA's constraints, which hold in a document that uses OMA's vocabulary.
+fn complex(rule: &Node<'_, '_>) -> Result<(), Conflict> {
+    let part = |name| rule.children().find(|n| is(n, COMMON_POLICY, name));
+    let elements =
+        |part: Option<Node<'_, '_>>| part.is_some_and(|p| p.children().any(|n| n.is_element()));
+    if let Some(conditions) = part("conditions") {
+        for (space, name) in CONDITIONS {
+            if conditions
+                .children()
+                .filter(|n| is(n, space, name))
+                .nth(1)
+                .is_some()
+            {
+                return Err(Conflict::Constraint(
+                    "Complex rules are not allowed".to_owned(),
+                ));
+            }
+        }
+    }
+    let handling =
+        part("actions").and_then(|a| a.children().find(|n| is(n, PRES_RULES, "sub-handling")));
+    let other = handling
+        .and_then(|n| n.text())
+        .is_some_and(|text| text.trim() != "allow");
+    if other && elements(part("transformations")) {
+        return Err(Conflict::Constraint(
+            "transformations element not allowed".to_owned(),
+        ));
+    }
+    Ok(())
 }
 
 fn is(node: &Node<'_, '_>, space: &str, local: &str) -> bool {

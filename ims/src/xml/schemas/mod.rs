@@ -2,8 +2,8 @@
 
 use super::schema::Source;
 
-/// Presence authorisation documents: common policy, presence rules and the OMA additions to both.
-pub const PRESENCE_RULES: [Source<'static>; 4] = [
+/// Presence authorisation documents: common policy, presence rules, the OMA additions to both, and ours.
+pub const PRESENCE_RULES: [Source<'static>; 5] = [
     Source {
         name: "common-policy.xsd",
         text: include_str!("common-policy.xsd"),
@@ -20,7 +20,23 @@ pub const PRESENCE_RULES: [Source<'static>; 4] = [
         name: "oma-pres-rules.xsd",
         text: include_str!("oma-pres-rules.xsd"),
     },
+    Source {
+        name: "ordered-policy.xsd",
+        text: include_str!("ordered-policy.xsd"),
+    },
 ];
+
+/// Resource lists, RFC 4826 §3.
+pub const RESOURCE_LISTS: [Source<'static>; 1] = [Source {
+    name: "resource-lists.xsd",
+    text: include_str!("resource-lists.xsd"),
+}];
+
+/// What an XCAP server can do, RFC 4825 §12.
+pub const XCAP_CAPS: [Source<'static>; 1] = [Source {
+    name: "xcap-caps.xsd",
+    text: include_str!("xcap-caps.xsd"),
+}];
 
 /// The conflict report of XCAP.
 pub const XCAP_ERROR: [Source<'static>; 1] = [Source {

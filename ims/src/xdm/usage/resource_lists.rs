@@ -1,0 +1,133 @@
+//! Resource lists (RFC 4826 §3): the lists that rules refer to.
+//!
+//! OMA's well-known lists (`oma_grantedcontacts`, `oma_blockedcontacts` and their like) are names of lists here, no
+//! more: what they mean is said by the rules that name them.
+
+use crate::xdm::error::Conflict;
+use crate::xml::guard::Limits;
+use crate::xml::schema::{Schema, Unknown};
+use roxmltree::{Document, Node};
+use std::collections::BTreeSet;
+
+/// Application unique identifier, RFC 4826 §3.4.1.
+pub const AUID: &str = "resource-lists";
+
+/// RFC 4826 §3.4.2.
+pub const MEDIA_TYPE: &str = "application/resource-lists+xml";
+
+/// Namespace of the documents, RFC 4826 §3.4.4.
+pub const NAMESPACE: &str = "urn:ietf:params:xml:ns:resource-lists";
+
+/// What must be unique within one list: element and attribute (RFC 4826 §3.4.5).
+const UNIQUE: [(&str, &str); 4] = [
+    ("list", "name"),
+    ("entry", "uri"),
+    ("entry-ref", "ref"),
+    ("external", "anchor"),
+];
+
+/// What one document of this usage may cost: a list of 10,000 entries with names takes six nodes an entry.
+pub fn limits(bytes: usize) -> Limits {
+    Limits {
+        bytes,
+        nodes: 200_000,
+        ..Limits::default()
+    }
+}
+
+/// Checks a document against the schema and the constraints of RFC 4826 §3.4.5.
+pub fn check(schema: &Schema, document: &Document<'_>) -> Result<(), Conflict> {
+    let root = document.root_element();
+    if !is(root, "resource-lists") {
+        let phrase = format!("the document element is resource-lists of {NAMESPACE}");
+        return Err(Conflict::SchemaValidation(phrase));
+    }
+    schema
+        .validate(document, Unknown::RefusedInKnownNamespaces)
+        .map_err(|invalid| Conflict::SchemaValidation(invalid.to_string()))?;
+    for list in root
+        .descendants()
+        .filter(|node| is(*node, "list") || *node == root)
+    {
+        unique(list)?;
+    }
+    for node in root.descendants().filter(Node::is_element) {
+        references(node)?;
+    }
+    Ok(())
+}
+
+/// Uniqueness among siblings "is determined by case-sensitive string comparison".
+fn unique(list: Node<'_, '_>) -> Result<(), Conflict> {
+    for (element, attribute) in UNIQUE {
+        let mut seen = BTreeSet::new();
+        let members = list.children().filter(|child| is(*child, element));
+        for member in members {
+            if let Some(value) = member.attribute(attribute)
+                && !seen.insert(value)
+            {
+                return Err(Conflict::Uniqueness {
+                    field: format!("{}/@{attribute}", path(member)),
+                    phrase: format!("two {element} elements of one list have this {attribute}"),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The `ref` of an entry-ref is a relative path below the XCAP root, the `anchor` of an external an absolute HTTP URI.
+fn references(node: Node<'_, '_>) -> Result<(), Conflict> {
+    let refused = |why: &str| Err(Conflict::Constraint(format!("{}: {why}", path(node))));
+    if is(node, "entry-ref") {
+        let reference = node.attribute("ref").unwrap_or_default().trim();
+        // RFC 3986 §4.2: a colon before the first slash would make it a scheme
+        let scheme = reference
+            .split('/')
+            .next()
+            .is_none_or(|first| first.contains(':'));
+        if reference.is_empty() || reference.starts_with('/') || scheme {
+            return refused("ref is a path relative to the XCAP root");
+        }
+    }
+    if is(node, "external")
+        && let Some(anchor) = node.attribute("anchor").map(str::trim)
+    {
+        let authority = ["http://", "https://"].iter().find_map(|scheme| {
+            let start = anchor.get(..scheme.len())?;
+            start.eq_ignore_ascii_case(scheme).then_some(())?;
+            anchor.get(scheme.len()..)
+        });
+        if authority.is_none_or(|rest| rest.is_empty() || rest.starts_with('/')) {
+            return refused("anchor is an absolute HTTP URI");
+        }
+    }
+    Ok(())
+}
+
+/// The place of an element below the document, as a node selector (RFC 4825 §6.3, §11.2.10).
+fn path(node: Node<'_, '_>) -> String {
+    let mut steps: Vec<String> = Vec::new();
+    let mut at = Some(node);
+    while let Some(node) = at.filter(Node::is_element) {
+        let name = node.tag_name();
+        let before = node
+            .prev_siblings()
+            .skip(1)
+            .filter(|sibling| sibling.tag_name() == name && sibling.is_element())
+            .count();
+        steps.push(match node.parent_element() {
+            None => name.name().to_owned(),
+            Some(_) => format!("{}%5B{}%5D", name.name(), before + 1),
+        });
+        at = node.parent_element();
+    }
+    steps.reverse();
+    steps.join("/")
+}
+
+fn is(node: Node<'_, '_>, local: &str) -> bool {
+    node.is_element()
+        && node.tag_name().namespace() == Some(NAMESPACE)
+        && node.tag_name().name() == local
+}
