@@ -1,4 +1,4 @@
-//! The dialog of a subscription, seen from the notifier (RFC 6665 §4.2.1, RFC 3261 §12).
+//! The dialog of a subscription, of those who watch here and of our own (RFC 6665 §4.4, RFC 3261 §12).
 
 use crate::sip::header::contact::Contact;
 use crate::sip::header::route::{self, Route};
@@ -60,6 +60,20 @@ impl Dialog {
             routes: route_set(request)?,
             remote_cseq: request.cseq.number,
             local_cseq: 0,
+        })
+    }
+
+    /// The dialog that the first NOTIFY of a subscription of ours opens (RFC 6665 §4.4.1). `identity`: the URI in
+    /// `From` of our SUBSCRIBE, whose CSeq is `cseq`.
+    pub fn notified(
+        request: &Request<'_>,
+        identity: &str,
+        cseq: u32,
+    ) -> Result<Dialog, DialogError> {
+        Ok(Dialog {
+            local: format!("<{identity}>").into(),
+            local_cseq: cseq,
+            ..Dialog::open(request)?
         })
     }
 

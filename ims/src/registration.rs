@@ -5,6 +5,8 @@
 //! CSeq. `Expires: 0` is all that a de-registration says, even while another contact is still registered, and
 //! one by the network says nothing at all; the reg event package tells more, and is not consulted yet.
 
+pub mod reginfo;
+
 use crate::event::deadlines::Deadlines;
 use crate::event::turn::Turn;
 use crate::isc::Charging;

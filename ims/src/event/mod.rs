@@ -1,7 +1,8 @@
-//! SIP events: the notifier of RFC 6665 and the event state compositor of RFC 3903, for any package.
+//! SIP events: notifier and subscriber of RFC 6665 and the event state compositor of RFC 3903, for any package.
 
 pub mod deadlines;
 pub mod lifetime;
 pub mod publication;
+pub mod subscriber;
 pub mod subscription;
 pub mod turn;

@@ -1,0 +1,143 @@
+//! SUBSCRIBE of ours, as bytes.
+
+use super::{Phase, Subscriber};
+use crate::dialog::{Hop, Path};
+use crate::event::turn::{Outgoing, Ticket};
+use crate::isc::Charging;
+use crate::sip::{KnownMethod, Method, Name, Transport, Writer, write};
+use bytes::Bytes;
+
+const SUBSCRIBE: Method<'static> = Method::Known(KnownMethod::Subscribe);
+
+/// How this node appears in its requests.
+#[derive(Clone, Debug)]
+pub struct Own {
+    /// Host and port of our Via.
+    pub address: String,
+    /// Contact of our side: host, port, and a transport parameter where there is one.
+    pub contact: String,
+    /// Network identifier in `P-Charging-Vector`.
+    pub ioi: String,
+    /// Requests above this many bytes leave over TCP (RFC 3261 §18.1.1).
+    pub udp_max: usize,
+}
+
+/// What is subscribed to, and on whose behalf.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a> {
+    /// Request-URI and `To`.
+    pub resource: &'a str,
+    /// URI of the first hop of the SUBSCRIBE that opens the dialog.
+    pub hop: &'a str,
+    /// Who asks: `From` and `P-Asserted-Identity`, a URI.
+    pub identity: &'a str,
+    pub package: &'static str,
+    pub accept: &'static str,
+    /// `P-Charging-Function-Addresses`, where the home network has told them.
+    pub charging: Option<&'a Charging>,
+}
+
+impl Subscriber {
+    /// The SUBSCRIBE that [`super::Next::Send`] asks for; `None` when its next hop names no host.
+    pub fn request(&self, own: &Own, terms: &Terms<'_>) -> Option<Outgoing> {
+        let first = loose(terms.hop);
+        let path = match &self.dialog {
+            Some(dialog) => dialog.path(),
+            None => Path {
+                request_uri: terms.resource,
+                routes: vec![Hop::Bare(&first)],
+                next_hop: terms.hop,
+            },
+        };
+        let (mut to, named) = path.destination()?;
+        let transport = to.transport().unwrap_or(Transport::Udp);
+        let mut bytes = self.write(own, terms, &path, transport);
+        let falls_back = !named && bytes.len() > own.udp_max;
+        if falls_back {
+            to = to.over(Transport::Tcp);
+            bytes = self.write(own, terms, &path, Transport::Tcp);
+        }
+        Some(Outgoing {
+            ticket: self.ticket(),
+            to,
+            falls_back,
+            bytes,
+        })
+    }
+
+    fn ticket(&self) -> Ticket {
+        Ticket {
+            subscription: self.id,
+            cseq: self.cseq,
+        }
+    }
+
+    fn write(&self, own: &Own, terms: &Terms<'_>, path: &Path<'_>, transport: Transport) -> Bytes {
+        let id = self.id.to_string();
+        let ending = matches!(self.phase, Phase::Ending { .. });
+        let mut writer = write::request(SUBSCRIBE, path.request_uri);
+        writer.via(transport, &own.address, &self.ticket().branch());
+        for hop in &path.routes {
+            match hop {
+                Hop::Written(value) => writer.header(Name::Route, value),
+                Hop::Bare(uri) => writer.parts(Name::Route, &["<", uri, ">"]),
+            };
+        }
+        writer
+            .number(Name::MaxForwards, 70)
+            .parts(Name::From, &["<", terms.identity, ">;tag=", &id]);
+        match &self.dialog {
+            Some(dialog) => writer.header(Name::To, &dialog.remote),
+            None => writer.parts(Name::To, &["<", terms.resource, ">"]),
+        };
+        writer
+            .header(Name::CallId, &self.call_id())
+            .cseq(self.cseq, SUBSCRIBE)
+            .header(Name::Contact, &self.contact(own))
+            .header(Name::Event, terms.package)
+            .header(Name::Accept, terms.accept)
+            .number(Name::Expires, if ending { 0 } else { self.lifetime.0 });
+        self.write_network(&mut writer, own, terms);
+        writer.finish()
+    }
+
+    /// What the trust domain is told (RFC 3325, RFC 7315 §4.6: a request that we originate has an icid of its own,
+    /// the same in the whole dialog).
+    fn write_network(&self, writer: &mut Writer<'_>, own: &Own, terms: &Terms<'_>) {
+        let host = own.address.as_str();
+        writer
+            .parts(Name::PAssertedIdentity, &["<", terms.identity, ">"])
+            .parts(
+                Name::PChargingVector,
+                &[
+                    "icid-value=\"",
+                    &self.id.to_string(),
+                    "@",
+                    host,
+                    "\";orig-ioi=",
+                    &own.ioi,
+                ],
+            );
+        if let Some(addresses) = terms.charging.and_then(Charging::addresses) {
+            writer.header(Name::PChargingFunctionAddresses, &addresses);
+        }
+    }
+
+    /// Our Contact, whose user part names the partition.
+    fn contact(&self, own: &Own) -> String {
+        format!("<sip:p{:03x}@{}>", self.id.0 >> 52, own.contact)
+    }
+}
+
+/// The URI of a hop that routes loosely: every element of the core does (RFC 3261 §16.12).
+fn loose(hop: &str) -> String {
+    let has = hop
+        .split(';')
+        .skip(1)
+        .any(|param| param.eq_ignore_ascii_case("lr"));
+    if has {
+        hop.to_owned()
+    } else {
+        format!("{hop};lr")
+    }
+}
