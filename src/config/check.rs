@@ -53,6 +53,7 @@ fn service_ranges(config: &Config) -> Result<(), BadValue> {
     within("publication.max_body", publication.max_body, 100..=1 << 20)?;
     within("subscription.max_per_presentity", subscription.max_per_presentity, 1..=1_000_000)?;
     within("subscription.notify_interval_ms", subscription.notify_interval_ms.0, 0..=3_600_000)?;
+    within("subscription.compress_above", subscription.compress_above, 0..=1 << 20)?;
     within("registration.expires_default", registration_default, 1..=YEAR)?;
     within("registration.expires_max", registration.expires_max.0, registration_default..=YEAR)?;
     within("registration.terminated_retention_s", registration.terminated_retention_s.0, 0..=86_400)?;

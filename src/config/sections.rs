@@ -103,6 +103,8 @@ pub struct Subscription {
     /// 200 or 202.
     pub pending_status: u16,
     pub notify_interval_ms: Millis,
+    /// Bytes.
+    pub compress_above: usize,
 }
 
 /// Policy of the operator.
@@ -276,6 +278,7 @@ impl Default for Subscription {
             max_per_presentity: 10_000,
             pending_status: 200,
             notify_interval_ms: Millis(5000),
+            compress_above: 512,
         }
     }
 }

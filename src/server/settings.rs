@@ -112,6 +112,7 @@ fn service(config: &Config) -> service::Settings {
         publications_per_presentity: publication.max_per_presentity,
         subscriptions_per_presentity: subscription.max_per_presentity,
         notify_interval: subscription.notify_interval_ms,
+        compress_above: subscription.compress_above,
         default_handling: match config.presence.default_handling {
             Handling::Block => None,
             Handling::Confirm => Some(rules::Handling::Confirm),

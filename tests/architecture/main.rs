@@ -133,6 +133,7 @@ fn dependencies_are_the_ones_agreed() {
     const IMS: &[&str] = &[
         "ahash",
         "bytes",
+        "flate2",
         "indexmap",
         "memchr",
         "postcard",

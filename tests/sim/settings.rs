@@ -32,6 +32,7 @@ pub fn settings(xdm: Xdm, failures: bool) -> Settings {
             publications_per_presentity: 64,
             subscriptions_per_presentity: 64,
             notify_interval: Millis(5_000),
+            compress_above: 512,
             default_handling: None,
             pidf: pidf::Limits::default(),
             composition: compose::Policy::default(),

@@ -4,6 +4,7 @@ use crate::event::publication::Etag;
 use crate::presence::pidf;
 use crate::presence::service::{Condition, Wishes};
 use crate::reject::Reject;
+use crate::sip::coding::{Coding, Fault};
 use crate::sip::header::accept::Accept;
 use crate::sip::header::event::Event;
 use crate::sip::header::media_type::MediaType;
@@ -12,6 +13,7 @@ use crate::sip::header::sip_etag;
 use crate::sip::header::{expires as expiry, retry_after as pause};
 use crate::sip::{Headers, Name, Request};
 use crate::time::Seconds;
+use std::borrow::Cow;
 
 /// The event packages that are served.
 pub const ALLOW_EVENTS: &str = "presence";
@@ -61,19 +63,32 @@ pub fn require(request: &Request<'_>) -> Result<(), Reject> {
     }
 }
 
-/// Whether the body is in an encoding that is taken: none (RFC 3261 §8.2.3).
-pub fn encoding(request: &Request<'_>) -> Result<(), Reject> {
-    let identity = |value: &str| value.eq_ignore_ascii_case("identity");
-    if request.body.is_empty() || request.headers.values(Name::ContentEncoding).all(identity) {
-        Ok(())
-    } else {
-        Err(Reject::UnsupportedEncoding)
+/// The body out of its coding (RFC 3261 §8.2.3), of `limit` bytes at most before and after.
+pub fn body<'a>(request: &'a Request<'a>, limit: usize) -> Result<Cow<'a, [u8]>, Reject> {
+    let body = request.body;
+    if body.is_empty() {
+        return Ok(Cow::Borrowed(body));
+    }
+    let coding = Coding::of(&request.headers).map_err(refused)?;
+    match coding {
+        _ if body.len() > limit => Err(Reject::TooLarge),
+        None => Ok(Cow::Borrowed(body)),
+        Some(coding) => coding.decode(body, limit).map(Cow::Owned).map_err(refused),
+    }
+}
+
+/// What a body in a coding that is not taken, or that is not what it says, is answered with.
+fn refused(fault: Fault) -> Reject {
+    match fault {
+        Fault::Unknown => Reject::UnsupportedEncoding,
+        Fault::TooLarge => Reject::TooLarge,
+        Fault::Broken => Reject::Bad("Bad Content-Encoding"),
     }
 }
 
 /// Refuses a body where none is understood, unless it says that it may be ignored: RFC 3261 §8.2.3, and
 /// RFC 4660 §5.2 for a notifier that takes no filters.
-pub fn no_body(request: &Request<'_>) -> Result<(), Reject> {
+pub fn no_body(request: &Request<'_>, body: &[u8]) -> Result<(), Reject> {
     let disposition = request.headers.get(Name::ContentDisposition);
     let optional = disposition.is_some_and(|value| {
         let mut params = value.split(';').skip(1).filter_map(|p| p.split_once('='));
@@ -82,7 +97,7 @@ pub fn no_body(request: &Request<'_>) -> Result<(), Reject> {
                 && value.trim().eq_ignore_ascii_case("optional")
         })
     });
-    if request.body.is_empty() || optional {
+    if body.is_empty() || optional {
         Ok(())
     } else {
         Err(Reject::UnsupportedMedia { accept: "" })
@@ -93,6 +108,7 @@ pub fn no_body(request: &Request<'_>) -> Result<(), Reject> {
 pub fn wishes(request: &Request<'_>) -> Result<Wishes, Reject> {
     Ok(Wishes {
         condition: condition(request)?,
+        coding: Coding::wanted(&request.headers),
     })
 }
 

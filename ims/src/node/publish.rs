@@ -21,14 +21,11 @@ impl Node {
         let presentity = self.presentity(request)?; // RFC 3903 §6, step 1
         headers::event(request)?; // step 2
         self.may_publish(ask, &presentity)?;
-        headers::encoding(request)?;
-        if request.body.len() > self.settings.presence.pidf.body {
-            return Err(Reject::TooLarge);
-        }
+        let body = headers::body(request, self.settings.presence.pidf.body)?;
         let asked = Asked {
             if_match: IfMatch::of(&request.headers),
             expires: headers::expires(&request.headers)?,
-            has_body: !request.body.is_empty(),
+            has_body: !body.is_empty(),
         };
         if asked.if_match == IfMatch::Absent {
             self.admits_new_state(
@@ -40,7 +37,7 @@ impl Node {
             presentity: &presentity,
             asked,
             body_type_known: headers::is_pidf(request),
-            body: request.body,
+            body: &body,
         };
         let published = self.turn(now, out, |presence, directory, turn| {
             presence.publish(turn, directory, &publish)

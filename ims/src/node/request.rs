@@ -4,6 +4,7 @@ use super::{Effect, Node, Outbox, Report, headers};
 use crate::charge::{BodyFacts, Chargeable, Event, Role};
 use crate::isc::{self, Caller, Charging};
 use crate::reject::Reject;
+use crate::sip::coding::ACCEPT_ENCODING;
 use crate::sip::reply::{self, reply_to};
 use crate::sip::{Aor, Scheme, Uri};
 use crate::sip::{Flow, KnownMethod, Method, Name, Request, Writer};
@@ -54,7 +55,7 @@ impl From<Reject> for Reply {
         match reject {
             Reject::BadEvent => reply.with(Name::AllowEvents, headers::ALLOW_EVENTS),
             Reject::UnsupportedMedia { accept } => reply.with(Name::Accept, accept),
-            Reject::UnsupportedEncoding => reply.with(Name::AcceptEncoding, "identity"),
+            Reject::UnsupportedEncoding => reply.with(Name::AcceptEncoding, ACCEPT_ENCODING),
             Reject::BadExtension(tags) => reply.with(Name::Unsupported, tags),
             Reject::NotAcceptable => reply.with(Name::Accept, headers::ACCEPT),
             Reject::MethodNotAllowed => reply.with(Name::Allow, headers::ALLOW),
@@ -391,6 +392,6 @@ fn options() -> Reply {
         .with(Name::Allow, headers::ALLOW)
         .with(Name::AllowEvents, headers::ALLOW_EVENTS)
         .with(Name::Accept, headers::ACCEPT)
-        .with(Name::AcceptEncoding, "identity")
+        .with(Name::AcceptEncoding, ACCEPT_ENCODING)
         .with(Name::Supported, "")
 }

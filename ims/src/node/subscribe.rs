@@ -17,8 +17,8 @@ impl Node {
         out: &mut Outbox,
     ) -> Result<Reply, Reject> {
         let event = headers::event(ask.request)?;
-        headers::encoding(ask.request)?;
-        headers::no_body(ask.request)?;
+        let body = headers::body(ask.request, self.settings.presence.pidf.body)?;
+        headers::no_body(ask.request, &body)?;
         let expires = headers::expires(&ask.request.headers)?;
         let wishes = headers::wishes(ask.request)?;
         if let Some(tag) = ask.request.to.tag() {

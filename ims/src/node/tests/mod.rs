@@ -1,5 +1,6 @@
 //! The node by its door: messages in, effects out.
 
+mod coding;
 mod composition;
 mod conditional;
 mod limits;
@@ -38,6 +39,8 @@ struct Bench {
 struct Sent {
     to: Destination,
     text: String,
+    /// As it is on the wire.
+    bytes: Bytes,
     ticket: Option<Ticket>,
 }
 
@@ -84,6 +87,7 @@ fn settings() -> Settings {
             publications_per_presentity: 10,
             subscriptions_per_presentity: 10,
             notify_interval: Millis(5_000),
+            compress_above: 200,
             default_handling: Some(Handling::Allow), // where there are no rules
             pidf: pidf::Limits::default(),
             composition: compose::Policy::default(),
@@ -209,7 +213,8 @@ impl Bench {
         let sends = effects.filter_map(|effect| match effect {
             Effect::Send { to, bytes, ticket } => Some(Sent {
                 to: to.clone(),
-                text: String::from_utf8(bytes.to_vec()).unwrap(),
+                text: String::from_utf8_lossy(bytes).into_owned(), // a body may be coded
+                bytes: bytes.clone(),
                 ticket: *ticket,
             }),
             _ => None,

@@ -110,3 +110,20 @@ fn a_refresh_whose_answer_was_lost_is_answered_after_the_restart_and_an_older_on
         assert_eq!(answer.status(), status, "CSeq {cseq}");
     }
 }
+
+#[test]
+fn after_a_restart_too_nobody_is_told_of_a_change_that_he_cannot_see() {
+    for handling in ["polite-block", "allow"] {
+        let mut bench = Bench::new(settings());
+        bench.rules(handling, "");
+        bench.publish("", "here");
+        let sent = bench.subscribe("");
+        bench.answer(&sent[1], 200, "");
+        bench.wait(6_000);
+        bench.restart(1_000);
+        bench.publish("", "news");
+        let told = bench.sent(true).iter().any(|s| s.method() == "NOTIFY");
+        assert_eq!(told, handling == "allow", "{handling}");
+        assert!(handling == "allow" || bench.wait(10_000).is_empty());
+    }
+}

@@ -1,6 +1,7 @@
 //! Content rules: the document one watcher may see (RFC 5025 §3.3 and the OMA transformations). Fails closed: what is
 //! not granted by name is not copied.
 
+mod body;
 mod grant;
 mod neutral;
 mod render;
@@ -8,6 +9,7 @@ mod render;
 #[cfg(test)]
 mod tests;
 
+pub use body::Body;
 pub use neutral::{neutral, unavailable};
 
 use super::compose::Composed;

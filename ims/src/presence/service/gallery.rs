@@ -5,8 +5,9 @@ use super::tag::TagKey;
 use super::{Directory, Service};
 use crate::event::subscription::SubscriptionId;
 use crate::presence::compose::{self, Composed};
-use crate::presence::content::{self, Authorized};
+use crate::presence::content::{self, Authorized, Body};
 use crate::presence::rules::{Decision, Handling, Permissions};
+use crate::sip::coding::Coding;
 use crate::time::Timestamp;
 
 /// Presentities whose documents are kept rendered while their watchers are told.
@@ -19,6 +20,8 @@ const VIEWS: usize = 64;
 pub(super) struct Gallery {
     composed: Composed,
     views: Vec<(Handling, Permissions, Box<str>, Shown)>,
+    /// Bodies in a coding, under the tag of what is in them.
+    coded: Vec<(u64, Coding, Body)>,
 }
 
 /// A document that a watcher may see, and its entity-tag.
@@ -49,6 +52,23 @@ impl Service {
             .or_insert_with(|| Gallery::of(entry, &self.settings.composition));
         Some(gallery.view(&verdict, entity, &self.tags))
     }
+
+    /// What is shown, as the body of a NOTIFY in the form that this watcher takes.
+    pub(super) fn body(&mut self, id: SubscriptionId, shown: &Shown) -> Body {
+        let body = Body::full(&shown.document);
+        let Some(subscription) = self.subscriptions.get(&id) else {
+            return body;
+        };
+        let coding = subscription.wishes.as_ref().and_then(|w| w.coding);
+        let Some(coding) = coding.filter(|_| body.bytes().len() > self.settings.compress_above)
+        else {
+            return body;
+        };
+        match self.galleries.get_mut(&subscription.presentity) {
+            Some(gallery) => gallery.coded(shown.tag, coding, &body),
+            None => body.coded(coding),
+        }
+    }
 }
 
 impl Gallery {
@@ -56,7 +76,21 @@ impl Gallery {
         Gallery {
             composed: entry.compose(policy),
             views: Vec::new(),
+            coded: Vec::new(),
         }
+    }
+
+    /// A body in a coding, made once for all who take it.
+    fn coded(&mut self, tag: u64, coding: Coding, body: &Body) -> Body {
+        let same = |(t, c, _): &&(u64, Coding, Body)| *t == tag && *c == coding;
+        if let Some((.., coded)) = self.coded.iter().find(same) {
+            return coded.clone();
+        }
+        let coded = body.coded(coding);
+        if self.coded.len() < VIEWS {
+            self.coded.push((tag, coding, coded.clone()));
+        }
+        coded
     }
 
     fn view(&mut self, verdict: &Decision, entity: &str, tags: &TagKey) -> Shown {

@@ -6,8 +6,7 @@ use crate::dialog::{Hop, Path};
 use crate::event::publication::Etag;
 use crate::event::subscription::{State, SubscriptionId};
 use crate::event::turn::{Outgoing, Ticket};
-use crate::presence::content::Authorized;
-use crate::presence::pidf::MEDIA_TYPE;
+use crate::presence::content::Body;
 use crate::sip::Transport;
 use crate::sip::text::push_hex;
 use crate::sip::{KnownMethod, Method, Name, Writer, write};
@@ -22,7 +21,7 @@ pub(super) struct Told<'a> {
     /// Tag of the state, whether it is in the body or not (RFC 5839 §6.2).
     pub tag: u64,
     /// The state; none while it may not be told, or need not.
-    pub document: Option<&'a Authorized>,
+    pub body: Option<&'a Body>,
 }
 
 impl Service {
@@ -72,7 +71,7 @@ impl Service {
             cseq,
         }
         .branch();
-        let length = told.document.map_or(0, |document| document.bytes().len());
+        let length = told.body.map_or(0, |body| body.bytes().len());
         let mut writer = write::request_with_body(NOTIFY, path.request_uri, length);
         writer.via(transport, &self.settings.own_address, &branch);
         for hop in &path.routes {
@@ -98,8 +97,11 @@ impl Service {
         if record.inside {
             self.write_charging(&mut writer, subscription);
         }
-        if let Some(document) = told.document {
-            writer.body(MEDIA_TYPE, document.bytes());
+        if let Some(body) = told.body {
+            if let Some(coding) = body.coding() {
+                writer.header(Name::ContentEncoding, coding.name());
+            }
+            writer.body(body.media_type(), body.bytes());
         }
         writer.finish()
     }

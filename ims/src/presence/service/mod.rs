@@ -50,6 +50,8 @@ pub struct Settings {
     pub subscriptions_per_presentity: usize,
     /// Shortest time between two NOTIFYs of state in one subscription (RFC 3856 §6.10: 5 s).
     pub notify_interval: Millis,
+    /// Bodies above this many bytes leave in the coding that the watcher takes.
+    pub compress_above: usize,
     /// Handling of a watcher whom no rule names; none is the AD's: rejected.
     pub default_handling: Option<Handling>,
     pub pidf: pidf::Limits,
@@ -189,6 +191,8 @@ impl Service {
         if entry.registration == facts {
             return;
         }
+        self.remember_views(turn.now, directory, presentity);
+        let entry = self.presentities.entry(presentity.clone()).or_default();
         entry.set_registration(presentity, facts);
         self.state_changed(turn, directory, presentity);
         self.forget_idle(turn, presentity);

@@ -2,12 +2,11 @@
 
 use super::gallery::Shown;
 use super::message::Told;
-use super::state::{CSEQ_RANGE, Debt, Subscription};
+use super::state::{CSEQ_RANGE, Debt, LastBody, Subscription};
 use super::{Directory, Service, Subscriptions};
 use crate::charge::{BodyFacts, Chargeable, Event, Role};
 use crate::event::subscription::{End, Input, State, SubscriptionId, ends_subscription, step};
 use crate::event::turn::{Ticket, Turn};
-use crate::presence::pidf::MEDIA_TYPE;
 use crate::presence::rules::Handling;
 use crate::sip::Aor;
 use crate::time::{Seconds, Timestamp};
@@ -187,8 +186,11 @@ impl Service {
         let condition = subscription.condition();
         let shown = shown.filter(|_| condition.is_none_or(|c| !c.holds(tag)));
         let failed = condition.is_some() && shown.is_some();
-        let length = shown.as_ref().map_or(0, |s| s.document.bytes().len());
-        subscription.last_length = u32::try_from(length).unwrap_or(u32::MAX);
+        let body = shown.map(|shown| self.body(id, &shown));
+        let Some(subscription) = self.subscriptions.get_mut(&id) else {
+            return;
+        };
+        subscription.last_body = body.as_ref().map(LastBody::of);
         subscription.not_before = turn.now + interval;
         subscription.unanswered = subscription.unanswered.saturating_add(1);
         subscription.record.dialog.local_cseq += 1;
@@ -205,7 +207,7 @@ impl Service {
         };
         let told = Told {
             tag,
-            document: shown.as_ref().map(|s| &s.document),
+            body: body.as_ref(),
         };
         match self.compose_notify(turn.now, subscription, told) {
             Some(outgoing) => turn.outgoing.push(outgoing),
@@ -337,9 +339,9 @@ fn charge_event(
         requested_at,
         answered_at,
         status,
-        body: (subscription.last_length != 0).then(|| BodyFacts {
-            content_type: MEDIA_TYPE.to_owned(),
-            length: subscription.last_length,
+        body: subscription.last_body.map(|body| BodyFacts {
+            content_type: body.media_type.to_owned(),
+            length: body.length,
             disposition: None,
         }),
         ccf: record.charging.ccf.iter().map(|a| a.to_string()).collect(),

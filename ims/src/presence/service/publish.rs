@@ -47,6 +47,9 @@ impl Service {
         )?; // steps 3 and 4
         // tags are drawn at random, so that one is never given twice for a Request-URI (step 6)
         let etag = Etag(turn.random.number());
+        if !matches!(action, Action::Refresh { .. }) {
+            self.remember_views(turn.now, directory, request.presentity);
+        }
         match action {
             Action::Create { lifetime } => {
                 let contribution = self.contribution(directory, request)?;
@@ -192,6 +195,13 @@ impl Service {
     ) {
         let now = turn.now;
         let over = |entry: &Presentity| entry.publications.iter().position(|p| p.expires_at <= now);
+        if self
+            .presentities
+            .get(presentity)
+            .is_some_and(|entry| over(entry).is_some())
+        {
+            self.remember_views(now, directory, presentity);
+        }
         let mut changed = false;
         while let Some(index) = self.presentities.get(presentity).and_then(over) {
             self.remove(turn, presentity, index);

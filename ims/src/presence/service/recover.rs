@@ -1,6 +1,8 @@
 //! The service after a restart: state from the store, and NOTIFYs for what changed and was not delivered.
 
-use super::state::{Debt, Registered, Subscription, SubscriptionRecord, parse_publication_key};
+use super::state::{
+    Debt, Presentity, Registered, Subscription, SubscriptionRecord, parse_publication_key,
+};
 use super::tag::{QUENCHED, TagKey};
 use super::wishes::{Condition, Wishes};
 use super::{Directory, Service};
@@ -123,6 +125,36 @@ impl Service {
             .watchers
             .insert(id);
         true
+    }
+
+    /// Works out, before the first change since a restart, what the watchers were shown until now. Else each of them
+    /// would be told of a change that it cannot see: a politely blocked one that there was a PUBLISH.
+    pub(super) fn remember_views(
+        &mut self,
+        now: Timestamp,
+        directory: &dyn Directory,
+        presentity: &Aor,
+    ) {
+        let known = |entry: &mut Presentity| std::mem::replace(&mut entry.views_known, true);
+        if self.presentities.get_mut(presentity).is_none_or(known) {
+            return;
+        }
+        let entry = self.presentities.get(presentity);
+        let watchers: Vec<SubscriptionId> = entry
+            .map(|entry| entry.watchers.iter().copied().collect())
+            .unwrap_or_default();
+        for id in watchers {
+            let knows_nothing = |s: &&Subscription| {
+                s.record.state == State::Active && s.last_told == 0 && s.owed_since.is_none()
+            };
+            if self.subscriptions.get(&id).filter(knows_nothing).is_none() {
+                continue;
+            }
+            let shown = self.due(now, directory, id).map(|shown| shown.tag);
+            if let (Some(tag), Some(subscription)) = (shown, self.subscriptions.get_mut(&id)) {
+                subscription.last_told = tag;
+            }
+        }
     }
 
     /// Everything is read: schedules expiries, and owes a NOTIFY to each watcher whose presentity, or whose own

@@ -7,6 +7,7 @@ use crate::event::publication::Publication;
 use crate::event::subscription::{State, SubscriptionId};
 use crate::isc::Charging;
 use crate::presence::compose::{Composed, Policy, RegistrationFacts, Source, compose};
+use crate::presence::content::Body;
 use crate::presence::pidf::Contribution;
 use crate::presence::rules::{Decision, Ruleset};
 use crate::sip::Aor;
@@ -34,6 +35,8 @@ pub struct Presentity {
     pub rulesets: Option<Arc<[Ruleset]>>,
     /// When somebody is asked to look for expired publications; one entry at a time.
     pub look_at: Option<Timestamp>,
+    /// What its watchers were shown before a restart is worked out, or there was none.
+    pub views_known: bool,
     /// When what a watcher may see last changed, for what a restart owes.
     pub touched_at: Timestamp,
 }
@@ -104,12 +107,29 @@ pub struct Subscription {
     /// Tag of the state that the watcher has, so that a change which it cannot see is not told. 0: it must be told
     /// whatever the state.
     pub last_told: u64,
-    /// Bytes of that body, for the charging record.
-    pub last_length: u32,
+    /// The body last sent, for the charging record.
+    pub last_body: Option<LastBody>,
     /// When a look at this subscription is scheduled; one entry at a time.
     pub look_at: Option<Timestamp>,
     /// A fetch or an ended subscription that waits for the answer to its last NOTIFY.
     pub stored: bool,
+}
+
+/// What a charging record says of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastBody {
+    pub media_type: &'static str,
+    /// Bytes, as sent.
+    pub length: u32,
+}
+
+impl LastBody {
+    pub fn of(body: &Body) -> LastBody {
+        LastBody {
+            media_type: body.media_type(),
+            length: u32::try_from(body.bytes().len()).unwrap_or(u32::MAX),
+        }
+    }
 }
 
 impl Subscription {

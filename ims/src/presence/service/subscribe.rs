@@ -301,7 +301,7 @@ impl Subscription {
             owed_since: None,
             not_before: Timestamp::default(),
             last_told: 0,
-            last_length: 0,
+            last_body: None,
             look_at: None,
             stored: false,
         }

@@ -6,6 +6,7 @@ use super::{Directory, Service};
 use crate::event::subscription::{State, SubscriptionId};
 use crate::event::turn::Turn;
 use crate::record::Table;
+use crate::sip::coding::Coding;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,8 @@ use serde::{Deserialize, Serialize};
 pub struct Wishes {
     /// State that the watcher has already (RFC 5839).
     pub condition: Option<Condition>,
+    /// Coding of bodies that the watcher takes (RFC 3261 §20.2).
+    pub coding: Option<Coding>,
 }
 
 impl Wishes {

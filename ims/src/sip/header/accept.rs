@@ -68,7 +68,7 @@ impl<'a> Accept<'a> {
 }
 
 /// `0` to `1` with at most three decimals, in thousandths.
-fn weight(text: &str) -> Option<u16> {
+pub(in crate::sip) fn weight(text: &str) -> Option<u16> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     if fraction.len() > 3 || !fraction.bytes().all(|b| b.is_ascii_digit()) {
         return None;

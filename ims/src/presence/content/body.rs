@@ -1,0 +1,51 @@
+//! The body of a NOTIFY, as it leaves.
+
+use super::Authorized;
+use crate::presence::pidf::MEDIA_TYPE;
+use crate::sip::coding::Coding;
+use bytes::Bytes;
+
+/// What a watcher is sent: an [`Authorized`] document in the form that this watcher takes. Like it, made of nothing
+/// else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Body {
+    media_type: &'static str,
+    coding: Option<Coding>,
+    bytes: Bytes,
+}
+
+impl Body {
+    /// The whole document as it is.
+    pub fn full(document: &Authorized) -> Body {
+        Body {
+            media_type: MEDIA_TYPE,
+            coding: None,
+            bytes: document.bytes().clone(),
+        }
+    }
+
+    /// The same in a coding; unchanged where the coding makes it no smaller.
+    pub fn coded(&self, coding: Coding) -> Body {
+        let bytes = coding.encode(&self.bytes);
+        if bytes.len() >= self.bytes.len() {
+            return self.clone();
+        }
+        Body {
+            media_type: self.media_type,
+            coding: Some(coding),
+            bytes: bytes.into(),
+        }
+    }
+
+    pub fn media_type(&self) -> &'static str {
+        self.media_type
+    }
+
+    pub fn coding(&self) -> Option<Coding> {
+        self.coding
+    }
+
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+}
