@@ -7,6 +7,7 @@
 pub mod compose;
 pub mod content;
 pub mod datetime;
+pub mod filter;
 pub mod pidf;
 pub mod rules;
 pub mod service;

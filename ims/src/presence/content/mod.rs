@@ -2,6 +2,7 @@
 //! not granted by name is not copied.
 
 mod body;
+mod cut;
 mod grant;
 mod neutral;
 mod render;
