@@ -8,6 +8,7 @@ pub mod compose;
 pub mod content;
 pub mod datetime;
 pub mod filter;
+pub mod notification;
 pub mod pidf;
 pub mod rules;
 pub mod service;

@@ -1,7 +1,7 @@
 //! What filters select and when they fire, table by table.
 
 use super::*;
-use crate::presence::compose::{Source, compose};
+use crate::presence::compose::{Policy, Source, compose};
 use crate::presence::content;
 use crate::presence::pidf;
 use crate::presence::rules::Permissions;
@@ -21,7 +21,11 @@ fn authorised(document: &str) -> Authorized {
         at: Timestamp(1),
         order: 1,
     };
-    content::view(&compose(&[source], None), &Permissions::all(), ENTITY)
+    content::view(
+        &compose(&[source], None, &Policy::default()),
+        &Permissions::all(),
+        ENTITY,
+    )
 }
 
 fn document(inside: &str) -> Authorized {

@@ -7,6 +7,7 @@
 use super::ordered::OrderedPolicy;
 use super::permissions::Permissions;
 use super::ruleset::{Condition, Handling, Rule, Ruleset};
+use crate::presence::notification::Notification;
 use crate::sip::Aor;
 use crate::time::Timestamp;
 use std::fmt;
@@ -89,6 +90,8 @@ pub struct Decision {
     pub reason: Reason,
     /// A list that could change the decision cannot be read: decide again when it can.
     pub unresolved: bool,
+    /// How the presentity wants this watcher notified.
+    pub notification: Notification,
 }
 
 /// Decides about one watcher. `rulesets` are all the presentity's documents, which apply together (RFC 5025 §9.7).
@@ -99,12 +102,17 @@ pub fn decide(rulesets: &[&Ruleset], watcher: &Watcher<'_>, ctx: &Context<'_>) -
     } else {
         Permissions::none()
     };
+    let (notification, unread) = match reason {
+        Reason::Own => (Notification::default(), false), // what it asks for others is not for itself
+        _ => notification(rulesets, watcher, ctx),
+    };
     Decision {
         handling,
         permissions,
         until: next_edge(rulesets, ctx.now),
         reason,
-        unresolved,
+        unresolved: unresolved || unread,
+        notification,
     }
 }
 
@@ -175,6 +183,58 @@ fn anonymous(
     }
 }
 
+/// Whether a condition names watchers.
+fn names(condition: &&Condition) -> bool {
+    matches!(
+        condition,
+        Condition::Identity(_) | Condition::ExternalList(_)
+    )
+}
+
+/// The notification rules of all rules that match, and whether one rests on a list that cannot be read. Such a rule
+/// does not match: it would only make the watcher wait.
+fn notification(
+    rulesets: &[&Ruleset],
+    watcher: &Watcher<'_>,
+    ctx: &Context<'_>,
+) -> (Notification, bool) {
+    let mut combined = Notification::default();
+    let mut unread = false;
+    let rules = || rulesets.iter().flat_map(|ruleset| &ruleset.notifications);
+    if rules().next().is_none() {
+        return (combined, unread);
+    }
+    let nobody = Watcher {
+        identities: &[],
+        ..*watcher
+    };
+    let anonymous = watcher.anonymous || watcher.identities.is_empty();
+    let watcher = if anonymous { &nobody } else { watcher };
+    let conditions = rulesets.iter().flat_map(|ruleset| ruleset.conditions());
+    let named = conditions
+        .filter(names)
+        .any(|c| holds(c, anonymous, watcher, ctx, true) == Some(true));
+    for rule in rules() {
+        let mut matches = Some(true);
+        for condition in &rule.conditions {
+            match holds(condition, anonymous, watcher, ctx, named) {
+                Some(true) => {}
+                Some(false) => {
+                    matches = Some(false);
+                    break;
+                }
+                None => matches = None,
+            }
+        }
+        match matches {
+            Some(true) => combined.combine(&rule.notification),
+            Some(false) => {}
+            None => unread = true,
+        }
+    }
+    (combined, unread)
+}
+
 /// Whether a condition holds; `None` when a list it needs cannot be read. `named` is whether some other rule names the
 /// watcher.
 fn holds(
@@ -226,15 +286,9 @@ struct Matched<'a> {
 impl<'a> Matched<'a> {
     fn of(rulesets: &[&'a Ruleset], watcher: &Watcher<'_>, ctx: &Context<'_>) -> Matched<'a> {
         let rules = || rulesets.iter().flat_map(|ruleset| &ruleset.rules);
-        let naming = |condition: &&Condition| {
-            matches!(
-                condition,
-                Condition::Identity(_) | Condition::ExternalList(_)
-            )
-        };
         // "Not named by any other rule" is about names: a rule that names the watcher but is not valid now still does.
         let named = rules()
-            .flat_map(|rule| rule.conditions.iter().filter(naming))
+            .flat_map(|rule| rule.conditions.iter().filter(names))
             .any(|c| holds(c, false, watcher, ctx, true) == Some(true));
         let mut matched = Matched::default();
         for rule in rules() {
@@ -319,10 +373,7 @@ impl<'a> Matched<'a> {
 
 /// The first instant after `now` at which any validity interval opens or closes.
 fn next_edge(rulesets: &[&Ruleset], now: Timestamp) -> Option<Timestamp> {
-    let conditions = rulesets
-        .iter()
-        .flat_map(|ruleset| &ruleset.rules)
-        .flat_map(|rule| &rule.conditions);
+    let conditions = rulesets.iter().flat_map(|ruleset| ruleset.conditions());
     let intervals = conditions.flat_map(|condition| match condition {
         Condition::Validity(intervals) => intervals.as_slice(),
         _ => &[],

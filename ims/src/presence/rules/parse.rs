@@ -4,8 +4,8 @@
 use super::identity::{Except, Identity, Matcher};
 use super::ordered::{self, List, OrderedPolicy};
 use super::permissions::{Attribute, Member, Permissions, Provide, UserInput};
-use super::ruleset::{Condition, Handling, Rule, RulesError, Ruleset};
-use crate::presence::datetime;
+use super::ruleset::{Condition, Handling, NotificationRule, Rule, RulesError, Ruleset};
+use crate::presence::{datetime, notification};
 use crate::sip::Aor;
 use crate::xml::guard;
 use roxmltree::Node;
@@ -36,11 +36,11 @@ pub(super) fn parse(document: &[u8]) -> Result<Ruleset, RulesError> {
     let ordered = actions
         .flat_map(elements)
         .find(|node| name(*node) == (ordered::NAMESPACE, "ordered-policy"));
-    // A rule that carries the order and nothing else is not a rule for everybody.
+    // A rule that carries the order or notification rules and nothing else decides about nobody.
     let is_rule = |node: &&Node<'_, '_>| {
         !node.descendants().any(|inner| {
             inner.is_element() && name(inner) == (ordered::NAMESPACE, "ordered-policy")
-        })
+        }) && !only_notifies(**node)
     };
     Ok(Ruleset {
         rules: rules
@@ -49,6 +49,25 @@ pub(super) fn parse(document: &[u8]) -> Result<Ruleset, RulesError> {
             .map(|node| rule(*node))
             .collect(),
         ordered: ordered.map(ordered_policy),
+        notifications: rules
+            .iter()
+            .filter_map(|node| notification_rule(*node))
+            .collect(),
+    })
+}
+
+/// Whether all that a rule does is to say how watchers are notified.
+fn only_notifies(rule: Node<'_, '_>) -> bool {
+    let done = elements(rule).filter(|part| name(*part) != (POLICY, "conditions"));
+    let mut done = done.flat_map(elements).peekable();
+    done.peek().is_some() && done.all(|action| name(action).0 == notification::NAMESPACE)
+}
+
+fn notification_rule(node: Node<'_, '_>) -> Option<NotificationRule> {
+    let mut actions = elements(node).filter(|part| name(*part) == (POLICY, "actions"));
+    Some(NotificationRule {
+        notification: actions.find_map(notification::read)?,
+        conditions: rule(node).conditions,
     })
 }
 

@@ -3,6 +3,7 @@
 use super::identity::Identity;
 use super::ordered::OrderedPolicy;
 use super::permissions::Permissions;
+use crate::presence::notification::Notification;
 use crate::xml::guard::Refusal;
 use std::fmt;
 
@@ -57,11 +58,19 @@ pub(super) struct Rule {
     pub permissions: Permissions,
 }
 
+/// A rule that says how watchers are notified. It decides nothing else, so it stands apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct NotificationRule {
+    pub conditions: Vec<Condition>,
+    pub notification: Notification,
+}
+
 /// An authorisation document (`pres-rules`), ready for decisions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ruleset {
     pub(super) rules: Vec<Rule>,
     pub(super) ordered: Option<OrderedPolicy>,
+    pub(super) notifications: Vec<NotificationRule>,
 }
 
 impl Ruleset {
@@ -70,10 +79,16 @@ impl Ruleset {
         super::parse::parse(document)
     }
 
+    /// Conditions of every rule.
+    pub(super) fn conditions(&self) -> impl Iterator<Item = &Condition> {
+        let notifications = self.notifications.iter().flat_map(|rule| &rule.conditions);
+        let rules = self.rules.iter().flat_map(|rule| &rule.conditions);
+        rules.chain(notifications)
+    }
+
     /// XCAP URIs of all lists that decisions may ask for, without repetition, in the order of the document.
     pub fn external_lists(&self) -> Vec<&str> {
-        let conditions = self.rules.iter().flat_map(|rule| &rule.conditions);
-        let in_rules = conditions.flat_map(|condition| match condition {
+        let in_rules = self.conditions().flat_map(|condition| match condition {
             Condition::ExternalList(anchors) => anchors.as_slice(),
             _ => &[],
         });
@@ -89,17 +104,13 @@ impl Ruleset {
 
     /// A rule asks for the sphere: decisions must be made again when it changes.
     pub fn depends_on_sphere(&self) -> bool {
-        self.rules
-            .iter()
-            .flat_map(|rule| &rule.conditions)
+        self.conditions()
             .any(|condition| matches!(condition, Condition::Sphere(_)))
     }
 
     /// A rule holds for a time only: decisions must be made again at its edges.
     pub fn depends_on_time(&self) -> bool {
-        self.rules
-            .iter()
-            .flat_map(|rule| &rule.conditions)
+        self.conditions()
             .any(|condition| matches!(condition, Condition::Validity(_)))
     }
 }

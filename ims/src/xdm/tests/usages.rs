@@ -255,6 +255,7 @@ fn the_capabilities_are_told_to_everybody_who_is_known_and_changed_by_nobody() {
         "urn:ietf:params:xml:ns:pidf",
         "urn:oma:xml:xdm:common-policy",
         "urn:presentia:xml:ordered-policy",
+        "urn:presentia:xml:notification-rules",
     ] {
         assert!(namespaces.iter().any(|n| n == namespace), "{namespace}");
     }
@@ -360,6 +361,71 @@ fn an_order_of_lists_is_checked_when_it_is_put() {
                 assert_eq!(response.status, 409, "{case}");
                 assert_eq!(conflict(&response).0, element, "{case}");
             }
+        }
+    }
+}
+
+#[test]
+fn notification_rules_are_checked_when_they_are_put() {
+    let rule = |inside: &str| {
+        ruleset(&format!(
+            "<cr:rule id='n'><cr:actions><notification xmlns='urn:presentia:xml:notification-rules' {inside}\
+             </notification></cr:actions></cr:rule>"
+        ))
+    };
+    let good = rule(
+        "interval='60'><trigger><element name='basic'/><element ns='urn:x' name='y'/></trigger>\
+         <quiet from='22:00' until='07:00' days='mon sun' time-offset='-300'/>",
+    );
+    let schema = Some("schema-validation-error");
+    for (case, body, refused) in [
+        ("all of it", good.clone(), None),
+        ("none of it", rule(">"), None),
+        ("more than a day", rule("interval='86401'>"), schema),
+        ("a trigger on nothing", rule("><trigger/>"), schema),
+        (
+            "an element without name",
+            rule("><trigger><element ns='urn:x'/></trigger>"),
+            schema,
+        ),
+        (
+            "an hour that is none",
+            rule("><quiet from='24:00' until='07:00'/>"),
+            schema,
+        ),
+        (
+            "a day that is none",
+            rule("><quiet from='22:00' until='07:00' days='monday'/>"),
+            schema,
+        ),
+        (
+            "a clock too far from UTC",
+            rule("><quiet from='22:00' until='07:00' time-offset='841'/>"),
+            schema,
+        ),
+        (
+            "too many quiet periods",
+            rule(&format!(
+                ">{}",
+                "<quiet from='22:00' until='07:00'/>".repeat(65)
+            )),
+            schema,
+        ),
+        (
+            "elsewhere in a rule",
+            good.replace("cr:actions>", "cr:transformations>"),
+            Some("constraint-failure"),
+        ),
+    ] {
+        let answer = Server::new().put(INDEX, &body);
+        assert_eq!(
+            answer.status,
+            if refused.is_some() { 409 } else { 201 },
+            "{case}"
+        );
+        if let Some(element) = refused {
+            let report = String::from_utf8_lossy(&answer.body).into_owned();
+            assert!(report.contains(element), "{case}: {report}");
         }
     }
 }

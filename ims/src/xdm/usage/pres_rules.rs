@@ -22,6 +22,7 @@ const PRES_RULES: &str = "urn:ietf:params:xml:ns:pres-rules";
 const OMA_COMMON_POLICY: &str = "urn:oma:xml:xdm:common-policy";
 const OMA_PRES_RULES: &str = "urn:oma:xml:prs:pres-rules";
 const ORDERED_POLICY: &str = "urn:presentia:xml:ordered-policy";
+const NOTIFICATION_RULES: &str = "urn:presentia:xml:notification-rules";
 
 /// Conditions of which OMA lets a rule have one element each.
 const CONDITIONS: [(&str, &str); 4] = [
@@ -69,15 +70,20 @@ impl PresRules {
             self.list(key, entry.attribute("anc"), documents)?;
         }
         let order = |n: &Node<'_, '_>| is(n, ORDERED_POLICY, "ordered-policy");
+        let in_actions =
+            |n: &Node<'_, '_>| n.parent().is_some_and(|p| is(&p, COMMON_POLICY, "actions"));
         for (count, policy) in document.descendants().filter(order).enumerate() {
-            let in_actions = policy
-                .parent()
-                .is_some_and(|p| is(&p, COMMON_POLICY, "actions"));
-            if count > 0 || !in_actions {
+            if count > 0 || !in_actions(&policy) {
                 // elsewhere it would be kept and mean nothing, and nobody would be told
                 let phrase = "a document has one ordered-policy, in the actions of a rule";
                 return Err(Conflict::Constraint(phrase.to_owned()));
             }
+        }
+        let notification = |n: &Node<'_, '_>| is(n, NOTIFICATION_RULES, "notification");
+        let mut notifications = document.descendants().filter(notification);
+        if notifications.any(|n| !in_actions(&n)) {
+            let phrase = "notification stands in the actions of a rule";
+            return Err(Conflict::Constraint(phrase.to_owned()));
         }
         if document.descendants().any(oma) {
             for rule in root.children().filter(|n| is(n, COMMON_POLICY, "rule")) {

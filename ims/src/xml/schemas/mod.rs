@@ -3,7 +3,7 @@
 use super::schema::Source;
 
 /// Presence authorisation documents: common policy, presence rules, the OMA additions to both, and ours.
-pub const PRESENCE_RULES: [Source<'static>; 5] = [
+pub const PRESENCE_RULES: [Source<'static>; 6] = [
     Source {
         name: "common-policy.xsd",
         text: include_str!("common-policy.xsd"),
@@ -23,6 +23,10 @@ pub const PRESENCE_RULES: [Source<'static>; 5] = [
     Source {
         name: "ordered-policy.xsd",
         text: include_str!("ordered-policy.xsd"),
+    },
+    Source {
+        name: "notification-rules.xsd",
+        text: include_str!("notification-rules.xsd"),
     },
 ];
 

@@ -3,6 +3,7 @@
 mod combining;
 mod conditions;
 mod lists;
+mod notification;
 
 use super::*;
 use crate::sip::Aor;
