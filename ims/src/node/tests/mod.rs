@@ -3,6 +3,7 @@
 mod coding;
 mod composition;
 mod conditional;
+mod elements;
 mod limits;
 mod notify;
 mod policy;
@@ -187,6 +188,11 @@ impl Bench {
              <pr:sub-handling>{handling}</pr:sub-handling></actions><transformations><pr:provide-services>\
              <pr:all-services/></pr:provide-services><pr:provide-all-attributes/></transformations></rule></ruleset>"
         );
+        self.put_rules(user, &body)
+    }
+
+    /// `user` writes this document of rules.
+    fn put_rules(&mut self, user: &str, body: &str) -> Vec<Sent> {
         let request = xdm::Request {
             method: xdm::Method::Put,
             target: format!("pres-rules/users/{user}/index"),
@@ -195,7 +201,7 @@ impl Bench {
             content_encoding: None,
             if_match: None,
             if_none_match: None,
-            body: body.into(),
+            body: body.to_owned().into(),
             identity: xdm::Identity::User(user.into()),
         };
         let sent = self.feed(Input::Xcap {
@@ -203,7 +209,8 @@ impl Bench {
             request: &request,
         });
         let taken = |effect: &Effect| matches!(effect, Effect::Xcap { response, .. } if response.status < 300);
-        assert!(self.out.held.iter().any(taken), "{:?}", self.out);
+        let mut effects = self.out.held.iter().chain(&self.out.free);
+        assert!(effects.any(taken), "{:?}", self.out);
         sent
     }
 

@@ -311,6 +311,64 @@ mod tests {
                 false,
             ),
             (
+                "a period",
+                person("<r:mood from='2026-01-01T00:00:00Z' until=' 2026-01-02T00:00:00+01:00 '/>"),
+                true,
+            ),
+            (
+                "a period until whenever",
+                person("<r:mood until='whenever'/>"),
+                false,
+            ),
+            (
+                "idle for a time",
+                tuple(
+                    "<status/><r:user-input idle-threshold='60' last-input='2026-01-01T00:00:00Z'>idle</r:user-input>",
+                ),
+                true,
+            ),
+            (
+                "idle for no time",
+                tuple("<status/><r:user-input idle-threshold='0'>idle</r:user-input>"),
+                false,
+            ),
+            (
+                "idle since whenever",
+                tuple("<status/><r:user-input last-input='whenever'>idle</r:user-input>"),
+                false,
+            ),
+            (
+                "an activity nobody knows",
+                person("<r:activities><r:juggling until='whenever'/></r:activities>"),
+                true,
+            ),
+            (
+                "a status for a time",
+                tuple(
+                    "<status/><ts:timed-status xmlns:ts='urn:ietf:params:xml:ns:pidf:timed-status' from='2026-01-01T00:00:00Z'/>",
+                ),
+                true,
+            ),
+            (
+                "a status for no time",
+                tuple(
+                    "<status/><ts:timed-status xmlns:ts='urn:ietf:params:xml:ns:pidf:timed-status'/>",
+                ),
+                false,
+            ),
+            (
+                "a visiting card",
+                person(
+                    "<c:card xmlns:c='urn:ietf:params:xml:ns:pidf:cipid'>http://a.test/b</c:card>",
+                ),
+                true,
+            ),
+            (
+                "a visiting card that is none",
+                person("<c:card xmlns:c='urn:ietf:params:xml:ns:pidf:cipid'><c:name/></c:card>"),
+                false,
+            ),
+            (
                 "willing",
                 tuple("<status/><op:willingness><op:basic>open</op:basic><x:a/></op:willingness>"),
                 true,

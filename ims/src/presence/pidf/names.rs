@@ -32,6 +32,10 @@ pub(crate) const RPID: &str = "urn:ietf:params:xml:ns:pidf:rpid";
 pub(crate) const OMA: &str = "urn:oma:xml:prs:pidf:oma-pres";
 /// Namespace of location objects.
 pub(crate) const GEOPRIV: &str = "urn:ietf:params:xml:ns:pidf:geopriv10";
+/// Namespace of CIPID, RFC 4482: unknown to rules, but its values have types.
+pub(crate) const CIPID: &str = "urn:ietf:params:xml:ns:pidf:cipid";
+/// Namespace of timed status, RFC 4481: likewise.
+pub(crate) const TIMED_STATUS: &str = "urn:ietf:params:xml:ns:pidf:timed-status";
 /// Namespace of XML Schema instance attributes.
 pub(crate) const XSI: &str = "http://www.w3.org/2001/XMLSchema-instance";
 /// Namespace bound to the prefix `xml`, Namespaces in XML §3.

@@ -1,13 +1,15 @@
 //! The schemas of PIDF, the data model and the OMA elements as one state machine over tags.
 //!
-//! Structure and values that composition, rules or watchers rely on are checked in full; the inside of RPID elements
-//! and of unknown extensions only has to be well-formed.
+//! Structure and values that composition, rules or watchers rely on are checked in full: where elements stand, and the
+//! values of those that hold text, instants and periods. The inside of RPID elements, capabilities and locations, and
+//! of unknown extensions, only has to be well-formed: new activities and capabilities appear in the field before a
+//! schema names them, and a watcher who does not know one skips it.
 
 use super::fragment::{Place, Sort};
 use super::lexis;
-use super::names::{Kind, Ns};
+use super::names::{CIPID, Kind, Ns, TIMED_STATUS};
 use super::scan::{Attribute, Tag};
-use super::values::{Value, is_language, is_priority};
+use super::values::{Value, is_language, is_positive, is_priority};
 use std::borrow::Cow;
 
 /// What an element is to the reader.
@@ -331,7 +333,11 @@ fn extension(tag: &Tag<'_>) -> (Kind, Place, State) {
         }
         Kind::ServiceDescription => State::Fields(SERVICE, 0),
         Kind::NetworkAvailability => State::Fields(NETWORKS, 0),
-        _ => State::Open,
+        _ => match (tag.uri, tag.local) {
+            (CIPID, "display-name") => State::Text(Value::Any),
+            (CIPID, "card" | "homepage" | "icon" | "map" | "sound") => State::Text(Value::Uri),
+            _ => State::Open,
+        },
     };
     (kind, Place::Extension, inside)
 }
@@ -406,6 +412,7 @@ fn check_attributes(
         Role::Presence | Role::Component(_) | Role::Status => false,
     };
     for attribute in attributes {
+        check_period(tag, role, attribute)?;
         match (role, attribute.ns, attribute.name) {
             (_, Ns::Xsi, _) if attribute.local.ends_with("chemaLocation") => {}
             (Role::Presence, Ns::Unqualified, "entity") => identified = true,
@@ -421,9 +428,29 @@ fn check_attributes(
     if tag.ns == Ns::Oma && tag.local == "network" && !attributes.iter().any(|a| a.name == "id") {
         return Err("network without id");
     }
+    let timed = tag.uri == TIMED_STATUS && tag.local == "timed-status";
+    if timed && !attributes.iter().any(|a| a.name == "from") {
+        return Err("timed-status without from");
+    }
     match role {
         Role::Presence if !identified => Err("presence without entity"),
         Role::Component(_) if !identified => Err("Component without id"),
+        _ => Ok(()),
+    }
+}
+
+/// From when to when an element holds (RFC 4480 §3.1, RFC 4481 §3), and since when there was no input (RFC 4480 §3.13).
+fn check_period(tag: &Tag<'_>, role: Role, attribute: &Attribute<'_>) -> Check<()> {
+    let timed = tag.ns == Ns::Rpid || tag.uri == TIMED_STATUS;
+    if !timed || !matches!(role, Role::Piece(..)) {
+        return Ok(());
+    }
+    let value = || lexis::unescape(attribute.value);
+    match attribute.name {
+        "from" | "until" | "last-input" => Value::DateTime
+            .check(lexis::trim(&value()))
+            .map_err(|_| "Attribute is not a dateTime"),
+        "idle-threshold" if !is_positive(&value()) => Err("idle-threshold is not a number"),
         _ => Ok(()),
     }
 }

@@ -94,3 +94,10 @@ fn is_integer(text: &str) -> bool {
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
     !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
 }
+
+/// `xs:positiveInteger`.
+pub(crate) fn is_positive(text: &str) -> bool {
+    let text = lexis::trim(text);
+    let digits = text.strip_prefix('+').unwrap_or(text);
+    is_integer(digits) && digits.bytes().any(|b| b != b'0') && !digits.starts_with('-')
+}

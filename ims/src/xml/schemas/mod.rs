@@ -47,3 +47,44 @@ pub const XCAP_ERROR: [Source<'static>; 1] = [Source {
     name: "xcap-error.xsd",
     text: include_str!("xcap-error.xsd"),
 }];
+
+/// Presence documents: PIDF, the data model, RPID, CIPID, capabilities, timed status, the OMA elements and location
+/// objects.
+pub const PRESENCE: [Source<'static>; 9] = [
+    Source {
+        name: "pidf.xsd",
+        text: include_str!("pidf.xsd"),
+    },
+    Source {
+        name: "data-model.xsd",
+        text: include_str!("data-model.xsd"),
+    },
+    Source {
+        name: "rpid.xsd",
+        text: include_str!("rpid.xsd"),
+    },
+    Source {
+        name: "cipid.xsd",
+        text: include_str!("cipid.xsd"),
+    },
+    Source {
+        name: "caps.xsd",
+        text: include_str!("caps.xsd"),
+    },
+    Source {
+        name: "timed-status.xsd",
+        text: include_str!("timed-status.xsd"),
+    },
+    Source {
+        name: "oma-pres.xsd",
+        text: include_str!("oma-pres.xsd"),
+    },
+    Source {
+        name: "basic-policy.xsd",
+        text: include_str!("basic-policy.xsd"),
+    },
+    Source {
+        name: "geopriv10.xsd",
+        text: include_str!("geopriv10.xsd"),
+    },
+];
