@@ -177,6 +177,11 @@ fn is_name_char(c: char) -> bool {
         || matches!(c, '-' | '.' | '0'..='9' | '\u{b7}' | '\u{300}'..='\u{36f}' | '\u{203f}'..='\u{2040}')
 }
 
+/// Whether `value` is a name without colon, Namespaces in XML 1.0 §3.
+pub(in crate::xml) fn is_ncname(value: &str) -> bool {
+    name(value, false)
+}
+
 fn name(value: &str, colon: bool) -> bool {
     let mut chars = value.chars();
     chars
