@@ -295,7 +295,7 @@ impl Driver {
                 }
                 Notice::Undeliverable(ticket) => self.handle_input(Input::Undeliverable(ticket)),
                 Notice::Drain { until } => {
-                    self.node.drain();
+                    self.node.drain(self.clock.now());
                     self.state.drain_until = Some(until);
                 }
             }

@@ -73,6 +73,34 @@ impl Reject {
     }
 }
 
+/// Reason phrases of 403. Handsets tell the causes of a 403 apart by them and nothing else (the Android capability
+/// client knows "user not registered" and "not authorized for presence", in any case), so an operator may set his own.
+pub mod phrase {
+    /// The presentity's rules, or the default, refuse the watcher.
+    pub const NOT_AUTHORIZED: &str = "Not Authorized For Presence";
+    /// The publisher is not registered, as the network says.
+    pub const NOT_REGISTERED: &str = "User Not Registered";
+    /// The publisher is neither the presentity nor trusted to publish for others.
+    pub const NOT_THE_PRESENTITY: &str = "Not The Presentity";
+    /// A SUBSCRIBE in a dialog of somebody else.
+    pub const NOT_THE_SUBSCRIBER: &str = "Not The Subscriber";
+    pub const TOO_MANY_PUBLICATIONS: &str = "Too Many Publications";
+    pub const TOO_MANY_WATCHERS: &str = "Too Many Watchers";
+    /// The request did not come from an address of the trust domain.
+    pub const UNTRUSTED: &str = "Not From A Trusted Peer";
+
+    /// Those that an operator may replace.
+    pub const ALL: [&str; 7] = [
+        NOT_AUTHORIZED,
+        NOT_REGISTERED,
+        NOT_THE_PRESENTITY,
+        NOT_THE_SUBSCRIBER,
+        TOO_MANY_PUBLICATIONS,
+        TOO_MANY_WATCHERS,
+        UNTRUSTED,
+    ];
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,7 @@
 //! Ranges and relations that the types alone do not state.
 
 use super::{BadValue, Config, EngineKind};
+use ims::reject::phrase;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
@@ -65,6 +66,7 @@ fn service_ranges(config: &Config) -> Result<(), BadValue> {
     within("limits.registrations", limits.registrations, 1..=100_000_000)?;
     within("limits.documents", limits.documents, 1..=100_000_000)?;
     within("limits.queue", limits.queue, 16..=1_000_000)?;
+    within("shutdown.retry_after_s", shutdown.retry_after_s.0, 1..=86_400)?;
     within("shutdown.drain_s", shutdown.drain_s.0, 0..=600)
 }
 
@@ -176,6 +178,18 @@ fn names(config: &Config) -> Result<(), BadValue> {
 fn choices(config: &Config) -> Result<(), BadValue> {
     if ![200, 202].contains(&config.subscription.pending_status) {
         return Err(bad("subscription.pending_status", "200 or 202"));
+    }
+    for (known, own) in &config.presence.phrases {
+        let printable = |c: char| c == ' ' || c.is_alphanumeric() || c.is_ascii_punctuation();
+        if !phrase::ALL.contains(&known.as_str()) {
+            return Err(bad(
+                "presence.phrases",
+                "phrases of the server, as default.toml names them",
+            ));
+        }
+        if own.is_empty() || own.len() > 128 || !own.chars().all(printable) {
+            return Err(bad("presence.phrases", "1 to 128 bytes of plain text"));
+        }
     }
     if ![401, 403].contains(&config.xcap.unknown_identity) {
         return Err(bad("xcap.unknown_identity", "401 or 403"));

@@ -4,6 +4,7 @@
 use ims::network::Cidr;
 use ims::time::{Millis, Seconds};
 use serde::{Deserialize, Deserializer, de::Error};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -113,6 +114,9 @@ pub struct Subscription {
 pub struct Presence {
     pub default_handling: Handling,
     pub publishers: Vec<String>,
+    pub publish_needs_registration: bool,
+    /// Under the phrase that each replaces.
+    pub phrases: BTreeMap<String, String>,
     pub presentities: Presentities,
 }
 
@@ -201,6 +205,17 @@ pub struct Limits {
 #[serde(deny_unknown_fields, default)]
 pub struct Shutdown {
     pub drain_s: Seconds,
+    pub subscriptions: AtShutdown,
+    pub retry_after_s: Seconds,
+}
+
+/// What becomes of subscriptions at shutdown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AtShutdown {
+    Keep,
+    Move,
+    Later,
 }
 
 impl Default for Sip {
@@ -288,6 +303,8 @@ impl Default for Presence {
         Presence {
             default_handling: Handling::Block,
             publishers: Vec::new(),
+            publish_needs_registration: false,
+            phrases: BTreeMap::new(),
             presentities: Presentities::HomeDomain,
         }
     }
@@ -343,6 +360,8 @@ impl Default for Shutdown {
     fn default() -> Shutdown {
         Shutdown {
             drain_s: Seconds(10),
+            subscriptions: AtShutdown::Keep,
+            retry_after_s: Seconds(60),
         }
     }
 }

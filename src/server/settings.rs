@@ -1,11 +1,13 @@
 //! The configuration as the settings of the parts that it configures.
 
-use crate::config::{Config, Handling, Presentities};
+use crate::config::{AtShutdown, Config, Handling, Presentities, Shutdown};
 use crate::transport::tcp;
 use ims::event::lifetime::Lifetimes;
+use ims::event::subscription::End;
 use ims::isc::Trust;
 use ims::presence::{pidf, rules, service};
 use ims::sip::{Aor, Limits};
+use ims::time::Millis;
 use ims::xdm::{self, Xdm};
 use ims::xml::schema::LoadError;
 use ims::{charge, node, registration, transaction};
@@ -73,6 +75,9 @@ pub fn node(config: &Config, xdm: Xdm) -> node::Settings {
         },
         xdm,
         triggers: triggers(config),
+        farewell: farewell(&config.shutdown),
+        phrases: presence.phrases.clone(),
+        publish_needs_registration: presence.publish_needs_registration,
         pending_status: config.subscription.pending_status,
         publishers: presence
             .publishers
@@ -84,6 +89,19 @@ pub fn node(config: &Config, xdm: Xdm) -> node::Settings {
         subscriptions: limits.subscriptions,
         documents: limits.documents,
     }
+}
+
+/// What watchers are told at shutdown; the other half of the time is for their answers.
+fn farewell(shutdown: &Shutdown) -> Option<service::Farewell> {
+    let end = match shutdown.subscriptions {
+        AtShutdown::Keep => return None,
+        AtShutdown::Move => End::Deactivated,
+        AtShutdown::Later => End::Probation {
+            retry_after: shutdown.retry_after_s,
+        },
+    };
+    let over = Millis(u64::from(shutdown.drain_s.0) * 500);
+    Some(service::Farewell { end, over })
 }
 
 fn service(config: &Config) -> service::Settings {

@@ -119,3 +119,25 @@ fn one_notify_at_a_time_in_rising_order() {
     }
     server.stop();
 }
+
+/// SUB-26: at SIGTERM each watcher is told terminated;reason=deactivated (RFC 6665 §4.1.3), and another node takes it.
+#[test]
+fn a_server_that_leaves_sends_its_watchers_to_another() {
+    let settings = "[shutdown]\nsubscriptions = \"move\"\ndrain_s = 4";
+    let (mut leaving, other) = (Server::start(settings), Server::start(""));
+    let mut bob = Ua::new(leaving.sip);
+    let (watch, _) = bob.watch(&Request::subscribe(BOB, BOB));
+    std::thread::scope(|scope| {
+        let ended = scope.spawn(|| leaving.terminate());
+        let last = bob.notify(&watch.call_id);
+        assert_eq!(
+            last.get("subscription-state"),
+            "terminated;reason=deactivated"
+        );
+        assert!(ended.join().unwrap().success());
+    });
+    let mut bob = Ua::new(other.sip);
+    let (_, notify) = bob.watch(&Request::subscribe(BOB, BOB));
+    assert!(notify.get("subscription-state").starts_with("active"));
+    other.stop();
+}

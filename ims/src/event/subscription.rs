@@ -1,6 +1,7 @@
 //! The notifier's state machine of one subscription (RFC 6665 §4.2, RFC 3857 §4.7.1), for any package.
 
 use crate::sip::text::push_hex;
+use crate::time::Seconds;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -55,6 +56,10 @@ pub enum End {
     Rejected,
     /// The watcher cannot be reached: no NOTIFY tells it.
     Unreachable,
+    /// The node leaves: the watcher should subscribe again at once, which brings it to another node.
+    Deactivated,
+    /// The node leaves for a while: the watcher should come back after that time.
+    Probation { retry_after: Seconds },
 }
 
 impl End {
@@ -64,6 +69,16 @@ impl End {
             End::Timeout => Some("timeout"),
             End::Rejected => Some("rejected"),
             End::Unreachable => None,
+            End::Deactivated => Some("deactivated"),
+            End::Probation { .. } => Some("probation"),
+        }
+    }
+
+    /// The `retry-after` parameter.
+    pub fn retry_after(self) -> Option<Seconds> {
+        match self {
+            End::Probation { retry_after } => Some(retry_after),
+            End::Timeout | End::Rejected | End::Unreachable | End::Deactivated => None,
         }
     }
 }
@@ -87,6 +102,8 @@ pub enum Input {
     Unsubscribed,
     /// A NOTIFY failed in a way that ends the subscription.
     WatcherGone,
+    /// The node leaves, and says how.
+    Leaving(End),
 }
 
 /// Which NOTIFY the step owes the watcher.
@@ -106,6 +123,7 @@ pub fn step(state: State, input: Input) -> (State, Owed) {
         (Terminated(_), _) => (state, Nothing),
         (_, Expired | Unsubscribed) => (Terminated(End::Timeout), Immediate),
         (_, Denied) => (Terminated(End::Rejected), Immediate),
+        (_, Leaving(end)) => (Terminated(end), Immediate),
         (_, WatcherGone) => (Terminated(End::Unreachable), Nothing), // nobody is left to tell
         (Pending, Allowed) => (Active, Immediate),
         (Active, Undecided) => (Pending, Immediate), // told that it waits, and nothing more from now on
@@ -207,6 +225,13 @@ mod tests {
                 WatcherGone,
                 Terminated(End::Unreachable),
                 Nothing,
+            ),
+            (
+                "a node that leaves says so to those who wait as well",
+                Pending,
+                Leaving(End::Deactivated),
+                Terminated(End::Deactivated),
+                Immediate,
             ),
             (
                 "nothing wakes the dead",

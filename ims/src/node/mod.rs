@@ -45,6 +45,13 @@ pub struct Settings {
     pub registration: registration::Settings,
     pub xdm: xdm::Xdm,
     pub triggers: Triggers,
+    /// What subscriptions are told when the node leaves; without it they wait in the store for its return.
+    pub farewell: Option<presence::Farewell>,
+    /// Reason phrases of the operator, each under the one of [`reject::phrase`](crate::reject::phrase) that it
+    /// replaces: handsets act on them.
+    pub phrases: BTreeMap<String, String>,
+    /// A user publishes only while the network says that he is registered.
+    pub publish_needs_registration: bool,
     /// 200 or 202 to a SUBSCRIBE that waits for the presentity's decision.
     pub pending_status: u16,
     /// Identities of application servers that may publish for others.
@@ -241,8 +248,11 @@ impl Node {
     }
 
     /// Takes no new state from now on; what is known is served and told.
-    pub fn drain(&mut self) {
+    pub fn drain(&mut self, now: Timestamp) {
         self.draining = true;
+        if let Some(farewell) = self.settings.farewell {
+            self.presence.leave(now, farewell);
+        }
     }
 
     /// The disk is nearly full, or no longer: new state is refused meanwhile.
@@ -250,9 +260,9 @@ impl Node {
         self.low_space = refuse;
     }
 
-    /// No transaction of ours waits for an answer.
+    /// No transaction of ours waits for an answer, and nobody is still to be told that the node leaves.
     pub fn is_quiet(&self) -> bool {
-        self.transactions.clients() == 0
+        self.transactions.clients() == 0 && self.presence.has_left()
     }
 
     pub fn census(&self) -> Census {

@@ -3,8 +3,8 @@
 use super::request::{Ask, Reply};
 use super::{Node, Outbox, headers};
 use crate::event::publication::Asked;
-use crate::presence::service::Publish;
-use crate::reject::Reject;
+use crate::presence::service::{Publish, Registered};
+use crate::reject::{Reject, phrase};
 use crate::sip::Aor;
 use crate::sip::Name;
 use crate::sip::header::sip_etag::IfMatch;
@@ -52,14 +52,18 @@ impl Node {
     /// wants the source authenticated; in IMS the core has done it and asserts who it is (AD 6.1.6.1).
     fn may_publish(&self, ask: &Ask<'_>, presentity: &Aor) -> Result<(), Reject> {
         let publishers = &self.settings.publishers;
-        let own = self.watcher(&ask.caller);
-        if own
-            .iter()
-            .any(|aor| aor == presentity || publishers.contains(aor))
-        {
-            Ok(())
-        } else {
-            Err(Reject::Forbidden("Not The Presentity"))
+        let callers = self.watcher(&ask.caller);
+        if callers.iter().any(|aor| publishers.contains(aor)) {
+            return Ok(());
         }
+        if !callers.contains(presentity) {
+            return Err(Reject::Forbidden(phrase::NOT_THE_PRESENTITY));
+        }
+        let needs_registration = self.settings.publish_needs_registration;
+        let registered = |r: Registered| r.active;
+        if needs_registration && !self.registered(presentity).is_some_and(registered) {
+            return Err(Reject::Forbidden(phrase::NOT_REGISTERED));
+        }
+        Ok(())
     }
 }

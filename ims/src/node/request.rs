@@ -3,7 +3,7 @@
 use super::{Effect, Node, Outbox, Report, headers};
 use crate::charge::{BodyFacts, Chargeable, Event, Role};
 use crate::isc::{self, Caller, Charging};
-use crate::reject::Reject;
+use crate::reject::{Reject, phrase};
 use crate::sip::coding::ACCEPT_ENCODING;
 use crate::sip::reply::{self, reply_to};
 use crate::sip::{Aor, Scheme, Uri};
@@ -162,7 +162,7 @@ impl Node {
         };
         // RFC 3324, RFC 3325 §5: what a peer outside the trust domain asserts is worth nothing
         if !self.settings.trust.trusts(flow.remote.ip()) {
-            return Reject::Forbidden("Not From A Trusted Peer").into();
+            return Reject::Forbidden(phrase::UNTRUSTED).into();
         }
         let ask = Ask {
             request,
@@ -264,8 +264,11 @@ impl Node {
         let tag = reply
             .to_tag
             .unwrap_or_else(|| format!("{:016x}", self.random.number()));
-        let mut writer =
-            reply::response(request, reply.status, reply.phrase, Some(&tag), flow.remote);
+        let phrase = reply.phrase.map(|phrase| {
+            let own = self.settings.phrases.get(phrase);
+            own.map_or(phrase, String::as_str)
+        });
+        let mut writer = reply::response(request, reply.status, phrase, Some(&tag), flow.remote);
         if reply.record_route {
             writer.record_routes(request);
         }

@@ -11,13 +11,13 @@ fn new_state_is_refused_with_503_when_there_is_no_room_and_what_is_there_lives_o
             |s| (s.publications, s.subscriptions) = (1, 1),
             |_| (),
         ),
-        ("draining", |_| (), |b| b.node.drain()),
+        ("draining", |_| (), |b| b.node.drain(Timestamp(b.now))),
         ("out of space", |_| (), |b| b.node.refuse_new_state(true)),
         (
             "both",
             |_| (),
             |b| {
-                b.node.drain();
+                b.node.drain(Timestamp(b.now));
                 b.node.refuse_new_state(true);
             },
         ),

@@ -4,6 +4,7 @@ mod coding;
 mod composition;
 mod conditional;
 mod elements;
+mod leave;
 mod limits;
 mod notify;
 mod policy;
@@ -105,6 +106,9 @@ fn settings() -> Settings {
         },
         xdm: xdm::Xdm::new(xdm::Settings::default()).unwrap(),
         triggers: Triggers::OFF,
+        farewell: None,
+        phrases: BTreeMap::new(),
+        publish_needs_registration: false,
         pending_status: 202,
         publishers: Vec::new(),
         known_presentities_only: false,

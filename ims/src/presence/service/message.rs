@@ -137,9 +137,12 @@ fn state_text(now: Timestamp, subscription: &Subscription) -> String {
     match subscription.record.state {
         State::Active => format!("active;expires={left}"),
         State::Pending => format!("pending;expires={left}"),
-        State::Terminated(end) => format!(
-            "terminated;reason={}",
-            end.reason().unwrap_or("deactivated")
-        ),
+        State::Terminated(end) => {
+            let reason = end.reason().unwrap_or("deactivated");
+            match end.retry_after() {
+                Some(after) => format!("terminated;reason={reason};retry-after={after}"),
+                None => format!("terminated;reason={reason}"),
+            }
+        }
     }
 }

@@ -5,6 +5,7 @@
 
 mod debts;
 mod gallery;
+mod leave;
 mod message;
 mod notify;
 mod policy;
@@ -16,6 +17,7 @@ mod subscribe;
 mod tag;
 mod wishes;
 
+pub use leave::Farewell;
 pub use publish::{Publish, Published};
 pub use recover::{Bodies, RecoveredWishes};
 pub use state::CSEQ_RANGE;
@@ -34,6 +36,7 @@ use crate::sip::{Aor, Destination};
 use crate::time::{Millis, Timestamp};
 use debts::Debts;
 use indexmap::IndexMap;
+use leave::Leaving;
 use reach::OnlyUdp;
 pub use state::Registered;
 use state::{Presentity, Subscription};
@@ -102,6 +105,8 @@ pub struct Service {
     /// Next hops that took no TCP lately.
     only_udp: OnlyUdp,
     publications: usize,
+    /// Subscriptions that are being ended because the node leaves.
+    leaving: Option<Leaving>,
 }
 
 /// Figures of the service, for the operator.
@@ -125,6 +130,7 @@ impl Service {
             debts: Debts::default(),
             only_udp: OnlyUdp::default(),
             publications: 0,
+            leaving: None,
         }
     }
 
@@ -154,7 +160,8 @@ impl Service {
     /// When [`Service::on_deadline`] wants to be called next.
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let paced = self.paced.first().map(|&(at, _)| at);
-        [self.looks.next(), paced].into_iter().flatten().min()
+        let all = [self.looks.next(), paced, self.next_farewell()];
+        all.into_iter().flatten().min()
     }
 
     /// Does what has become due: expiries, policy instants, paced NOTIFYs. One bucket a call.
@@ -170,6 +177,7 @@ impl Service {
         if self.looks.next().is_some_and(|at| at <= turn.now) {
             return; // after a standstill much is over: it goes before anything of it is shown
         }
+        self.say_farewell(turn, directory);
         while let Some(&(at, id)) = self.paced.first().filter(|&&(at, _)| at <= turn.now) {
             self.paced.remove(&(at, id));
             self.pay(turn, directory, id);

@@ -6,7 +6,7 @@ use crate::event::publication::{Action, Asked, Etag, Publication, PublicationRec
 use crate::event::turn::Turn;
 use crate::presence::pidf::{self, Contribution};
 use crate::record::Table;
-use crate::reject::Reject;
+use crate::reject::{Reject, phrase};
 use crate::sip::Aor;
 use crate::time::Seconds;
 
@@ -124,7 +124,7 @@ impl Service {
             .is_some_and(|p| p.publications.len() >= limit)
         {
             // 403 and not 503: the server is not full, and a 503 would turn the S-CSCF away from it
-            return Err(Reject::Forbidden("Too Many Publications"));
+            return Err(Reject::Forbidden(phrase::TOO_MANY_PUBLICATIONS));
         }
         let entry = self
             .presentities

@@ -4,12 +4,12 @@ use super::state::{CSEQ_RANGE, Debt, Subscription, SubscriptionRecord};
 use super::wishes::Wishes;
 use super::{Directory, Service, policy};
 use crate::dialog::Dialog;
-use crate::event::subscription::{End, Input, Owed, State, SubscriptionId, step};
+use crate::event::subscription::{End, Input, State, SubscriptionId, step};
 use crate::event::turn::Turn;
 use crate::isc::{Caller, Charging};
 use crate::presence::rules::{Handling, Watcher};
 use crate::record::Table;
-use crate::reject::Reject;
+use crate::reject::{Reject, phrase};
 use crate::sip::Aor;
 use crate::sip::Request;
 use crate::time::{Seconds, Timestamp};
@@ -71,7 +71,7 @@ impl Service {
         };
         let decision = self.decide(turn.now, directory, &request.presentity, &watcher);
         if decision.handling == Handling::Block {
-            return Err(Reject::Forbidden("Not Authorized For Presence"));
+            return Err(Reject::Forbidden(phrase::NOT_AUTHORIZED));
         }
         let watchers = self
             .presentities
@@ -79,7 +79,7 @@ impl Service {
             .map_or(0, |p| p.watchers.len());
         if watchers >= self.settings.subscriptions_per_presentity {
             // 403 and not 503: the server is not full, and a 503 would turn the S-CSCF away from it
-            return Err(Reject::Forbidden("Too Many Watchers"));
+            return Err(Reject::Forbidden(phrase::TOO_MANY_WATCHERS));
         }
         let pending = decision.handling == Handling::Confirm;
         let id = self.new_id(turn, &request.presentity);
@@ -224,13 +224,7 @@ impl Service {
         };
         subscription.look_at = None;
         if subscription.record.expires_at <= turn.now {
-            let (state, owed) = step(subscription.record.state, Input::Expired);
-            subscription.record.state = state;
-            if owed == Owed::Immediate {
-                self.store_subscription(turn, id);
-                self.notify(turn, directory, id);
-            }
-            return;
+            return self.end_subscription(turn, directory, id, Input::Expired);
         }
         let policy_moved = subscription
             .decision
@@ -329,7 +323,7 @@ fn check_renewal(subscription: &Subscription, request: &Renew<'_>) -> Result<(),
         && !record.watcher.is_empty()
         && !request.watcher.iter().any(known)
     {
-        return Err(Reject::Forbidden("Not The Subscriber"));
+        return Err(Reject::Forbidden(phrase::NOT_THE_SUBSCRIBER));
     }
     Ok(())
 }
