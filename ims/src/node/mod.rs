@@ -28,7 +28,9 @@ use crate::time::{Millis, Seconds, Timestamp};
 use crate::transaction::{self, Layer};
 use crate::{charge, xdm};
 use bytes::Bytes;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use xdm::lists::Lists;
 use xdm::{Document, DocumentKey};
 
 /// How the node behaves, from the configuration.
@@ -166,6 +168,8 @@ pub struct Node {
 pub(crate) struct Directory {
     registrar: Registrar,
     documents: BTreeMap<DocumentKey, Document>,
+    /// The lists among the documents; behind a cell since a decision that asks for one makes it ready.
+    lists: RefCell<Lists>,
     /// What a presence document may cost.
     pidf: pidf::Limits,
 }
@@ -181,6 +185,24 @@ impl presence::Directory for Directory {
 
     fn identities(&self, presentity: &Aor) -> Vec<Aor> {
         self.registrar.identities(presentity)
+    }
+
+    fn names(&self, identity: &Aor) -> Vec<Aor> {
+        self.registrar
+            .identities(&self.registrar.canonical(identity))
+    }
+
+    fn in_list(&self, presentity: &Aor, anchor: &str, identities: &[Aor]) -> Option<bool> {
+        let mut lists = self.lists.borrow_mut();
+        lists.hold(self, presentity, anchor, identities)
+    }
+
+    fn depends_on_list(&self, presentity: &Aor, anchor: &str) {
+        let mut lists = self.lists.borrow_mut();
+        // the lists of a presentity's own are looked after by their owner, see `Directory::readers`
+        if lists.foreign() {
+            lists.hold(self, presentity, anchor, &[]);
+        }
     }
 }
 
@@ -204,7 +226,7 @@ impl Node {
                 random.number(),
             )
         };
-        let (tables, transactions, registrations) = (hash(), hash(), hash());
+        let (tables, transactions, registrations, lists) = (hash(), hash(), hash(), hash());
         let tags = presence::TagKey(std::array::from_fn(|_| random.number()));
         Node {
             transactions: Layer::new(settings.transactions, transactions),
@@ -212,6 +234,7 @@ impl Node {
             directory: Directory {
                 registrar: Registrar::new(settings.registration, registrations),
                 documents: BTreeMap::new(),
+                lists: RefCell::new(settings.xdm.lists(lists)),
                 pidf: settings.presence.pidf,
             },
             ledger: Ledger::new(settings.triggers, 1),

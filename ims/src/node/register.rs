@@ -58,7 +58,8 @@ impl Node {
         for subscriber in &taken.renamed {
             let registered = self.registered(subscriber);
             self.turn(now, out, |presence, directory, turn| {
-                presence.renamed(turn, directory, subscriber, registered)
+                presence.renamed(turn, directory, subscriber, registered);
+                presence.watcher_renamed(turn, directory, subscriber);
             });
         }
         if taken.changed {

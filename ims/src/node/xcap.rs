@@ -1,11 +1,12 @@
 //! XCAP at the node: the document service decides, the batch keeps the change, live subscriptions follow.
 
-use super::{Directory, Effect, Node, Outbox};
+use super::{Directory, Effect, Node, Outbox, POLICIES};
 use crate::presence::pidf;
 use crate::record::Table;
 use crate::sip::Aor;
 use crate::time::Timestamp;
-use crate::xdm::{self, Change, Document, DocumentKey, Documents, Held};
+use crate::xdm::{self, Change, Document, DocumentKey, Documents, Held, usage};
+use std::collections::BTreeSet;
 
 impl Node {
     pub(super) fn xcap(
@@ -41,29 +42,49 @@ impl Node {
     }
 
     fn apply(&mut self, now: Timestamp, change: Change, out: &mut Outbox) {
-        let owner = match change {
+        let key = match change {
             Change::Put { key, document } => {
                 out.batch
                     .put_bytes(Table::Document, &key.encode(), &document.encode());
-                let owner = key.owner().cloned();
-                self.directory.documents.insert(key, document);
-                owner
+                self.directory.documents.insert(key.clone(), document);
+                key
             }
             Change::Delete { key } => {
                 out.batch.delete(Table::Document, &key.encode());
                 self.directory.documents.remove(&key);
-                key.owner().cloned()
+                key
             }
         };
-        let Some(owner) = owner else { return };
-        let presentity = self.directory.registrar.canonical(&owner);
-        self.turn(now, out, |presence, directory, turn| {
-            presence.policy_changed(turn, directory, &presentity)
-        });
+        let Some(owner) = key.owner() else { return };
+        let owner = self.directory.registrar.canonical(owner);
+        match key.auid.as_str() {
+            usage::resource_lists::AUID => {
+                let readers = self.directory.readers(&key, owner);
+                self.turn(now, out, |presence, directory, turn| {
+                    for reader in &readers {
+                        presence.lists_changed(turn, directory, reader);
+                    }
+                });
+            }
+            auid if POLICIES.contains(&auid) => {
+                self.turn(now, out, |presence, directory, turn| {
+                    presence.policy_changed(turn, directory, &owner)
+                });
+            }
+            _ => {}
+        }
     }
 }
 
 impl Directory {
+    /// The presentities whose rules may rest on this document of lists: those on whose watchers was decided with it,
+    /// and its owner, of whom that is not known after a restart.
+    fn readers(&mut self, document: &DocumentKey, owner: Aor) -> BTreeSet<Aor> {
+        let mut readers = self.lists.get_mut().changed(document);
+        readers.insert(owner);
+        readers
+    }
+
     /// Whether anything but a subscription makes this identity known: a registration or a document.
     pub(super) fn knows(&self, presentity: &Aor) -> bool {
         let identities = self.registrar.identities(presentity);

@@ -4,7 +4,7 @@ use crate::sip::Aor;
 use std::fmt;
 
 /// Whose documents: the two sub-trees below every application usage.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Tree {
     /// `global`: one document for everybody.
     Global,
@@ -13,7 +13,7 @@ pub enum Tree {
 }
 
 /// One document. Ordered by owner first, so that everything of one user stands together.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DocumentKey {
     pub tree: Tree,
     /// Application usage, as it stands in the path.

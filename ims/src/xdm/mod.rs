@@ -8,7 +8,9 @@ pub mod conditions;
 pub mod document;
 pub mod error;
 pub mod key;
+pub mod lists;
 pub mod media;
+mod outline;
 pub mod request;
 pub mod selector;
 pub mod usage;
@@ -72,6 +74,16 @@ impl Xdm {
     pub fn new(settings: Settings) -> Result<Xdm, LoadError> {
         let usages = Usages::load(settings.roots.clone(), settings.foreign_lists)?;
         Ok(Xdm { settings, usages })
+    }
+
+    /// The lists of documents kept under these settings, none of them read yet.
+    pub fn lists(&self, hash: ahash::RandomState) -> lists::Lists {
+        let Settings {
+            roots,
+            foreign_lists,
+            ..
+        } = &self.settings;
+        lists::Lists::new(roots.clone(), *foreign_lists, hash)
     }
 
     /// Decides one request. `new_etag` gives an entity-tag, without quotes, that nobody can guess and that no

@@ -6,6 +6,7 @@ mod conditional;
 mod elements;
 mod leave;
 mod limits;
+mod lists;
 mod notify;
 mod policy;
 mod register;

@@ -4,7 +4,7 @@
 //! has them; the rules, combined (RFC 4745 §10.2) within the strongest kind of condition that matches (OMA: identity,
 //! then external list, then other identity); the operator's default; reject.
 
-use super::ordered::OrderedPolicy;
+use super::ordered::{self, OrderedPolicy};
 use super::permissions::Permissions;
 use super::ruleset::{Condition, Handling, Rule, Ruleset};
 use crate::presence::notification::Notification;
@@ -35,8 +35,8 @@ pub struct Context<'a> {
     pub anonymous: Option<Handling>,
     /// Administrator's decision for this watcher and presentity, above the presentity's own.
     pub imposed: Option<Handling>,
-    /// Is this identity in the list at that XCAP URI? `None`: the list cannot be read now.
-    pub external_list: &'a dyn Fn(&str, &Aor) -> Option<bool>,
+    /// Is one of these identities in the list at that XCAP URI? `None`: it cannot be read now, or not all of it.
+    pub external_list: &'a dyn Fn(&str, &[Aor]) -> Option<bool>,
 }
 
 impl fmt::Debug for Context<'_> {
@@ -51,15 +51,7 @@ impl fmt::Debug for Context<'_> {
 impl Context<'_> {
     /// Any identity of the watcher is in the list.
     pub(super) fn listed(&self, anchor: &str, watcher: &Watcher<'_>) -> Option<bool> {
-        let mut readable = true;
-        for identity in watcher.identities {
-            match (self.external_list)(anchor, identity) {
-                Some(true) => return Some(true),
-                Some(false) => {}
-                None => readable = false,
-            }
-        }
-        readable.then_some(false)
+        (self.external_list)(anchor, watcher.identities)
     }
 }
 
@@ -122,9 +114,12 @@ fn outcome(rulesets: &[&Ruleset], watcher: &Watcher<'_>, ctx: &Context<'_>) -> O
     if let Some(handling) = ctx.imposed {
         return (handling, Permissions::all(), Reason::Administrator, false);
     }
-    let ordered = rulesets.iter().find_map(|ruleset| ruleset.ordered.as_ref());
+    let orders = rulesets
+        .iter()
+        .filter_map(|ruleset| ruleset.ordered.as_ref());
+    let orders: Vec<&OrderedPolicy> = orders.collect();
     if watcher.anonymous || watcher.identities.is_empty() {
-        return anonymous(rulesets, ordered, watcher, ctx);
+        return anonymous(rulesets, &orders, watcher, ctx);
     }
     if watcher
         .identities
@@ -133,24 +128,32 @@ fn outcome(rulesets: &[&Ruleset], watcher: &Watcher<'_>, ctx: &Context<'_>) -> O
     {
         return (Handling::Allow, Permissions::all(), Reason::Own, false);
     }
-    let matched = Matched::of(rulesets, watcher, ctx);
-    if let Some(ordered) = ordered {
-        let verdict = ordered.decide(watcher, ctx);
-        let reason = if verdict.default {
-            Reason::OrderedDefault
-        } else {
-            Reason::OrderedList
-        };
-        let unresolved = verdict.unresolved || matched.unresolved.is_some();
-        return (verdict.handling, matched.strongest().1, reason, unresolved);
+    let Some(verdict) = ordered::decide(&orders, watcher, ctx) else {
+        return Matched::of(rulesets, watcher, ctx).outcome(ctx);
+    };
+    let reason = if verdict.default {
+        Reason::OrderedDefault
+    } else {
+        Reason::OrderedList
+    };
+    if verdict.handling != Handling::Allow {
+        // nothing is shown, so the rules, and the lists that they name, need not be asked
+        return (
+            verdict.handling,
+            Permissions::none(),
+            reason,
+            verdict.unresolved,
+        );
     }
-    matched.outcome(ctx)
+    let matched = Matched::of(rulesets, watcher, ctx);
+    let unresolved = verdict.unresolved || matched.unresolved.is_some();
+    (verdict.handling, matched.strongest().1, reason, unresolved)
 }
 
 /// The presentity's word about anonymous requests, else the operator's, else reject (AD 6.1.5.1).
 fn anonymous(
     rulesets: &[&Ruleset],
-    ordered: Option<&OrderedPolicy>,
+    orders: &[&OrderedPolicy],
     watcher: &Watcher<'_>,
     ctx: &Context<'_>,
 ) -> Outcome {
@@ -173,10 +176,8 @@ fn anonymous(
         handling = handling.max(Some(rule.handling.unwrap_or(Handling::Block)));
         permissions.combine(&rule.permissions);
     }
-    match (
-        ordered.and_then(|ordered| ordered.anonymous).or(handling),
-        ctx.anonymous,
-    ) {
+    let stated = orders.iter().filter_map(|order| order.anonymous).min();
+    match (stated.or(handling), ctx.anonymous) {
         (Some(handling), _) => (handling, permissions, Reason::Anonymous, false),
         (None, Some(handling)) => (handling, Permissions::all(), Reason::OperatorDefault, false),
         (None, None) => (Handling::Block, permissions, Reason::Anonymous, false),
@@ -287,21 +288,28 @@ impl<'a> Matched<'a> {
     fn of(rulesets: &[&'a Ruleset], watcher: &Watcher<'_>, ctx: &Context<'_>) -> Matched<'a> {
         let rules = || rulesets.iter().flat_map(|ruleset| &ruleset.rules);
         // "Not named by any other rule" is about names: a rule that names the watcher but is not valid now still does.
-        let named = rules()
-            .flat_map(|rule| rule.conditions.iter().filter(names))
-            .any(|c| holds(c, false, watcher, ctx, true) == Some(true));
+        let asks = |condition: &Condition| matches!(condition, Condition::OtherIdentity);
+        let named = rules().any(|rule| rule.conditions.iter().any(asks))
+            && rules()
+                .flat_map(|rule| rule.conditions.iter().filter(names))
+                .any(|c| holds(c, false, watcher, ctx, true) == Some(true));
         let mut matched = Matched::default();
         for rule in rules() {
-            let results: Vec<Option<bool>> = rule
-                .conditions
-                .iter()
-                .map(|c| holds(c, false, watcher, ctx, named))
-                .collect();
             let has = |wanted: fn(&Condition) -> bool| rule.conditions.iter().any(wanted);
-            if results.contains(&Some(false)) {
+            // lists last: where something else fails already, they need not be read
+            let is_list = |c: &&Condition| matches!(c, Condition::ExternalList(_));
+            let others = rule.conditions.iter().filter(|c| !is_list(c));
+            let mut all = others.chain(rule.conditions.iter().filter(is_list));
+            let mut readable = true;
+            let fails = all.any(|c| {
+                let result = holds(c, false, watcher, ctx, named);
+                readable &= result.is_some();
+                result == Some(false)
+            });
+            if fails {
                 continue;
             }
-            if results.contains(&None) {
+            if !readable {
                 let handling = rule.handling.unwrap_or(Handling::Block);
                 matched.unresolved = Some(
                     matched

@@ -18,7 +18,7 @@ use super::decide::{Context, Watcher};
 use super::ruleset::Handling;
 use crate::sip::Aor;
 
-/// Namespace of the extension, to be advertised in xcap-caps.
+/// Namespace of the extension; its schema is `ordered-policy.xsd`.
 pub const NAMESPACE: &str = "urn:presentia:xml:ordered-policy";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,8 @@ pub(super) enum Member {
     One(Aor),
     /// XCAP URI of a shared list.
     Entry(Box<str>),
+    /// Not understood: whoever was meant may be the watcher, as with a list that cannot be read.
+    Unknown,
 }
 
 /// What the lists say of a watcher.
@@ -51,20 +53,51 @@ pub(super) struct Verdict {
     pub unresolved: bool,
 }
 
+/// What the orders of all documents of a presentity say; `None` without any. No document stands above another, so
+/// where several have an order the strictest answer holds.
+pub(super) fn decide(
+    orders: &[&OrderedPolicy],
+    watcher: &Watcher<'_>,
+    ctx: &Context<'_>,
+) -> Option<Verdict> {
+    let verdicts = orders.iter().map(|order| order.decide(watcher, ctx));
+    verdicts.reduce(|one, other| {
+        let unresolved = one.unresolved || other.unresolved;
+        let strictest = if other.handling < one.handling {
+            other
+        } else {
+            one
+        };
+        Verdict {
+            unresolved,
+            ..strictest
+        }
+    })
+}
+
 impl OrderedPolicy {
+    /// Rejects everybody: in place of what cannot be understood.
+    pub(super) fn closed() -> OrderedPolicy {
+        OrderedPolicy {
+            lists: Vec::new(),
+            default: Some(Handling::Block),
+            anonymous: Some(Handling::Block),
+        }
+    }
+
     pub(super) fn external_lists(&self) -> impl Iterator<Item = &Box<str>> {
         self.lists
             .iter()
             .flat_map(|list| &list.members)
             .filter_map(|member| match member {
                 Member::Entry(anchor) => Some(anchor),
-                Member::One(_) => None,
+                Member::One(_) | Member::Unknown => None,
             })
     }
 
     /// The first match ends the evaluation; lists behind it are not even asked for. Where a list before it cannot be
     /// read, it might have matched: the watcher gets the stricter of both.
-    pub(super) fn decide(&self, watcher: &Watcher<'_>, ctx: &Context<'_>) -> Verdict {
+    fn decide(&self, watcher: &Watcher<'_>, ctx: &Context<'_>) -> Verdict {
         let mut strictest = Handling::Allow;
         let mut unresolved = false;
         for list in &self.lists {
@@ -99,6 +132,7 @@ impl List {
             match member {
                 Member::One(id) if watcher.identities.contains(id) => return Some(true),
                 Member::One(_) => {}
+                Member::Unknown => unresolved = true,
                 Member::Entry(anchor) => match ctx.listed(anchor, watcher) {
                     Some(true) => return Some(true),
                     Some(false) => {}

@@ -20,8 +20,12 @@ const OMA_POLICY: &str = "urn:oma:xml:xdm:common-policy";
 const OMA_RULES: &str = "urn:oma:xml:prs:pres-rules";
 
 pub(super) fn parse(document: &[u8]) -> Result<Ruleset, RulesError> {
-    let document =
-        guard::parse(document, &guard::Limits::default()).map_err(RulesError::Refused)?;
+    // its length was checked when it was put, against a limit that the operator sets
+    let limits = guard::Limits {
+        bytes: usize::MAX,
+        ..guard::Limits::default()
+    };
+    let document = guard::parse(document, &limits).map_err(RulesError::Refused)?;
     let root = document.root_element();
     if name(root) != (POLICY, "ruleset") {
         return Err(RulesError::NotRuleset);
@@ -29,13 +33,7 @@ pub(super) fn parse(document: &[u8]) -> Result<Ruleset, RulesError> {
     let rules: Vec<Node<'_, '_>> = elements(root)
         .filter(|node| name(*node) == (POLICY, "rule"))
         .collect();
-    let actions = rules
-        .iter()
-        .flat_map(|rule| elements(*rule))
-        .filter(|node| name(*node) == (POLICY, "actions"));
-    let ordered = actions
-        .flat_map(elements)
-        .find(|node| name(*node) == (ordered::NAMESPACE, "ordered-policy"));
+    let ordered = rules.iter().find_map(|rule| order(*rule));
     // A rule that carries the order or notification rules and nothing else decides about nobody.
     let is_rule = |node: &&Node<'_, '_>| {
         !node.descendants().any(|inner| {
@@ -48,7 +46,7 @@ pub(super) fn parse(document: &[u8]) -> Result<Ruleset, RulesError> {
             .filter(is_rule)
             .map(|node| rule(*node))
             .collect(),
-        ordered: ordered.map(ordered_policy),
+        ordered,
         notifications: rules
             .iter()
             .filter_map(|node| notification_rule(*node))
@@ -172,6 +170,8 @@ fn validity(node: Node<'_, '_>) -> Option<Vec<(i64, i64)>> {
 
 fn matcher(node: Node<'_, '_>) -> Matcher {
     match name(node) {
+        // what stands inside is of another namespace, and may have been meant to restrict
+        (POLICY, "one") if elements(node).next().is_some() => Matcher::Nobody,
         (POLICY, "one") => node
             .attribute("id")
             .and_then(Aor::parse)
@@ -271,6 +271,24 @@ fn provide(node: Node<'_, '_>, all: &str) -> Provide {
     Provide::Some(members)
 }
 
+/// The order that a rule carries in its actions. Conditions beside it would be ignored, so it then rejects everybody.
+fn order(rule: Node<'_, '_>) -> Option<OrderedPolicy> {
+    let mut actions = elements(rule).filter(|part| name(*part) == (POLICY, "actions"));
+    let policy = actions
+        .find_map(|actions| {
+            elements(actions).find(|node| name(*node) == (ordered::NAMESPACE, "ordered-policy"))
+        })
+        .map(ordered_policy)?;
+    let conditional = elements(rule)
+        .filter(|part| name(*part) == (POLICY, "conditions"))
+        .any(|conditions| elements(conditions).next().is_some());
+    Some(if conditional {
+        OrderedPolicy::closed()
+    } else {
+        policy
+    })
+}
+
 fn ordered_policy(node: Node<'_, '_>) -> OrderedPolicy {
     let handling = |name| node.attribute(name).and_then(Handling::parse);
     let lists = elements(node).filter(|child| name(*child) == (ordered::NAMESPACE, "list"));
@@ -280,7 +298,7 @@ fn ordered_policy(node: Node<'_, '_>) -> OrderedPolicy {
             .attribute("handling")
             .and_then(Handling::parse)
             .unwrap_or(Handling::Block),
-        members: elements(node).filter_map(list_member).collect(),
+        members: elements(node).map(list_member).collect(),
     };
     OrderedPolicy {
         lists: lists.map(list).collect(),
@@ -289,8 +307,8 @@ fn ordered_policy(node: Node<'_, '_>) -> OrderedPolicy {
     }
 }
 
-fn list_member(node: Node<'_, '_>) -> Option<ordered::Member> {
-    match name(node) {
+fn list_member(node: Node<'_, '_>) -> ordered::Member {
+    let member = match name(node) {
         (ordered::NAMESPACE, "one") => node
             .attribute("id")
             .and_then(Aor::parse)
@@ -299,5 +317,6 @@ fn list_member(node: Node<'_, '_>) -> Option<ordered::Member> {
             .attribute("anc")
             .map(|anchor| ordered::Member::Entry(anchor.into())),
         _ => None,
-    }
+    };
+    member.unwrap_or(ordered::Member::Unknown)
 }

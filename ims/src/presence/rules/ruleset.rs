@@ -5,6 +5,7 @@ use super::ordered::OrderedPolicy;
 use super::permissions::Permissions;
 use crate::presence::notification::Notification;
 use crate::xml::guard::Refusal;
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// `<sub-handling>`, RFC 5025 §3.2.1. Ordered as its numbers (0, 10, 20, 30): combining is the maximum.
@@ -79,6 +80,14 @@ impl Ruleset {
         super::parse::parse(document)
     }
 
+    /// Rejects everybody but the presentity itself: in place of a document that cannot be read any more.
+    pub fn closed() -> Ruleset {
+        Ruleset {
+            ordered: Some(OrderedPolicy::closed()),
+            ..Ruleset::default()
+        }
+    }
+
     /// Conditions of every rule.
     pub(super) fn conditions(&self) -> impl Iterator<Item = &Condition> {
         let notifications = self.notifications.iter().flat_map(|rule| &rule.conditions);
@@ -88,18 +97,24 @@ impl Ruleset {
 
     /// XCAP URIs of all lists that decisions may ask for, without repetition, in the order of the document.
     pub fn external_lists(&self) -> Vec<&str> {
+        let mut seen = BTreeSet::new();
+        self.anchors()
+            .filter(|anchor| seen.insert(*anchor))
+            .collect()
+    }
+
+    fn anchors(&self) -> impl Iterator<Item = &str> {
         let in_rules = self.conditions().flat_map(|condition| match condition {
             Condition::ExternalList(anchors) => anchors.as_slice(),
             _ => &[],
         });
         let in_order = self.ordered.iter().flat_map(OrderedPolicy::external_lists);
-        let mut lists: Vec<&str> = Vec::new();
-        for anchor in in_rules.chain(in_order) {
-            if !lists.contains(&&**anchor) {
-                lists.push(anchor);
-            }
-        }
-        lists
+        in_rules.chain(in_order).map(|anchor| &**anchor)
+    }
+
+    /// A rule names a list: decisions must be made again when it changes.
+    pub fn depends_on_lists(&self) -> bool {
+        self.anchors().next().is_some()
     }
 
     /// A rule asks for the sphere: decisions must be made again when it changes.
@@ -115,7 +130,7 @@ impl Ruleset {
     }
 }
 
-/// Why a document is not an authorisation document. It then counts as absent, which never allows more.
+/// Why a document is not an authorisation document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RulesError {
     /// Refused before it was looked at: size, encoding, well-formedness.

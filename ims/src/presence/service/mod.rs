@@ -15,6 +15,7 @@ mod recover;
 mod state;
 mod subscribe;
 mod tag;
+mod watching;
 mod wishes;
 
 pub use leave::Farewell;
@@ -41,6 +42,7 @@ use reach::OnlyUdp;
 pub use state::Registered;
 use state::{Presentity, Subscription};
 use std::collections::BTreeSet;
+use watching::Watching;
 
 /// How the service behaves, from the configuration.
 #[derive(Clone, Debug)]
@@ -76,6 +78,12 @@ pub trait Directory {
     fn policies(&self, presentity: &Aor) -> Vec<bytes::Bytes>;
     /// The presentity and the other identities that name it.
     fn identities(&self, presentity: &Aor) -> Vec<Aor>;
+    /// Every identity that names the same subscriber as this one.
+    fn names(&self, identity: &Aor) -> Vec<Aor>;
+    /// Whether one of the identities is in the list that a rule of the presentity names; `None`: it cannot be read.
+    fn in_list(&self, presentity: &Aor, anchor: &str, identities: &[Aor]) -> Option<bool>;
+    /// After a restart: a rule of the presentity names this list, and nobody has asked for it yet.
+    fn depends_on_list(&self, presentity: &Aor, anchor: &str);
 }
 
 /// An entry of the deadline queue: whom to look at.
@@ -107,6 +115,8 @@ pub struct Service {
     publications: usize,
     /// Subscriptions that are being ended because the node leaves.
     leaving: Option<Leaving>,
+    /// Whose subscriptions they are.
+    watching: Watching,
 }
 
 /// Figures of the service, for the operator.
@@ -131,6 +141,7 @@ impl Service {
             only_udp: OnlyUdp::default(),
             publications: 0,
             leaving: None,
+            watching: Watching::default(),
         }
     }
 

@@ -28,10 +28,14 @@ impl Service {
             default: self.settings.default_handling,
             anonymous: None,
             imposed: None,
-            external_list: &|_, _| None, // no list documents are served yet: an unreadable list never matches
+            external_list: &|anchor, watcher| directory.in_list(presentity, anchor, watcher),
         };
         let all: Vec<&Ruleset> = rulesets.iter().collect();
-        rules::decide(&all, watcher, &context)
+        let watcher = Watcher {
+            identities: &known_as(directory, watcher.identities),
+            ..*watcher
+        };
+        rules::decide(&all, &watcher, &context)
     }
 
     /// The published sphere, composed only when a rule asks for it.
@@ -56,11 +60,11 @@ impl Service {
         {
             return parsed;
         }
-        // A stored document was valid when it was put; one that no longer parses grants nothing.
+        // A stored document was valid when it was put; one that no longer parses may have rejected somebody.
         let documents = directory.policies(presentity);
         let parsed: Arc<[Ruleset]> = documents
             .iter()
-            .filter_map(|d| Ruleset::parse(d).ok())
+            .map(|d| Ruleset::parse(d).unwrap_or_else(|_| Ruleset::closed()))
             .collect();
         if let Some(entry) = self.presentities.get_mut(presentity) {
             entry.rulesets = Some(parsed.clone());
@@ -157,6 +161,37 @@ impl Service {
         moved
     }
 
+    /// A list on which the presentity's rules may rest changed, came or went: live subscriptions follow at once.
+    pub fn lists_changed(
+        &mut self,
+        turn: &mut Turn<'_>,
+        directory: &dyn Directory,
+        presentity: &Aor,
+    ) {
+        let watched = self.presentities.get(presentity);
+        if watched.is_none_or(|entry| entry.watchers.is_empty()) {
+            return;
+        }
+        // after a restart the rules are not parsed yet, and may name lists all the same
+        let rulesets = self.rulesets(directory, presentity);
+        if rulesets.iter().any(Ruleset::depends_on_lists) {
+            self.touch(turn, presentity);
+            self.reconsider(turn, directory, presentity);
+        }
+    }
+
+    /// A watcher gained or lost an identity, by which rules or lists may know it: what it watches is decided anew.
+    pub fn watcher_renamed(
+        &mut self,
+        turn: &mut Turn<'_>,
+        directory: &dyn Directory,
+        watcher: &Aor,
+    ) {
+        for id in self.watching.of(&directory.names(watcher)) {
+            self.reconsider_one(turn, directory, id);
+        }
+    }
+
     /// New publications may bring a new sphere, on which rules may rest.
     pub(super) fn state_changed_with_sphere(
         &mut self,
@@ -189,11 +224,24 @@ pub(super) fn input(handling: Handling) -> Input {
     }
 }
 
+/// What the core asserted of the watcher; its other names are looked up at each decision, since they may change.
 pub(super) fn watcher_identities(subscription: &Subscription) -> Vec<Aor> {
-    subscription
-        .record
-        .watcher
-        .iter()
-        .filter_map(|text| Aor::parse(text))
-        .collect()
+    let asserted = subscription.record.asserted.iter();
+    asserted.filter_map(|text| Aor::parse(text)).collect()
+}
+
+/// All names of whoever has these identities: rules and lists may use any of them.
+fn known_as(directory: &dyn Directory, identities: &[Aor]) -> Vec<Aor> {
+    let mut all: Vec<Aor> = Vec::with_capacity(2 * identities.len());
+    for identity in identities {
+        for name in [identity.clone()]
+            .into_iter()
+            .chain(directory.names(identity))
+        {
+            if !all.contains(&name) {
+                all.push(name);
+            }
+        }
+    }
+    all
 }

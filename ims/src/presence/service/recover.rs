@@ -12,7 +12,7 @@ use crate::presence::pidf::{self, Contribution};
 use crate::presence::rules::Ruleset;
 use crate::sip::Aor;
 use crate::time::{Millis, Timestamp};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Bodies read before their publications.
 #[derive(Debug, Default)]
@@ -118,6 +118,7 @@ impl Service {
         let wishes = wishes.0.remove(&id);
         let mut subscription = Subscription::new(id, presentity.clone(), record, wishes);
         subscription.stored = true;
+        self.watching.add(&subscription);
         self.subscriptions.insert(id, subscription);
         self.presentities
             .entry(presentity)
@@ -166,6 +167,7 @@ impl Service {
         directory: &dyn Directory,
     ) -> usize {
         let mut owed = 0;
+        let mut noted = BTreeSet::new();
         let mut at = now;
         let ids: Vec<SubscriptionId> = self.subscriptions.keys().copied().collect();
         for id in ids {
@@ -175,6 +177,11 @@ impl Service {
             let presentity = subscription.presentity.clone();
             let rulesets = self.rulesets(directory, &presentity);
             let timed = rulesets.iter().any(Ruleset::depends_on_time);
+            if noted.insert(presentity.clone()) {
+                for anchor in rulesets.iter().flat_map(Ruleset::external_lists) {
+                    directory.depends_on_list(&presentity, anchor);
+                }
+            }
             let Some(subscription) = self.subscriptions.get_mut(&id) else {
                 continue;
             };

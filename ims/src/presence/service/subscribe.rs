@@ -93,6 +93,7 @@ impl Service {
         let mut subscription = self.new_subscription(turn.now, id, request, state, lifetime);
         subscription.decision = Some(Arc::new(decision));
         let presentity = subscription.presentity.clone();
+        self.watching.add(&subscription);
         self.subscriptions.insert(id, subscription);
         self.presentities
             .entry(presentity)
@@ -270,6 +271,7 @@ impl Service {
         let Some(subscription) = self.subscriptions.swap_remove(&id) else {
             return;
         };
+        self.watching.remove(&subscription);
         if let Some(entry) = self.presentities.get_mut(&subscription.presentity) {
             entry.watchers.remove(&id);
         }

@@ -2,6 +2,7 @@
 
 mod content;
 mod hostile;
+mod lists;
 mod usages;
 
 use super::*;

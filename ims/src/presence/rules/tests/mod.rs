@@ -33,10 +33,11 @@ fn aors(uris: &[&str]) -> Vec<Aor> {
 }
 
 /// Alice is in the list `friends`, Mallory in `foes`; `lost` cannot be read.
-fn lists(anchor: &str, identity: &Aor) -> Option<bool> {
+fn lists(anchor: &str, identities: &[Aor]) -> Option<bool> {
+    let holds = |member: &str| Some(identities.iter().any(|aor| aor.as_str() == member));
     match anchor {
-        "friends" => Some(identity.as_str() == "sip:alice@home1.test"),
-        "foes" => Some(identity.as_str() == "sip:mallory@home1.test"),
+        "friends" => holds("sip:alice@home1.test"),
+        "foes" => holds("sip:mallory@home1.test"),
         _ => None,
     }
 }

@@ -1,0 +1,192 @@
+//! One resource-lists document, ready to be asked who is in which of its lists.
+//!
+//! A list is a range of positions: its members, and those of the lists inside it, stand between its start and its
+//! end. So "is this identity in that list, however deep" is one search in a sorted table and one comparison.
+
+use super::anchor::{Anchor, Kind, Step};
+use super::usage::resource_lists::{NAMESPACE, limits};
+use crate::sip::Aor;
+use crate::xml::guard;
+use roxmltree::Node;
+
+/// The lists of one document.
+#[derive(Debug, Default)]
+pub(super) struct Outline {
+    /// In the order of the document.
+    lists: Vec<List>,
+    /// Which list each position belongs to, and whether an entry stands there.
+    owners: Vec<(u32, bool)>,
+    /// Identities with their positions, sorted.
+    entries: Vec<(Aor, u32)>,
+    links: Vec<Link>,
+}
+
+#[derive(Debug)]
+struct List {
+    name: Option<Box<str>>,
+    parent: Option<u32>,
+    /// Counted from 1 among the lists of its parent.
+    nth: u32,
+    start: u32,
+    end: u32,
+}
+
+/// A member that stands in another place.
+#[derive(Debug)]
+pub(super) struct Link {
+    at: u32,
+    pub kind: Kind,
+    /// `None`: not on this server, or nothing that could be read here.
+    pub target: Option<Anchor>,
+}
+
+impl Outline {
+    /// Reads a document; `None` when it is no document of lists.
+    pub fn read(document: &[u8], roots: &[String]) -> Option<Outline> {
+        let document = guard::parse(document, &limits(usize::MAX)).ok()?;
+        let root = document.root_element();
+        let mut outline = Outline::default();
+        if !is(root, "resource-lists") {
+            return None;
+        }
+        outline.members(root, None, roots);
+        outline.entries.sort_unstable();
+        Some(outline)
+    }
+
+    /// What it takes in memory, in members and lists.
+    pub fn weight(&self) -> usize {
+        1 + self.lists.len() + self.owners.len() + self.links.len()
+    }
+
+    /// Nesting is bounded by the guard.
+    fn members(&mut self, node: Node<'_, '_>, parent: Option<u32>, roots: &[String]) {
+        let mut lists = 0;
+        for member in node.children().filter(Node::is_element) {
+            let at = number(self.owners.len());
+            if is(member, "list") {
+                lists += 1;
+                let index = self.lists.len();
+                self.lists.push(List {
+                    name: member.attribute("name").map(Box::from),
+                    parent,
+                    nth: lists,
+                    start: at,
+                    end: at,
+                });
+                self.members(member, Some(number(index)), roots);
+                let end = number(self.owners.len());
+                if let Some(list) = self.lists.get_mut(index) {
+                    list.end = end;
+                }
+                continue;
+            }
+            let Some(owner) = parent else { continue };
+            let reference = match () {
+                () if is(member, "entry") => {
+                    let uri = member.attribute("uri").and_then(Aor::parse);
+                    self.entries.extend(uri.map(|aor| (aor, at)));
+                    self.owners.push((owner, true));
+                    continue;
+                }
+                () if is(member, "entry-ref") => (Kind::Entry, member.attribute("ref")),
+                () if is(member, "external") => (Kind::List, member.attribute("anchor")),
+                () => continue,
+            };
+            let (kind, Some(text)) = reference else {
+                continue; // an external without an anchor names nothing
+            };
+            self.owners.push((owner, false));
+            self.links.push(Link {
+                at,
+                kind,
+                target: Anchor::parse(text, roots).ok(),
+            });
+        }
+    }
+
+    /// The list at the end of `steps`; a selector that names none or several is invalid (RFC 4825 §6.3).
+    pub fn list(&self, steps: &[Step]) -> Option<u32> {
+        let mut at = None;
+        for step in steps {
+            if step.kind != Kind::List {
+                return None;
+            }
+            let parent = at;
+            let fits = |list: &List| {
+                list.parent == parent
+                    && step.position.is_none_or(|n| list.nth == n)
+                    && step
+                        .value
+                        .as_deref()
+                        .is_none_or(|v| list.name.as_deref() == Some(v))
+            };
+            let mut found = (0..).zip(&self.lists).filter(|(_, list)| fits(list));
+            at = Some(found.next()?.0);
+            if found.next().is_some() {
+                return None;
+            }
+        }
+        at
+    }
+
+    /// The identity at the entry at the end of `steps`.
+    pub fn entry(&self, steps: &[Step]) -> Option<&Aor> {
+        let (last, lists) = steps.split_last()?;
+        if last.kind != Kind::Entry {
+            return None;
+        }
+        let list = self.list(lists)?;
+        let places = (0..).zip(&self.owners);
+        let mut own = places.filter(|(_, owner)| **owner == (list, true));
+        let counted: Option<u32> = match last.position {
+            Some(n) => Some(own.nth(usize::try_from(n).ok()?.checked_sub(1)?)?.0),
+            None => None,
+        };
+        let fits = |(aor, at): &&(Aor, u32)| {
+            counted.is_none_or(|place| place == *at)
+                && self.owners.get(*at as usize) == Some(&(list, true))
+                && last
+                    .value
+                    .as_deref()
+                    .is_none_or(|value| Aor::parse(value).as_ref() == Some(aor))
+        };
+        let mut found = self.entries.iter().filter(fits);
+        let (aor, _) = found.next()?;
+        // two spellings of one identity are one; two identities are no entry
+        found.all(|(other, _)| other == aor).then_some(aor)
+    }
+
+    /// Whether one of the identities is an entry of the list, or of a list inside it.
+    pub fn holds(&self, list: u32, identities: &[Aor]) -> bool {
+        let Some(List { start, end, .. }) = self.lists.get(list as usize) else {
+            return false;
+        };
+        identities.iter().any(|identity| {
+            let first = self
+                .entries
+                .partition_point(|(aor, at)| (aor, at) < (identity, start));
+            let entry = self.entries.get(first);
+            entry.is_some_and(|(aor, at)| aor == identity && at < end)
+        })
+    }
+
+    /// What the list, or a list inside it, takes from other places.
+    pub fn links(&self, list: u32) -> &[Link] {
+        let Some(List { start, end, .. }) = self.lists.get(list as usize) else {
+            return &[];
+        };
+        let first = self.links.partition_point(|link| link.at < *start);
+        let last = self.links.partition_point(|link| link.at < *end);
+        self.links.get(first..last).unwrap_or_default()
+    }
+}
+
+/// Members and lists of a document are far fewer: its length is bounded.
+fn number(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
+}
+
+fn is(node: Node<'_, '_>, local: &str) -> bool {
+    node.tag_name().namespace() == Some(NAMESPACE) && node.tag_name().name() == local
+}
