@@ -166,12 +166,13 @@ fn each_element_reaches_the_watcher_it_is_granted_to_byte_for_byte_and_nobody_el
 }
 
 impl Bench {
-    fn publish_body(&mut self, body: &str) {
+    pub(super) fn publish_body(&mut self, body: &str) -> Sent {
         let head = format!(
             "Event: presence\r\nP-Asserted-Identity: <{BOB}>\r\nContent-Type: application/pidf+xml\r\n"
         );
         let answer = self.ask("PUBLISH", BOB, &head, body).remove(0);
         assert_eq!(answer.status(), 200, "{body}: {}", answer.text);
+        answer
     }
 
     /// Bob allows alice, with these transformations.
@@ -193,7 +194,7 @@ impl Bench {
         assert_eq!(self.node.census().presence.publications, 0);
     }
 
-    fn fetch_document(&mut self) -> String {
+    pub(super) fn fetch_document(&mut self) -> String {
         let sent = self.subscribe("Expires: 0\r\n");
         self.answer(&sent[1], 200, "");
         sent[1].body().to_owned()

@@ -3,6 +3,7 @@
 mod coding;
 mod composition;
 mod conditional;
+mod content;
 mod elements;
 mod leave;
 mod limits;

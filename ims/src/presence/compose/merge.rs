@@ -27,7 +27,7 @@ struct Identity {
     /// Of a device; those of a tuple are compared by themselves, see [`Policy::any_device`].
     device: Option<String>,
     /// Rules grant by class, so joining components of different classes would show one under the other's grant.
-    class: Option<String>,
+    class: BTreeSet<String>,
 }
 
 struct Merger<'a> {
@@ -111,7 +111,7 @@ impl Identity {
             device: value(Kind::DeviceId)
                 .filter(|_| component.sort == Sort::Device)
                 .map(|urn| uri::device(&urn).into_owned()),
-            class: value(Kind::Class),
+            class: values(parsed, component, Kind::Class),
         };
         (!tuple || identity.contact.is_some() || identity.service.is_some()).then_some(identity)
     }
@@ -119,11 +119,17 @@ impl Identity {
 
 /// On which devices a tuple's service runs.
 fn devices(parsed: &Parsed, component: &fragment::Component) -> BTreeSet<String> {
-    parsed
-        .pieces_of(component)
-        .iter()
-        .filter(|piece| component.sort == Sort::Tuple && piece.kind == Kind::DeviceId)
-        .map(|piece| uri::device(&parsed.value(piece)).into_owned())
+    let urns = values(parsed, component, Kind::DeviceId).into_iter();
+    urns.filter(|_| component.sort == Sort::Tuple)
+        .map(|urn| uri::device(&urn).into_owned())
+        .collect()
+}
+
+fn values(parsed: &Parsed, component: &fragment::Component, kind: Kind) -> BTreeSet<String> {
+    let pieces = parsed.pieces_of(component).iter();
+    pieces
+        .filter(|piece| piece.kind == kind)
+        .map(|piece| parsed.value(piece).into_owned())
         .collect()
 }
 

@@ -2,7 +2,7 @@
 
 use crate::presence::compose::{Component, Composed, Element};
 use crate::presence::pidf::fragment::{Parsed, Piece, Place, Sort};
-use crate::presence::pidf::names::Kind;
+use crate::presence::pidf::names::{Kind, Ns};
 use crate::presence::pidf::scan::Token;
 use crate::presence::rules::{Attribute, Member, Permissions, Provide, UserInput};
 use crate::presence::uri;
@@ -53,7 +53,9 @@ pub(super) fn select<'a>(composed: &'a Composed, permissions: &Permissions) -> S
             let Some((parsed, piece)) = composed.piece(*element) else {
                 continue;
             };
-            let named = reason == Reason::Class && piece.kind == Kind::Class;
+            let named = piece.kind == Kind::Class
+                && reason == Reason::Class
+                && names_class(provide(component.sort, permissions), &parsed.value(piece));
             if named {
                 selection.elements.push((*element, Shown::AsPublished));
             } else if let Some(shown) = element_granted(component.sort, parsed, piece, permissions)
@@ -110,12 +112,7 @@ fn component_granted(
     component: &Component,
     permissions: &Permissions,
 ) -> Option<Reason> {
-    let provide = match component.sort {
-        Sort::Tuple => &permissions.services,
-        Sort::Person => &permissions.persons,
-        Sort::Device => &permissions.devices,
-    };
-    let members = match provide {
+    let members = match provide(component.sort, permissions) {
         Provide::All => return Some(Reason::Other),
         Provide::Some(members) => members,
     };
@@ -134,7 +131,9 @@ fn component_granted(
     for member in members {
         let matches = match (component.sort, member) {
             (_, Member::Class(class)) => {
-                by_class |= value(Kind::Class).is_some_and(|value| same_token(&value, class));
+                by_class |= pieces()
+                    .filter(|(_, piece)| piece.kind == Kind::Class)
+                    .any(|(parsed, piece)| same_token(&parsed.value(piece), class));
                 false
             }
             (_, Member::OccurrenceId(id)) => composed.id(component) == &**id,
@@ -160,6 +159,23 @@ fn component_granted(
     by_class.then_some(Reason::Class)
 }
 
+fn provide(sort: Sort, permissions: &Permissions) -> &Provide {
+    match sort {
+        Sort::Tuple => &permissions.services,
+        Sort::Person => &permissions.persons,
+        Sort::Device => &permissions.devices,
+    }
+}
+
+fn names_class(provide: &Provide, value: &str) -> bool {
+    match provide {
+        Provide::All => true,
+        Provide::Some(members) => members
+            .iter()
+            .any(|member| matches!(member, Member::Class(class) if same_token(class, value))),
+    }
+}
+
 /// Equality of `xs:token` values: white space collapsed, case kept.
 fn same_token(a: &str, b: &str) -> bool {
     a.split_ascii_whitespace().eq(b.split_ascii_whitespace())
@@ -172,7 +188,9 @@ fn service_id(parsed: &Parsed, piece: &Piece) -> Option<String> {
     let mut value = None;
     loop {
         match scanner.next().ok()? {
-            Token::Start(tag) if tag.local == "service-id" => value = Some(String::new()),
+            Token::Start(tag) if (tag.ns, tag.local) == (Ns::Oma, "service-id") => {
+                value = Some(String::new())
+            }
             Token::Text { text, cdata, .. } => {
                 if let Some(value) = &mut value {
                     value.push_str(&if cdata {

@@ -6,6 +6,7 @@ use crate::presence::pidf::fragment::{Parsed, Piece, Place, Sort};
 use crate::presence::pidf::lexis::escape_into;
 use crate::presence::pidf::names::{DATA_MODEL, PIDF, RPID};
 use crate::presence::rules::UserInput;
+use std::sync::Arc;
 
 /// Begins every document.
 pub(super) const PROLOG: &[u8] = b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>";
@@ -100,17 +101,11 @@ impl<'a> Scope<'a> {
             scope.data_model = data_model_prefix(composed, &uses).unwrap_or("dm");
             scope.declared.push((scope.data_model, DATA_MODEL));
         }
-        for (source, parsed) in composed.sources().iter().enumerate() {
-            for (bit, bound) in parsed.bindings.iter().enumerate() {
-                if uses[source] & (1 << bit) != 0 {
-                    scope.add(
-                        source,
-                        bit,
-                        parsed.slice(bound.prefix),
-                        parsed.uri(bound.ns),
-                    );
-                }
-            }
+        // sorted: the order of the publication would tell where withheld elements stand
+        let mut bindings = bindings(composed, &uses);
+        bindings.sort_unstable();
+        for (prefix, uri, source, bit) in bindings {
+            scope.add(source, bit, prefix, uri);
         }
         scope
     }
@@ -128,24 +123,26 @@ impl<'a> Scope<'a> {
     }
 }
 
+/// Prefix, namespace, source and bit of every binding that is used.
+fn bindings<'a>(composed: &'a Composed, uses: &[u32]) -> Vec<(&'a str, &'a str, usize, usize)> {
+    let sources = composed.sources().iter().zip(uses).enumerate();
+    let of_source = |(source, (parsed, uses)): (usize, (&'a Arc<Parsed>, &u32))| {
+        let (uses, bits) = (*uses, parsed.bindings.iter().enumerate());
+        bits.filter(move |(bit, _)| uses & (1 << bit) != 0)
+            .map(move |(bit, bound)| {
+                let (prefix, uri) = (parsed.slice(bound.prefix), parsed.uri(bound.ns));
+                (prefix, uri, source, bit)
+            })
+    };
+    sources.flat_map(of_source).collect()
+}
+
 /// The prefix a publisher gave to the data model, so that it is not declared twice under two names.
 fn data_model_prefix<'a>(composed: &'a Composed, uses: &[u32]) -> Option<&'a str> {
-    composed
-        .sources()
-        .iter()
-        .zip(uses)
-        .find_map(|(parsed, uses)| {
-            let mut used = parsed
-                .bindings
-                .iter()
-                .enumerate()
-                .filter(|(bit, _)| uses & (1 << bit) != 0)
-                .map(|(_, bound)| bound);
-            let bound = used.find(|bound| {
-                parsed.uri(bound.ns) == DATA_MODEL && bound.prefix.start < bound.prefix.end
-            })?;
-            Some(parsed.slice(bound.prefix))
-        })
+    let of_data_model = bindings(composed, uses)
+        .into_iter()
+        .filter(|(prefix, uri, ..)| *uri == DATA_MODEL && !prefix.is_empty());
+    of_data_model.map(|(prefix, ..)| prefix).min()
 }
 
 struct Writer<'a> {

@@ -50,7 +50,9 @@ impl Service {
             .galleries
             .entry(presentity.clone())
             .or_insert_with(|| Gallery::of(entry, &self.settings.composition));
-        Some(gallery.view(&verdict, entity, &self.tags))
+        let (shown, rendered) = gallery.view(&verdict, entity, &self.tags);
+        self.rendered += u64::from(rendered);
+        Some(shown)
     }
 
     /// What is shown, as the body of a NOTIFY in the form that this watcher takes.
@@ -93,12 +95,13 @@ impl Gallery {
         coded
     }
 
-    fn view(&mut self, verdict: &Decision, entity: &str, tags: &TagKey) -> Shown {
+    /// The document of that outcome, and whether it had to be rendered.
+    fn view(&mut self, verdict: &Decision, entity: &str, tags: &TagKey) -> (Shown, bool) {
         let found = self.views.iter().find(|(h, p, e, _)| {
             *h == verdict.handling && *p == verdict.permissions && **e == *entity
         });
         if let Some((.., shown)) = found {
-            return shown.clone();
+            return (shown.clone(), false);
         }
         let document = match verdict.handling {
             Handling::Allow => content::view(&self.composed, &verdict.permissions, entity),
@@ -116,6 +119,6 @@ impl Gallery {
                 shown.clone(),
             ));
         }
-        shown
+        (shown, true)
     }
 }

@@ -113,6 +113,8 @@ pub struct Service {
     /// Next hops that took no TCP lately.
     only_udp: OnlyUdp,
     publications: usize,
+    /// Documents rendered since the start.
+    rendered: u64,
     /// Subscriptions that are being ended because the node leaves.
     leaving: Option<Leaving>,
     /// Whose subscriptions they are.
@@ -140,6 +142,7 @@ impl Service {
             debts: Debts::default(),
             only_udp: OnlyUdp::default(),
             publications: 0,
+            rendered: 0,
             leaving: None,
             watching: Watching::default(),
         }
@@ -156,6 +159,11 @@ impl Service {
             publications: self.publications,
             subscriptions: self.subscriptions.len(),
         }
+    }
+
+    /// Documents rendered since the start: one for each change and distinct outcome of the rules, however many watch.
+    pub fn rendered(&self) -> u64 {
+        self.rendered
     }
 
     /// Whether anything is known of this presentity.
