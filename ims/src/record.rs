@@ -31,11 +31,13 @@ pub enum Table {
     Quarantine = 10,
     /// What a watcher asks for besides plain state.
     Wishes = 11,
+    /// Filters of a subscription, in the words of the watcher.
+    Filters = 12,
 }
 
 impl Table {
     /// Every table, in the order in which recovery reads them.
-    pub const ALL: [Table; 11] = [
+    pub const ALL: [Table; 12] = [
         Table::Node,
         Table::Document,
         Table::Registration,
@@ -44,6 +46,7 @@ impl Table {
         Table::Publication,
         Table::Touched,
         Table::Wishes,
+        Table::Filters,
         Table::Subscription,
         Table::Charging,
         Table::Quarantine,

@@ -23,6 +23,8 @@ pub enum Reject {
     NotAcceptable,
     /// The method is known to SIP and not served here.
     MethodNotAllowed,
+    /// The body is of a type that is taken, and what it asks for is not (RFC 4660 §5.4); the reason is for a Warning.
+    NotAcceptableHere { why: Box<str> },
     /// A body above the configured limit.
     TooLarge,
     /// The asked lifetime is under the minimum.
@@ -58,6 +60,7 @@ impl Reject {
             Reject::UnsupportedEncoding => (415, "Unsupported Content-Encoding"), // with Accept-Encoding
             Reject::UnsupportedScheme => (416, "Unsupported URI Scheme"),
             Reject::BadExtension(_) => (420, "Bad Extension"), // with Unsupported, RFC 3261 §8.2.2.3
+            Reject::NotAcceptableHere { .. } => (488, "Not Acceptable Here"), // with Warning
             Reject::NotAcceptable => (406, "Not Acceptable"),
             Reject::MethodNotAllowed => (405, "Method Not Allowed"), // with Allow
             Reject::TooLarge => (413, "Request Entity Too Large"),
@@ -122,6 +125,7 @@ mod tests {
             (Reject::IntervalTooBrief { min: Seconds(60) }, 423),
             (Reject::NoDialog, 481),
             (Reject::Merged, 482),
+            (Reject::NotAcceptableHere { why: "x".into() }, 488),
             (Reject::BadEvent, 489),
             (Reject::OutOfOrder, 500),
             (

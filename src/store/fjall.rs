@@ -124,6 +124,7 @@ fn name(table: Table) -> &'static str {
         Table::Touched => "touched",
         Table::Quarantine => "quarantine",
         Table::Wishes => "wishes",
+        Table::Filters => "filters",
     }
 }
 

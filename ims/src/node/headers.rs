@@ -1,8 +1,8 @@
 //! What the node reads of a request's headers, typed, with the refusal where they are wrong.
 
 use crate::event::publication::Etag;
-use crate::presence::pidf;
 use crate::presence::service::{Condition, Wishes};
+use crate::presence::{filter, pidf};
 use crate::reject::Reject;
 use crate::sip::coding::{Coding, Fault};
 use crate::sip::header::accept::Accept;
@@ -86,9 +86,16 @@ fn refused(fault: Fault) -> Reject {
     }
 }
 
-/// Refuses a body where none is understood, unless it says that it may be ignored: RFC 3261 §8.2.3, and
-/// RFC 4660 §5.2 for a notifier that takes no filters.
-pub fn no_body(request: &Request<'_>, body: &[u8]) -> Result<(), Reject> {
+/// The filter in a SUBSCRIBE (RFC 4660 §5.2). A body of another type is refused, unless it says that it may be ignored
+/// (RFC 3261 §8.2.3).
+pub fn filter<'b>(request: &Request<'_>, body: &'b [u8]) -> Result<Option<&'b [u8]>, Reject> {
+    let media_type = request.headers.get(Name::ContentType);
+    let is_filter = media_type
+        .and_then(MediaType::parse)
+        .is_some_and(|m| m.is("application", "simple-filter+xml"));
+    if is_filter && !body.is_empty() {
+        return Ok(Some(body));
+    }
     let disposition = request.headers.get(Name::ContentDisposition);
     let optional = disposition.is_some_and(|value| {
         let mut params = value.split(';').skip(1).filter_map(|p| p.split_once('='));
@@ -98,9 +105,10 @@ pub fn no_body(request: &Request<'_>, body: &[u8]) -> Result<(), Reject> {
         })
     });
     if body.is_empty() || optional {
-        Ok(())
+        Ok(None)
     } else {
-        Err(Reject::UnsupportedMedia { accept: "" })
+        let accept = filter::MEDIA_TYPE;
+        Err(Reject::UnsupportedMedia { accept })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Node, Outbox, SETTLE_EVERY, SETTLED};
 use crate::charge;
-use crate::presence::service::{Bodies, RecoveredWishes};
+use crate::presence::service::{Bodies, RecoveredFilters, RecoveredWishes};
 use crate::record::{FORMAT, Table, decode};
 use crate::time::Timestamp;
 use crate::xdm::{Document, DocumentKey};
@@ -12,6 +12,7 @@ use crate::xdm::{Document, DocumentKey};
 pub struct Recovery {
     bodies: Bodies,
     wishes: RecoveredWishes,
+    filters: RecoveredFilters,
     /// The store holds the key of entity-tags.
     has_tag_key: bool,
     settled: Timestamp,
@@ -64,6 +65,9 @@ impl Node {
             Table::Wishes => {
                 decode(value).is_some_and(|wishes| recovery.wishes.insert(key, wishes))
             }
+            Table::Filters => {
+                decode(value).is_some_and(|texts| recovery.filters.insert(key, texts))
+            }
             Table::Subscription => decode(value).is_some_and(|record| {
                 self.presence
                     .recover_subscription(&mut recovery.wishes, key, record)
@@ -104,7 +108,10 @@ impl Node {
         if settled < recovery.settled {
             out.batch.put(Table::Node, SETTLED, &settled);
         }
-        recovery.owed = self.presence.recovered(now, settled, &self.directory);
+        let filters = &mut recovery.filters;
+        recovery.owed = self
+            .presence
+            .recovered(now, settled, &self.directory, filters);
         self.settled = settled;
         self.settle_at = now + SETTLE_EVERY;
         out.batch.put(Table::Node, FORMAT_KEY, &FORMAT);

@@ -57,6 +57,7 @@ impl From<Reject> for Reply {
             Reject::UnsupportedMedia { accept } => reply.with(Name::Accept, accept),
             Reject::UnsupportedEncoding => reply.with(Name::AcceptEncoding, ACCEPT_ENCODING),
             Reject::BadExtension(tags) => reply.with(Name::Unsupported, tags),
+            Reject::NotAcceptableHere { why } => reply.with(Name::Warning, warning(&why)),
             Reject::NotAcceptable => reply.with(Name::Accept, headers::ACCEPT),
             Reject::MethodNotAllowed => reply.with(Name::Allow, headers::ALLOW),
             Reject::IntervalTooBrief { min } => reply.with(Name::MinExpires, min.to_string()),
@@ -72,6 +73,17 @@ impl From<Reject> for Reply {
             | Reject::NotFound => reply,
         }
     }
+}
+
+/// A miscellaneous warning (RFC 3261 §20.43) with a text that may quote what the peer sent.
+fn warning(why: &str) -> String {
+    let plain = |c: char| match c {
+        '"' => '\'',
+        ' ' | '!' | '#'..='[' | ']'..='~' => c,
+        _ => ' ',
+    };
+    let text: String = why.chars().map(plain).collect();
+    format!("399 presentia \"{text}\"")
 }
 
 /// How long a peer that meets a draining or full node is asked to stay away.

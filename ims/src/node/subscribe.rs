@@ -18,7 +18,7 @@ impl Node {
     ) -> Result<Reply, Reject> {
         let event = headers::event(ask.request)?;
         let body = headers::body(ask.request, self.settings.presence.pidf.body)?;
-        headers::no_body(ask.request, &body)?;
+        let filter = headers::filter(ask.request, &body)?;
         let expires = headers::expires(&ask.request.headers)?;
         let wishes = headers::wishes(ask.request)?;
         if let Some(tag) = ask.request.to.tag() {
@@ -30,6 +30,7 @@ impl Node {
                 event_id: event.id,
                 expires,
                 wishes,
+                filter,
             };
             let accepted = self.turn(now, out, |presence, directory, turn| {
                 presence.renew(turn, directory, renew)
@@ -58,6 +59,7 @@ impl Node {
             event_id: event.id,
             expires,
             wishes,
+            filter,
             charging: &ask.charging,
         };
         let accepted = self.turn(now, out, |presence, directory, turn| {

@@ -5,6 +5,7 @@ mod composition;
 mod conditional;
 mod content;
 mod elements;
+mod filter;
 mod leave;
 mod limits;
 mod lists;

@@ -6,9 +6,11 @@ use super::{Directory, Service};
 use crate::event::subscription::SubscriptionId;
 use crate::presence::compose::{self, Composed};
 use crate::presence::content::{self, Authorized, Body};
+use crate::presence::filter::Filter;
 use crate::presence::rules::{Decision, Handling, Permissions};
 use crate::sip::coding::Coding;
 use crate::time::Timestamp;
+use std::sync::Arc;
 
 /// Presentities whose documents are kept rendered while their watchers are told.
 const GALLERY: usize = 256;
@@ -20,15 +22,19 @@ const VIEWS: usize = 64;
 pub(super) struct Gallery {
     composed: Composed,
     views: Vec<(Handling, Permissions, Box<str>, Shown)>,
+    /// What filters leave of a view, under its tag.
+    filtered: Vec<(u64, Arc<Filter>, Shown)>,
     /// Bodies in a coding, under the tag of what is in them.
     coded: Vec<(u64, Coding, Body)>,
 }
 
-/// A document that a watcher may see, and its entity-tag.
+/// A document that a watcher may see and wants, and its entity-tag.
 #[derive(Clone, Debug)]
 pub(super) struct Shown {
     pub document: Authorized,
     pub tag: u64,
+    /// All that the watcher may see: the same, before its filter.
+    pub whole: Authorized,
 }
 
 impl Service {
@@ -52,7 +58,10 @@ impl Service {
             .or_insert_with(|| Gallery::of(entry, &self.settings.composition));
         let (shown, rendered) = gallery.view(&verdict, entity, &self.tags);
         self.rendered += u64::from(rendered);
-        Some(shown)
+        match subscription.filter().filter(|filter| filter.selects()) {
+            Some(filter) => Some(gallery.filtered(shown, filter, &self.tags)),
+            None => Some(shown),
+        }
     }
 
     /// What is shown, as the body of a NOTIFY in the form that this watcher takes.
@@ -78,6 +87,7 @@ impl Gallery {
         Gallery {
             composed: entry.compose(policy),
             views: Vec::new(),
+            filtered: Vec::new(),
             coded: Vec::new(),
         }
     }
@@ -95,6 +105,27 @@ impl Gallery {
         coded
     }
 
+    /// What a filter leaves of a view, worked out once for all whose filter selects the same.
+    fn filtered(&mut self, shown: Shown, filter: &Arc<Filter>, tags: &TagKey) -> Shown {
+        let same = |(tag, other, _): &&(u64, Arc<Filter>, Shown)| {
+            *tag == shown.tag && (Arc::ptr_eq(other, filter) || other.selects_like(filter))
+        };
+        if let Some((.., found)) = self.filtered.iter().find(same) {
+            return found.clone();
+        }
+        let document = filter.apply(&shown.document);
+        let filtered = Shown {
+            tag: tags.of(document.bytes()),
+            document,
+            whole: shown.whole,
+        };
+        if self.filtered.len() < VIEWS {
+            let of = (shown.tag, filter.clone(), filtered.clone());
+            self.filtered.push(of);
+        }
+        filtered
+    }
+
     /// The document of that outcome, and whether it had to be rendered.
     fn view(&mut self, verdict: &Decision, entity: &str, tags: &TagKey) -> (Shown, bool) {
         let found = self.views.iter().find(|(h, p, e, _)| {
@@ -109,6 +140,7 @@ impl Gallery {
         };
         let shown = Shown {
             tag: tags.of(document.bytes()),
+            whole: document.clone(),
             document,
         };
         if self.views.len() < VIEWS {

@@ -4,6 +4,7 @@
 //! send in the [`Turn`].
 
 mod debts;
+mod filtering;
 mod gallery;
 mod leave;
 mod message;
@@ -18,6 +19,7 @@ mod tag;
 mod watching;
 mod wishes;
 
+pub use filtering::RecoveredFilters;
 pub use leave::Farewell;
 pub use publish::{Publish, Published};
 pub use recover::{Bodies, RecoveredWishes};

@@ -69,11 +69,7 @@ impl Service {
         let Some(shown) = self.render(turn.now, directory, id) else {
             return;
         };
-        if self
-            .subscriptions
-            .get(&id)
-            .is_some_and(|s| s.last_told != s.mark(shown.tag))
-        {
+        if self.is_news(id, &shown) {
             self.send(turn, id, Some(shown));
         }
     }
@@ -176,6 +172,7 @@ impl Service {
     fn send(&mut self, turn: &mut Turn<'_>, id: SubscriptionId, shown: Option<Shown>) {
         let interval = self.settings.notify_interval;
         let tag = self.tag_of(shown.as_ref());
+        self.keep_whole(id, shown.as_ref());
         let Some(subscription) = self.subscriptions.get_mut(&id) else {
             return;
         };
@@ -253,6 +250,7 @@ impl Service {
             // this NOTIFY failed and the subscription lives: the state is shown again later
             let pause = retry_after.unwrap_or(RETRY).min(LONGEST_RETRY);
             subscription.last_told = 0;
+            subscription.last_whole = None;
             self.paced.remove(&(subscription.not_before, id));
             subscription.not_before = turn.now + pause;
             subscription.debt = Debt::State;

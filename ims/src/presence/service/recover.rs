@@ -1,5 +1,6 @@
 //! The service after a restart: state from the store, and NOTIFYs for what changed and was not delivered.
 
+use super::filtering::RecoveredFilters;
 use super::state::{
     Debt, Presentity, Registered, Subscription, SubscriptionRecord, parse_publication_key,
 };
@@ -151,10 +152,13 @@ impl Service {
             if self.subscriptions.get(&id).filter(knows_nothing).is_none() {
                 continue;
             }
-            let shown = self.due(now, directory, id).map(|shown| shown.tag);
-            if let (Some(tag), Some(subscription)) = (shown, self.subscriptions.get_mut(&id)) {
-                subscription.last_told = tag;
+            let Some(shown) = self.due(now, directory, id) else {
+                continue;
+            };
+            if let Some(subscription) = self.subscriptions.get_mut(&id) {
+                subscription.last_told = shown.tag;
             }
+            self.keep_whole(id, Some(&shown));
         }
     }
 
@@ -165,7 +169,9 @@ impl Service {
         now: Timestamp,
         settled: Timestamp,
         directory: &dyn Directory,
+        filters: &mut RecoveredFilters,
     ) -> usize {
+        self.recover_filters(directory, filters);
         let mut owed = 0;
         let mut noted = BTreeSet::new();
         let mut at = now;

@@ -7,7 +7,9 @@ use crate::event::publication::Publication;
 use crate::event::subscription::{State, SubscriptionId};
 use crate::isc::Charging;
 use crate::presence::compose::{Composed, Policy, RegistrationFacts, Source, compose};
+use crate::presence::content::Authorized;
 use crate::presence::content::Body;
+use crate::presence::filter::Filters;
 use crate::presence::pidf::Contribution;
 use crate::presence::rules::{Decision, Ruleset};
 use crate::sip::Aor;
@@ -95,6 +97,8 @@ pub struct Subscription {
     pub record: SubscriptionRecord,
     /// What it asks for besides plain state; none for most.
     pub wishes: Option<Box<Wishes>>,
+    /// Which part of the state it asks for, and which changes; none for most.
+    pub filters: Option<Box<Filters>>,
     /// The policy's verdict, recomputed at need after any change of what it rests on.
     pub decision: Option<Arc<Decision>>,
     /// NOTIFYs not yet answered.
@@ -107,6 +111,8 @@ pub struct Subscription {
     /// Tag of the state that the watcher has, so that a change which it cannot see is not told. 0: it must be told
     /// whatever the state.
     pub last_told: u64,
+    /// What the watcher might see when it was last told, before its filter; kept where triggers compare with it.
+    pub last_whole: Option<Authorized>,
     /// The body last sent, for the charging record.
     pub last_body: Option<LastBody>,
     /// When a look at this subscription is scheduled; one entry at a time.
@@ -136,6 +142,11 @@ impl Subscription {
     /// `Suppress-If-Match` of the last SUBSCRIBE, while it holds.
     pub fn condition(&self) -> Option<Condition> {
         self.wishes.as_ref().and_then(|w| w.condition)
+    }
+
+    /// Whether no state is told until the watcher asks again (`Suppress-If-Match: *`).
+    pub fn is_quenched(&self) -> bool {
+        self.condition() == Some(Condition::Always) && self.last_told == QUENCHED
     }
 
     /// What [`Subscription::last_told`] becomes with state of this tag.

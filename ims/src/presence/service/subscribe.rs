@@ -28,6 +28,8 @@ pub struct Subscribe<'a> {
     pub event_id: Option<&'a str>,
     pub expires: Option<Seconds>,
     pub wishes: Wishes,
+    /// A filter document (RFC 4660).
+    pub filter: Option<&'a [u8]>,
     pub charging: &'a Charging,
     /// The request came through the core, which stays in the path.
     pub inside: bool,
@@ -43,6 +45,8 @@ pub struct Renew<'a> {
     pub event_id: Option<&'a str>,
     pub expires: Option<Seconds>,
     pub wishes: Wishes,
+    /// A filter document (RFC 4660); without one the filters stay.
+    pub filter: Option<&'a [u8]>,
 }
 
 /// What the 2xx says.
@@ -81,6 +85,7 @@ impl Service {
             // 403 and not 503: the server is not full, and a 503 would turn the S-CSCF away from it
             return Err(Reject::Forbidden(phrase::TOO_MANY_WATCHERS));
         }
+        let filters = self.filtered(directory, &request.presentity, None, request.filter)?;
         let pending = decision.handling == Handling::Confirm;
         let id = self.new_id(turn, &request.presentity);
         let fetch = lifetime == Seconds(0);
@@ -92,6 +97,7 @@ impl Service {
         };
         let mut subscription = self.new_subscription(turn.now, id, request, state, lifetime);
         subscription.decision = Some(Arc::new(decision));
+        subscription.filters = filters;
         let presentity = subscription.presentity.clone();
         self.watching.add(&subscription);
         self.subscriptions.insert(id, subscription);
@@ -103,6 +109,7 @@ impl Service {
         if !fetch {
             self.store_subscription(turn, id);
             self.store_wishes(turn, id);
+            self.store_filters(turn, id);
             self.schedule_subscription(id);
         }
         self.notify(turn, directory, id);
@@ -169,9 +176,12 @@ impl Service {
         request: Renew<'_>,
     ) -> Result<Accepted, Reject> {
         let id = request.id;
-        let subscription = self.subscriptions.get_mut(&id).ok_or(Reject::NoDialog)?;
+        let subscription = self.subscriptions.get(&id).ok_or(Reject::NoDialog)?;
         check_renewal(subscription, &request)?;
         let lifetime = self.settings.subscription.grant(request.expires)?;
+        let before = subscription.filters.as_deref();
+        let filters = self.filtered(directory, &subscription.presentity, before, request.filter)?;
+        let subscription = self.subscriptions.get_mut(&id).ok_or(Reject::NoDialog)?;
         subscription
             .record
             .dialog
@@ -190,6 +200,9 @@ impl Service {
         let decided = verdict.map_or(before, |v| step(before, policy::input(v.handling)).0);
         let (state, _) = step(decided, input);
         self.replace_wishes(turn, id, request.wishes);
+        if request.filter.is_some() {
+            self.replace_filters(turn, id, filters);
+        }
         if let Some(subscription) = self.subscriptions.get_mut(&id) {
             subscription.record.state = state;
         }
@@ -260,6 +273,9 @@ impl Service {
             if subscription.wishes.is_some() {
                 turn.batch.delete(Table::Wishes, &key);
             }
+            if subscription.filters.is_some() {
+                turn.batch.delete(Table::Filters, &key);
+            }
         }
         subscription.debt = Debt::Nothing;
         self.paced.remove(&(subscription.not_before, id));
@@ -291,12 +307,14 @@ impl Subscription {
             presentity,
             record,
             wishes,
+            filters: None,
             decision: None,
             unanswered: 0,
             debt: Debt::Nothing,
             owed_since: None,
             not_before: Timestamp::default(),
             last_told: 0,
+            last_whole: None,
             last_body: None,
             look_at: None,
             stored: false,

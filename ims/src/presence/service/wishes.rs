@@ -92,7 +92,11 @@ impl Service {
             return false;
         };
         let shown = self.due(now, directory, id);
-        condition.holds(self.tag_of(shown.as_ref()))
+        let holds = condition.holds(self.tag_of(shown.as_ref()));
+        if holds {
+            self.keep_whole(id, shown.as_ref());
+        }
+        holds
     }
 
     /// Takes note that the watcher has the present state: no NOTIFY answers its SUBSCRIBE (RFC 5839 §6.3).
