@@ -33,13 +33,16 @@ pub enum Table {
     Wishes = 11,
     /// Filters of a subscription, in the words of the watcher.
     Filters = 12,
+    /// When a document of permanent presence state last changed.
+    PermanentSince = 13,
 }
 
 impl Table {
     /// Every table, in the order in which recovery reads them.
-    pub const ALL: [Table; 12] = [
+    pub const ALL: [Table; 13] = [
         Table::Node,
         Table::Document,
+        Table::PermanentSince,
         Table::Registration,
         Table::Alias,
         Table::Body,

@@ -125,6 +125,7 @@ fn name(table: Table) -> &'static str {
         Table::Quarantine => "quarantine",
         Table::Wishes => "wishes",
         Table::Filters => "filters",
+        Table::PermanentSince => "permanent-since",
     }
 }
 

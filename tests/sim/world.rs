@@ -462,7 +462,12 @@ impl World {
 
     /// Records of the store that somebody's lifetime should have ended.
     pub fn soft_records(&self) -> Vec<String> {
-        let hard = [Table::Node, Table::Document, Table::Alias];
+        let hard = [
+            Table::Node,
+            Table::Document,
+            Table::PermanentSince,
+            Table::Alias,
+        ];
         let records = self.server.disk.records();
         records
             .filter(|(table, ..)| !hard.contains(table))

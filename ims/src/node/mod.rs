@@ -31,6 +31,7 @@ use bytes::Bytes;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use xdm::lists::Lists;
+use xdm::usage::pidf_manipulation as permanent;
 use xdm::{Document, DocumentKey};
 
 /// How the node behaves, from the configuration.
@@ -168,6 +169,8 @@ pub struct Node {
 pub(crate) struct Directory {
     registrar: Registrar,
     documents: BTreeMap<DocumentKey, Document>,
+    /// Which of them are permanent presence state, and when each last changed.
+    permanent: BTreeMap<DocumentKey, Timestamp>,
     /// The lists among the documents; behind a cell since a decision that asks for one makes it ready.
     lists: RefCell<Lists>,
     /// What a presence document may cost.
@@ -185,6 +188,19 @@ impl presence::Directory for Directory {
 
     fn identities(&self, presentity: &Aor) -> Vec<Aor> {
         self.registrar.identities(presentity)
+    }
+
+    fn permanent(&self, presentity: &Aor) -> Vec<(Bytes, Timestamp)> {
+        if self.registrar.canonical(presentity) != *presentity {
+            return Vec::new(); // another name of somebody, whose state this is
+        }
+        let document = |user: &Aor| {
+            let key = DocumentKey::user(user.clone(), permanent::AUID, permanent::NAME);
+            let at = *self.permanent.get(&key)?;
+            Some((self.documents.get(&key)?.bytes.clone(), at))
+        };
+        let identities = self.registrar.identities(presentity);
+        identities.iter().filter_map(document).collect()
     }
 
     fn names(&self, identity: &Aor) -> Vec<Aor> {
@@ -234,6 +250,7 @@ impl Node {
             directory: Directory {
                 registrar: Registrar::new(settings.registration, registrations),
                 documents: BTreeMap::new(),
+                permanent: BTreeMap::new(),
                 lists: RefCell::new(settings.xdm.lists(lists)),
                 pidf: settings.presence.pidf,
             },

@@ -1,11 +1,14 @@
 //! The node after a restart: records of the store become state again.
 
+use super::permanent;
 use super::{Node, Outbox, SETTLE_EVERY, SETTLED};
 use crate::charge;
 use crate::presence::service::{Bodies, RecoveredFilters, RecoveredWishes};
 use crate::record::{FORMAT, Table, decode};
+use crate::sip::Aor;
 use crate::time::Timestamp;
 use crate::xdm::{Document, DocumentKey};
+use std::collections::BTreeSet;
 
 /// Takes records in the order of [`Table::ALL`], keys ascending.
 #[derive(Debug, Default)]
@@ -48,6 +51,10 @@ impl Node {
                 .is_some(),
             Table::Node => true,
             Table::Document => self.recover_document(key, value),
+            Table::PermanentSince => DocumentKey::decode(key)
+                .zip(decode(value))
+                .map(|(key, at)| self.directory.permanent.insert(key, at))
+                .is_some(),
             Table::Registration => decode(value)
                 .and_then(|record| self.directory.registrar.recover(key, record))
                 .is_some(),
@@ -88,6 +95,11 @@ impl Node {
         else {
             return false;
         };
+        if key.auid == permanent::AUID {
+            // since when is in a table of its own, read behind this one
+            let since = Timestamp::default();
+            self.directory.permanent.insert(key.clone(), since);
+        }
         self.directory.documents.insert(key, document);
         true
     }
@@ -100,9 +112,24 @@ impl Node {
         }
     }
 
+    /// Permanent state is composed with the rest, under the name that the registrations say is the first.
+    fn recover_permanent(&mut self) {
+        let owners: BTreeSet<Aor> = self
+            .directory
+            .permanent
+            .keys()
+            .filter_map(DocumentKey::owner)
+            .map(|owner| self.directory.registrar.canonical(owner))
+            .collect();
+        for owner in owners {
+            self.presence.take_permanent(&self.directory, &owner);
+        }
+    }
+
     /// Everything is read: writes the format, schedules what is due and owes what was not delivered.
     pub fn recovered(&mut self, now: Timestamp, recovery: &mut Recovery, out: &mut Outbox) {
         self.recover_registrations();
+        self.recover_permanent();
         // set back since, the clock would make changes from now on look older than the mark, hence told
         let settled = recovery.settled.min(now);
         if settled < recovery.settled {

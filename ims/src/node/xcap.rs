@@ -1,6 +1,6 @@
 //! XCAP at the node: the document service decides, the batch keeps the change, live subscriptions follow.
 
-use super::{Directory, Effect, Node, Outbox, POLICIES};
+use super::{Directory, Effect, Node, Outbox, POLICIES, permanent};
 use crate::presence::pidf;
 use crate::record::Table;
 use crate::sip::Aor;
@@ -46,11 +46,18 @@ impl Node {
             Change::Put { key, document } => {
                 out.batch
                     .put_bytes(Table::Document, &key.encode(), &document.encode());
+                if key.auid == permanent::AUID {
+                    out.batch.put(Table::PermanentSince, &key.encode(), &now);
+                    self.directory.permanent.insert(key.clone(), now);
+                }
                 self.directory.documents.insert(key.clone(), document);
                 key
             }
             Change::Delete { key } => {
                 out.batch.delete(Table::Document, &key.encode());
+                if self.directory.permanent.remove(&key).is_some() {
+                    out.batch.delete(Table::PermanentSince, &key.encode());
+                }
                 self.directory.documents.remove(&key);
                 key
             }
@@ -64,6 +71,11 @@ impl Node {
                     for reader in &readers {
                         presence.lists_changed(turn, directory, reader);
                     }
+                });
+            }
+            permanent::AUID => {
+                self.turn(now, out, |presence, directory, turn| {
+                    presence.permanent_changed(turn, directory, &owner)
                 });
             }
             auid if POLICIES.contains(&auid) => {

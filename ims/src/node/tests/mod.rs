@@ -10,6 +10,7 @@ mod leave;
 mod limits;
 mod lists;
 mod notify;
+mod permanent;
 mod policy;
 mod register;
 mod requests;

@@ -9,6 +9,7 @@ mod gallery;
 mod leave;
 mod message;
 mod notify;
+mod permanent;
 mod policy;
 mod publish;
 mod reach;
@@ -80,6 +81,8 @@ pub trait Directory {
     fn policies(&self, presentity: &Aor) -> Vec<bytes::Bytes>;
     /// The presentity and the other identities that name it.
     fn identities(&self, presentity: &Aor) -> Vec<Aor>;
+    /// Documents of permanent state of the presentity, under all its identities, with the time of their last change.
+    fn permanent(&self, presentity: &Aor) -> Vec<(bytes::Bytes, Timestamp)>;
     /// Every identity that names the same subscriber as this one.
     fn names(&self, identity: &Aor) -> Vec<Aor>;
     /// Whether one of the identities is in the list that a rule of the presentity names; `None`: it cannot be read.
@@ -236,6 +239,7 @@ impl Service {
         presentity: &Aor,
         facts: Option<Registered>,
     ) {
+        self.take_permanent(directory, presentity);
         let Some(entry) = self.presentities.get_mut(presentity) else {
             return; // nobody to decide on
         };

@@ -1,5 +1,6 @@
 //! What the presence service keeps in memory of presentities and watchers, and how it is stored.
 
+use super::permanent::Permanent;
 use super::tag::QUENCHED;
 use super::wishes::{Condition, Wishes};
 use crate::dialog::Dialog;
@@ -28,6 +29,8 @@ pub fn publication_number(now: Timestamp, random: u64) -> u64 {
 #[derive(Debug, Default)]
 pub struct Presentity {
     pub publications: Vec<Publication<Contribution>>,
+    /// State that never runs out (RFC 4827), under each identity of the presentity that has some.
+    pub permanent: Vec<Permanent>,
     pub registration: Option<Registered>,
     /// The same as a source of composition.
     pub facts: Option<RegistrationFacts>,
@@ -46,7 +49,10 @@ pub struct Presentity {
 impl Presentity {
     /// Nothing left that is worth a place in memory.
     pub fn is_idle(&self) -> bool {
-        self.publications.is_empty() && self.registration.is_none() && self.watchers.is_empty()
+        self.publications.is_empty()
+            && self.permanent.is_empty()
+            && self.registration.is_none()
+            && self.watchers.is_empty()
     }
 
     /// Takes over what the network says of the presentity's registration.
@@ -60,14 +66,18 @@ impl Presentity {
 
     /// The raw document of all sources. Not for a watcher's eyes.
     pub fn compose(&self, policy: &Policy) -> Composed {
-        let publications = self.publications.iter();
-        let sources: Vec<Source<'_>> = publications
-            .map(|p| Source {
-                contribution: &p.state,
-                at: p.changed_at,
-                order: p.number,
-            })
-            .collect();
+        let publications = self.publications.iter().map(|p| Source {
+            contribution: &p.state,
+            at: p.changed_at,
+            order: p.number,
+        });
+        // the oldest of all by number, so that no published id has to give way for it; as new as its last change
+        let permanent = (0..).zip(&self.permanent).map(|(order, p)| Source {
+            contribution: &p.contribution,
+            at: p.at,
+            order,
+        });
+        let sources: Vec<Source<'_>> = permanent.chain(publications).collect();
         compose(&sources, self.facts.as_ref(), policy)
     }
 }
