@@ -8,6 +8,11 @@ pub enum Reject {
     // The peer's fault: the request is wrong.
     /// The request does not parse or misses what it must have; the phrase says what.
     Bad(&'static str),
+    /// A partial publication that does not apply (RFC 5264 §4.3.2); `report` is the error document of RFC 5261 §5.1.
+    BadPatch {
+        phrase: &'static str,
+        report: Option<Box<str>>,
+    },
     /// `Event` is missing or names a package that is not served.
     BadEvent,
     /// The body is of a type that is not taken here; `accept` names those that are, empty for none
@@ -45,6 +50,8 @@ pub enum Reject {
     NotFound,
 
     // Ours: the server cannot, for now.
+    /// Something of our own does not read or apply; the phrase says what.
+    Internal(&'static str),
     /// A limit of the server is reached, or it is draining.
     Busy { retry_after: Seconds },
 }
@@ -54,6 +61,7 @@ impl Reject {
     pub fn status(&self) -> (u16, &'static str) {
         match self {
             Reject::Bad(phrase) => (400, phrase),
+            Reject::BadPatch { phrase, .. } => (400, phrase), // with the report
             Reject::Merged => (482, "Loop Detected"),
             Reject::BadEvent => (489, "Bad Event"), // with Allow-Events, RFC 6665 §8.3.2
             Reject::UnsupportedMedia { .. } => (415, "Unsupported Media Type"), // with Accept, RFC 3903 §6, step 5
@@ -69,6 +77,7 @@ impl Reject {
             Reject::NoDialog => (481, "Subscription Does Not Exist"),
             Reject::OutOfOrder => (500, "CSeq Out Of Order"),
             Reject::Forbidden(phrase) => (403, phrase),
+            Reject::Internal(phrase) => (500, phrase),
             Reject::NotFound => (404, "Not Found"),
             // 503 makes an S-CSCF try the next server, which is what a full or draining node wants
             Reject::Busy { .. } => (503, "Service Unavailable"),
@@ -112,6 +121,14 @@ mod tests {
     fn each_refusal_has_the_status_of_its_document() {
         for (reject, status) in [
             (Reject::Bad("x"), 400),
+            (
+                Reject::BadPatch {
+                    phrase: "x",
+                    report: None,
+                },
+                400,
+            ),
+            (Reject::Internal("x"), 500),
             (Reject::Forbidden("x"), 403),
             (Reject::NotFound, 404),
             (Reject::MethodNotAllowed, 405),

@@ -1,8 +1,8 @@
 //! What the node reads of a request's headers, typed, with the refusal where they are wrong.
 
 use crate::event::publication::Etag;
-use crate::presence::service::{Condition, Wishes};
-use crate::presence::{filter, pidf};
+use crate::presence::filter;
+use crate::presence::service::{self, BodyType, Condition, Wishes};
 use crate::reject::Reject;
 use crate::sip::coding::{Coding, Fault};
 use crate::sip::header::accept::Accept;
@@ -20,7 +20,7 @@ pub const ALLOW_EVENTS: &str = "presence";
 /// The methods that are served.
 pub const ALLOW: &str = "OPTIONS, PUBLISH, SUBSCRIBE, REGISTER, CANCEL";
 /// The body types that a PUBLISH may bring.
-pub const ACCEPT: &str = pidf::MEDIA_TYPE;
+pub const ACCEPT: &str = service::PUBLISHED_TYPES;
 
 /// `Expires` in seconds, if there is one.
 pub fn expires(headers: &Headers<'_>) -> Result<Option<Seconds>, Reject> {
@@ -135,10 +135,18 @@ fn condition(request: &Request<'_>) -> Result<Option<Condition>, Reject> {
     }
 }
 
-/// Whether `Content-Type` names PIDF; `None` when there is no such header.
-pub fn is_pidf(request: &Request<'_>) -> Option<bool> {
+/// What `Content-Type` says of the body of a PUBLISH; `None` when there is no such header.
+pub fn body_type(request: &Request<'_>) -> Option<BodyType> {
     let text = request.headers.get(Name::ContentType)?;
-    Some(MediaType::parse(text).is_some_and(|m| m.is("application", "pidf+xml")))
+    let media_type = MediaType::parse(text);
+    let is = |subtype| media_type.is_some_and(|m| m.is("application", subtype));
+    Some(if is("pidf+xml") {
+        BodyType::Whole
+    } else if is("pidf-diff+xml") {
+        BodyType::Partial
+    } else {
+        BodyType::Unknown
+    })
 }
 
 /// Whether the watcher takes PIDF: without `Accept` it must (RFC 3856 §6.7).

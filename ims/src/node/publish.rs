@@ -36,7 +36,7 @@ impl Node {
         let publish = Publish {
             presentity: &presentity,
             asked,
-            body_type_known: headers::is_pidf(request),
+            body_type: headers::body_type(request),
             body: &body,
         };
         let published = self.turn(now, out, |presence, directory, turn| {

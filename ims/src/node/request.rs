@@ -10,6 +10,7 @@ use crate::sip::{Aor, Scheme, Uri};
 use crate::sip::{Flow, KnownMethod, Method, Name, Request, Writer};
 use crate::time::{Seconds, Timestamp};
 use crate::transaction::{Key, Verdict};
+use crate::xml::patch;
 
 /// A request of a trusted peer on its way through the node, with what ISC says about it.
 pub(super) struct Ask<'a> {
@@ -25,6 +26,8 @@ pub(super) struct Reply {
     pub phrase: Option<&'static str>,
     pub to_tag: Option<String>,
     pub headers: Vec<(Name, String)>,
+    /// Media type and bytes.
+    pub body: Option<(&'static str, String)>,
     /// Give back the Record-Routes: the response opens a dialog (RFC 3261 §12.1.1).
     pub record_route: bool,
 }
@@ -62,8 +65,13 @@ impl From<Reject> for Reply {
             Reject::MethodNotAllowed => reply.with(Name::Allow, headers::ALLOW),
             Reject::IntervalTooBrief { min } => reply.with(Name::MinExpires, min.to_string()),
             Reject::Busy { retry_after } => reply.with(Name::RetryAfter, retry_after.to_string()),
+            Reject::BadPatch { report, .. } => Reply {
+                body: report.map(|report| (patch::ERROR_MEDIA_TYPE, report.into())),
+                ..reply
+            },
             Reject::OutOfOrder
             | Reject::Bad(_)
+            | Reject::Internal(_)
             | Reject::UnsupportedScheme
             | Reject::TooLarge
             | Reject::StaleEtag
@@ -288,6 +296,9 @@ impl Node {
             writer.header(*name, value);
         }
         self.sign(&mut writer);
+        if let Some((media_type, body)) = &reply.body {
+            writer.body(media_type, body.as_bytes());
+        }
         let bytes = writer.finish();
         self.transactions.respond(now, key, &to, bytes.clone());
         let effect = Effect::Send {

@@ -11,6 +11,7 @@ mod limits;
 mod lists;
 mod notify;
 mod permanent;
+mod partial;
 mod policy;
 mod register;
 mod requests;

@@ -99,7 +99,10 @@ pub(crate) const MAX_BOUND: usize = 32;
 /// One publication, taken apart.
 #[derive(Debug)]
 pub(crate) struct Parsed {
+    /// The document, and behind it what has been read out of it.
     pub text: Box<str>,
+    /// Length of the document in `text`.
+    pub document: u32,
     pub entity: Span,
     pub components: Box<[Component]>,
     /// Elements of the components, in document order.

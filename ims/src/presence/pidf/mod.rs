@@ -9,7 +9,7 @@ pub(crate) mod scan;
 mod validate;
 mod values;
 
-use fragment::Parsed;
+use fragment::{Parsed, Span};
 use std::sync::Arc;
 
 /// Media type of a presence document (RFC 3863 §4).
@@ -71,7 +71,7 @@ impl From<lexis::Malformed> for PidfError {
     }
 }
 
-/// One publication's state, checked once. Cheap to clone; nothing else of the body is kept.
+/// One publication's state, checked once. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Contribution {
     parsed: Arc<Parsed>,
@@ -81,6 +81,15 @@ impl Contribution {
     /// The presentity the document names, references resolved, otherwise as written.
     pub fn entity(&self) -> &str {
         self.parsed.slice(self.parsed.entity)
+    }
+
+    /// The document as published, the byte order mark left out.
+    pub fn document(&self) -> &str {
+        let document = Span {
+            start: 0,
+            end: self.parsed.document,
+        };
+        self.parsed.slice(document)
     }
 
     /// Bytes of memory held, all included.

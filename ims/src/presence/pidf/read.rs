@@ -1,4 +1,4 @@
-//! One pass over a body: scanner and grammar side by side, pieces copied out as they close.
+//! One pass over a body: scanner and grammar side by side, pieces noted as they close.
 
 use super::fragment::{Bound, Component, MAX_BOUND, Namespace, Parsed, Piece, Place, Sort, Span};
 use super::lexis;
@@ -20,12 +20,10 @@ struct Pending {
     used: u64,
     /// Elements open inside it.
     depth: usize,
-    /// How many ids had been seen before it.
-    ids: usize,
 }
 
 struct Reader<'a, 'l> {
-    body: &'a str,
+    document: u32,
     limits: &'l Limits,
     scanner: Scanner<'a>,
     text: String,
@@ -43,11 +41,14 @@ struct Reader<'a, 'l> {
 
 /// Reads `body`, which is UTF-8 and within the limit on its size.
 pub(crate) fn read(body: &str, limits: &Limits) -> Result<Parsed, PidfError> {
+    // The body as it is, and behind it what is read out of it.
+    let mut text = String::with_capacity(body.len() + 256);
+    text.push_str(body);
     let reader = Reader {
-        body,
+        document: span(0, body.len())?.end,
         limits,
         scanner: Scanner::new(body),
-        text: String::with_capacity(body.len() + 64),
+        text,
         entity: Span::default(),
         components: Vec::with_capacity(4),
         pieces: Vec::with_capacity(24),
@@ -109,7 +110,6 @@ impl Reader<'_, '_> {
                     inherited: self.scanner.inherited(),
                     used: tag.used & self.scanner.inherited(),
                     depth: 0,
-                    ids: self.ids.len(),
                 });
                 return self.inner_id(tag);
             }
@@ -202,14 +202,13 @@ impl Reader<'_, '_> {
         Ok(())
     }
 
-    /// Copies a complete piece out of the body.
+    /// Notes a complete piece.
     fn piece(&mut self, pending: &Pending, end: usize) -> Result<(), PidfError> {
         if self.pieces.len() + self.presence.len() >= self.limits.elements {
             return Err(TOO_MANY_ELEMENTS);
         }
-        let offset = self.text.len();
         let piece = Piece {
-            span: self.keep(&self.body[pending.start..end])?,
+            span: span(pending.start, end)?,
             uses: self.bound(pending.used)?,
             name_len: u16::try_from(pending.name_len).map_err(|_| PidfError::TooMany {
                 what: "Element name too long",
@@ -218,14 +217,6 @@ impl Reader<'_, '_> {
             place: pending.place,
             ns: pending.ns,
         };
-        for id in &mut self.ids[pending.ids..] {
-            let moved =
-                |at: u32| span(at as usize - pending.start + offset, 0).map(|moved| moved.start);
-            *id = Span {
-                start: moved(id.start)?,
-                end: moved(id.end)?,
-            };
-        }
         match self.components.last_mut() {
             Some(component) if self.depth >= 2 => {
                 component.count += 1;
@@ -302,6 +293,7 @@ impl Reader<'_, '_> {
     fn finish(self) -> Result<Parsed, PidfError> {
         let parsed = Parsed {
             text: self.text.into_boxed_str(),
+            document: self.document,
             entity: self.entity,
             components: self.components.into_boxed_slice(),
             pieces: self.pieces.into_boxed_slice(),

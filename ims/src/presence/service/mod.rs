@@ -3,6 +3,7 @@
 //! It decides and does not act: it is given the time and a parsed request, and leaves what to write and what to
 //! send in the [`Turn`].
 
+mod body;
 mod debts;
 mod filtering;
 mod gallery;
@@ -22,6 +23,7 @@ mod wishes;
 
 pub use filtering::RecoveredFilters;
 pub use leave::Farewell;
+pub use body::{BodyType, PUBLISHED_TYPES};
 pub use publish::{Publish, Published};
 pub use recover::{Bodies, RecoveredWishes};
 pub use state::CSEQ_RANGE;

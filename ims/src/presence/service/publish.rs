@@ -1,10 +1,11 @@
 //! PUBLISH: the six steps of RFC 3903 §6 on the publications of one presentity, and their expiry.
 
+use super::body::{BodyType, State};
 use super::state::{Presentity, publication_key, publication_number};
 use super::{Directory, Service};
 use crate::event::publication::{Action, Asked, Etag, Publication, PublicationRecord, decide};
 use crate::event::turn::Turn;
-use crate::presence::pidf::{self, Contribution};
+use crate::presence::pidf::Contribution;
 use crate::record::Table;
 use crate::reject::{Reject, phrase};
 use crate::sip::Aor;
@@ -15,8 +16,8 @@ use crate::time::Seconds;
 pub struct Publish<'a> {
     pub presentity: &'a Aor,
     pub asked: Asked<'a>,
-    /// Whether `Content-Type` names a type that is taken here; `None` when there is none.
-    pub body_type_known: Option<bool>,
+    /// What `Content-Type` names; `None` when there is none.
+    pub body_type: Option<BodyType>,
     pub body: &'a [u8],
 }
 
@@ -52,12 +53,14 @@ impl Service {
         }
         match action {
             Action::Create { lifetime } => {
-                let contribution = self.contribution(directory, request)?;
-                self.create(turn, directory, request, contribution, etag, lifetime)
+                let state = self.state(directory, request, None)?;
+                self.create(turn, directory, request, state, etag, lifetime)
             }
             Action::Replace { index, lifetime } => {
-                let contribution = self.contribution(directory, request)?;
-                self.prolong(turn, request, index, etag, lifetime, Some(contribution));
+                let present = self.presentities.get(request.presentity);
+                let present = present.and_then(|p| p.publications.get(index));
+                let state = self.state(directory, request, present.map(|p| &p.state))?;
+                self.prolong(turn, request, index, etag, lifetime, Some(state));
                 self.state_changed_with_sphere(turn, directory, request.presentity);
                 Ok(Published { etag, lifetime })
             }
@@ -77,39 +80,12 @@ impl Service {
         }
     }
 
-    /// Step 5: the body, of a type that is taken, well-formed, valid, and about this presentity.
-    fn contribution(
-        &self,
-        directory: &dyn Directory,
-        request: &Publish<'_>,
-    ) -> Result<Contribution, Reject> {
-        match request.body_type_known {
-            Some(true) => {}
-            Some(false) => {
-                return Err(Reject::UnsupportedMedia {
-                    accept: pidf::MEDIA_TYPE,
-                });
-            }
-            None => return Err(Reject::Bad("Missing Content-Type")),
-        }
-        let contribution =
-            pidf::parse(request.body, &self.settings.pidf).map_err(|e| Reject::Bad(e.reason()))?;
-        let entity = Aor::parse(contribution.entity()).ok_or(Reject::Bad("Bad Entity"))?;
-        let own = entity == *request.presentity
-            || directory.identities(request.presentity).contains(&entity);
-        if own {
-            Ok(contribution)
-        } else {
-            Err(Reject::Bad("Entity Is Not The Presentity"))
-        }
-    }
-
     fn create(
         &mut self,
         turn: &mut Turn<'_>,
         directory: &dyn Directory,
         request: &Publish<'_>,
-        contribution: Contribution,
+        state: State<'_>,
         etag: Etag,
         lifetime: Seconds,
     ) -> Result<Published, Reject> {
@@ -135,10 +111,10 @@ impl Service {
             etag,
             expires_at: turn.now + lifetime,
             changed_at: turn.now,
-            state: contribution,
+            state: state.contribution,
         };
         let key = publication_key(request.presentity, publication.number);
-        turn.batch.put_bytes(Table::Body, &key, request.body);
+        turn.batch.put_bytes(Table::Body, &key, &state.document);
         turn.batch
             .put(Table::Publication, &key, &record(&publication));
         entry.publications.push(publication);
@@ -156,7 +132,7 @@ impl Service {
         index: usize,
         etag: Etag,
         lifetime: Seconds,
-        state: Option<Contribution>,
+        state: Option<State<'_>>,
     ) {
         let entry = self.presentities.get_mut(request.presentity);
         let Some(publication) = entry.and_then(|p| p.publications.get_mut(index)) else {
@@ -166,9 +142,9 @@ impl Service {
         publication.etag = etag;
         publication.expires_at = turn.now + lifetime;
         if let Some(state) = state {
-            publication.state = state;
+            publication.state = state.contribution;
             publication.changed_at = turn.now;
-            turn.batch.put_bytes(Table::Body, &key, request.body);
+            turn.batch.put_bytes(Table::Body, &key, &state.document);
         }
         turn.batch
             .put(Table::Publication, &key, &record(publication));
