@@ -21,9 +21,9 @@ mod tag;
 mod watching;
 mod wishes;
 
+pub use body::{BodyType, PUBLISHED_TYPES};
 pub use filtering::RecoveredFilters;
 pub use leave::Farewell;
-pub use body::{BodyType, PUBLISHED_TYPES};
 pub use publish::{Publish, Published};
 pub use recover::{Bodies, RecoveredWishes};
 pub use state::CSEQ_RANGE;
