@@ -9,6 +9,7 @@ mod disk;
 mod documents;
 mod network;
 mod peers;
+mod picture;
 mod promises;
 mod server;
 mod settings;

@@ -1,6 +1,7 @@
 //! The promises, each a checker of its own. [`Promises`] watches the border of the server: what goes in, what the node
 //! decides, what is committed, and what leaves.
 
+use crate::picture::Picture;
 use crate::text::{Message, between};
 use crate::truth::{Change, Content, Registration, Rule, Subscription, Told, Truth, View};
 use ims::charge::Event;
@@ -67,6 +68,10 @@ pub struct Promises {
     handled: BTreeMap<String, Handled>,
     etags: BTreeMap<String, u64>,
     dialogs: BTreeMap<(String, String), Dialog>,
+    /// What the NOTIFYs of a dialog that were decided on make together.
+    pictures: BTreeMap<(String, String), Picture>,
+    /// What was shown under an entity-tag.
+    shown: BTreeMap<String, View>,
     /// Highest CSeq that the running server decided on, by dialog.
     made: BTreeMap<(String, String), u32>,
     /// Chargeable transactions whose turn was committed, by what their event must say.
@@ -252,6 +257,21 @@ impl Promises {
         if !(200..300).contains(&status) {
             return;
         }
+        if status == 204 {
+            let lag = self.lag(now);
+            let told = self
+                .live
+                .may_be_told(&meaning.presentity, &meaning.watcher, now, lag);
+            let known = self.shown.get(request.get("suppress-if-match")).cloned();
+            let kept = known
+                .as_ref()
+                .is_some_and(|view| told.contains(&Told::Active(view.clone())));
+            self.hold(
+                kept,
+                "who is told that nothing is new has the present state",
+                || format!("{known:?} of {told:?}: {request:?}"),
+            );
+        }
         if lifetime == 0 {
             return self.change(turn, Change::Over { tag });
         }
@@ -337,7 +357,7 @@ impl Promises {
         let (presentity, watcher) = parties(notify);
         let lag = self.lag(now);
         let possible = self.live.may_be_told(&presentity, &watcher, now, lag);
-        let shown = (!notify.body.is_empty()).then(|| view(&notify.body));
+        let shown = self.shown_by(notify);
         let told = |wanted: &Told| match wanted {
             Told::Rejected => shown.is_none() && state.starts_with("terminated"),
             Told::Pending => {
@@ -366,6 +386,36 @@ impl Promises {
         }
         if state.starts_with("terminated") {
             self.change(turn, Change::Over { tag });
+        }
+    }
+
+    /// What a NOTIFY shows: its document, whole or built on the ones before it, or, without a body, the state that its
+    /// entity-tag named before.
+    fn shown_by(&mut self, notify: &Message) -> Option<View> {
+        let key = (
+            notify.get("call-id").to_owned(),
+            notify.tag_in_from().to_owned(),
+        );
+        let tag = notify.get("sip-etag").to_owned();
+        match self.pictures.entry(key).or_default().take(notify) {
+            Ok(Some(document)) => {
+                let view = view(&document);
+                let before = self.shown.insert(tag, view.clone());
+                let same = before.is_none_or(|before| before == view);
+                self.hold(same, "an entity-tag names one state", || {
+                    format!("{notify:?}")
+                });
+                Some(view)
+            }
+            Ok(None) if notify.get("subscription-state").starts_with("active") => {
+                self.count("NOTIFYs without the state that is known");
+                self.shown.get(&tag).cloned()
+            }
+            Ok(None) => None,
+            Err(lost) => {
+                self.hold(false, "a partial NOTIFY builds on those before it", || lost);
+                None
+            }
         }
     }
 
@@ -452,6 +502,7 @@ impl Promises {
         self.crashed_at = now;
         self.pending.clear();
         self.made.clear();
+        self.pictures.clear();
         self.live = self.durable.clone();
         self.incarnation += 1;
         self.count("crashes");

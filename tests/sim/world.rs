@@ -4,6 +4,7 @@ use crate::dice::Dice;
 use crate::documents::ruleset;
 use crate::network::{Network, Weather};
 use crate::peers::{Alarm, Peer, Season, Turn, scscf::Scscf, source::Source, watcher::Watcher};
+use crate::picture::Wish;
 use crate::promises::{Meaning, Promises};
 use crate::server::Server;
 use crate::settings::{RETENTION, settings};
@@ -141,7 +142,11 @@ impl World {
                     .dice
                     .pick(&[Transport::Udp, Transport::Udp, Transport::Tcp]);
                 let uri = format!("sip:w{p}x{w}@ims.test");
-                let watcher = Watcher::new(&format!("w{p}x{w}"), &uri, user, transport);
+                let wish = Wish {
+                    partial: self.dice.percent(50),
+                    conditional: self.dice.percent(50),
+                };
+                let watcher = Watcher::new(&format!("w{p}x{w}"), &uri, user, transport, wish);
                 self.settle([2, p, w], Box::new(watcher));
             }
         }
@@ -251,6 +256,13 @@ impl World {
         } else if let Some(&index) = self.places.get(&to) {
             let message = Message::parse(&bytes);
             self.peer(index, |peer, turn| peer.receive(&message, transport, turn));
+            if let Some(lost) = self.peers[index].2.lost() {
+                self.promises.check(
+                    "a watcher can build on every NOTIFY it takes",
+                    false,
+                    || lost,
+                );
+            }
         }
     }
 

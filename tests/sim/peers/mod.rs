@@ -49,6 +49,10 @@ pub trait Peer: std::fmt::Debug {
     fn as_watcher(&self) -> Option<&watcher::Watcher> {
         None
     }
+    /// A NOTIFY that it could not make anything of, once.
+    fn lost(&mut self) -> Option<String> {
+        None
+    }
 }
 
 /// One request on its way: a client transaction (RFC 3261 §17.1.2).

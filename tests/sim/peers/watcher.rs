@@ -1,6 +1,7 @@
 //! A watcher (RFC 6665 §4.1): subscribes, refreshes, ends, fetches, and answers NOTIFYs, not always kindly.
 
 use super::{Alarm, Client, News, Peer, Season, Turn};
+use crate::picture::{Picture, Wish};
 use crate::promises::{Meaning, view};
 use crate::text::{Message, param};
 use crate::truth::Told;
@@ -26,6 +27,7 @@ struct Dialog {
     notified: u32,
     expires_at: u64,
     told: Option<Told>,
+    picture: Picture,
 }
 
 #[derive(Debug)]
@@ -34,7 +36,11 @@ pub struct Watcher {
     name: String,
     uri: String,
     presentity: String,
+    wish: Wish,
     dialog: Option<Dialog>,
+    /// The last state shown, by its entity-tag: it outlives dialogs.
+    known: Option<(String, Told)>,
+    lost: Option<String>,
     mood: Mood,
     mood_ends: u64,
     act: u64,
@@ -46,13 +52,22 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    pub fn new(name: &str, uri: &str, presentity: &str, transport: Transport) -> Watcher {
+    pub fn new(
+        name: &str,
+        uri: &str,
+        presentity: &str,
+        transport: Transport,
+        wish: Wish,
+    ) -> Watcher {
         Watcher {
             client: Client::new(transport),
             name: name.to_owned(),
             uri: uri.to_owned(),
             presentity: presentity.to_owned(),
+            wish,
             dialog: None,
+            known: None,
+            lost: None,
             mood: Mood::Kind,
             mood_ends: 0,
             act: 0,
@@ -119,6 +134,7 @@ impl Watcher {
             notified: 0,
             expires_at: turn.now + 40_000 + expires * 1000,
             told: None,
+            picture: Picture::default(),
         };
         self.dialog = Some(dialog);
         // an S-CSCF that is passed twice leaves two identical Record-Routes
@@ -141,7 +157,13 @@ impl Watcher {
 
     fn request(&mut self, turn: &mut Turn<'_>, expires: u64, routes: &str) {
         let Some(dialog) = &self.dialog else { return };
-        let (uri, presentity) = (&self.uri, &self.presentity);
+        let (uri, presentity, accept) = (&self.uri, &self.presentity, self.wish.accept());
+        let condition = match &self.known {
+            Some((tag, _)) if self.wish.conditional && turn.dice.percent(70) => {
+                format!("Suppress-If-Match: {tag}\r\n")
+            }
+            _ => String::new(),
+        };
         let to_tag = dialog
             .tag
             .as_ref()
@@ -149,7 +171,7 @@ impl Watcher {
         let head = format!(
             "SUBSCRIBE {presentity} SIP/2.0\r\n{routes}From: <{uri}>;tag={}\r\nTo: <{presentity}>{to_tag}\r\n\
              Call-ID: {}\r\nCSeq: {} SUBSCRIBE\r\nContact: <sip:{}>\r\nEvent: presence\r\nExpires: {expires}\r\n\
-             Accept: application/pidf+xml\r\nP-Asserted-Identity: <{uri}>\r\n",
+             Accept: {accept}\r\n{condition}P-Asserted-Identity: <{uri}>\r\n",
             dialog.our_tag, dialog.call_id, dialog.cseq, turn.me
         );
         self.client.send(&head, "", turn);
@@ -163,12 +185,15 @@ impl Watcher {
             .as_mut()
             .filter(|d| d.call_id == response.get("call-id"));
         match (status, mine) {
-            (200 | 202, Some(dialog)) => {
+            (200 | 202 | 204, Some(dialog)) => {
                 // the first of two dialogs that a retransmission over a restart may open is kept
                 dialog
                     .tag
                     .get_or_insert_with(|| response.tag_in_to().to_owned());
                 dialog.expires_at = turn.now + lifetime * 1000;
+                if status == 204 {
+                    dialog.told = self.known.as_ref().map(|(_, told)| told.clone());
+                }
                 if lifetime == 0 {
                     dialog.expires_at = turn.now + 32_000; // the last NOTIFY is still to come
                 }
@@ -177,9 +202,11 @@ impl Watcher {
             _ => {}
         }
         let pause = match (turn.season, status, lifetime) {
-            (Season::Storm, 200 | 202, 1..) => turn.dice.between(5_000, lifetime * 1000 + 20_000),
-            (_, 200 | 202, 1..) => lifetime * 500,
-            (_, 200 | 202, 0) => 33_000,
+            (Season::Storm, 200 | 202 | 204, 1..) => {
+                turn.dice.between(5_000, lifetime * 1000 + 20_000)
+            }
+            (_, 200 | 202 | 204, 1..) => lifetime * 500,
+            (_, 200 | 202 | 204, 0) => 33_000,
             (_, 481, _) => 100,
             (Season::Storm, ..) => turn.dice.between(5_000, 90_000),
             _ => 20_000,
@@ -259,6 +286,22 @@ impl Watcher {
             .get_or_insert_with(|| notify.tag_in_from().to_owned());
         dialog.notified = notify.cseq();
         let state = notify.get("subscription-state");
+        let tag = notify.get("sip-etag");
+        let told = match dialog.picture.take(notify) {
+            Ok(Some(document)) => Some(Told::Active(view(&document))),
+            // without a body it is state that we said we have, or none
+            Ok(None) => {
+                let known = self.known.as_ref().filter(|(known, _)| known == tag);
+                known.map(|(_, told)| told.clone())
+            }
+            Err(lost) => {
+                self.lost = Some(lost);
+                return;
+            }
+        };
+        if let Some(told) = &told {
+            self.known = Some((tag.to_owned(), told.clone()));
+        }
         if state.starts_with("terminated") {
             self.dialog = None;
             let pause = if state.contains("rejected") {
@@ -273,8 +316,11 @@ impl Watcher {
         }
         dialog.told = Some(if state.starts_with("pending") {
             Told::Pending
+        } else if let Some(told) = told {
+            told
         } else {
-            Told::Active(view(&notify.body))
+            self.lost = Some(format!("no state, and none that is known: {notify:?}"));
+            return;
         });
     }
 }
@@ -314,5 +360,9 @@ impl Peer for Watcher {
 
     fn as_watcher(&self) -> Option<&Watcher> {
         Some(self)
+    }
+
+    fn lost(&mut self) -> Option<String> {
+        self.lost.take()
     }
 }
