@@ -35,11 +35,15 @@ pub enum Table {
     Filters = 12,
     /// When a document of permanent presence state last changed.
     PermanentSince = 13,
+    /// Package of a subscription, and how it came to its state.
+    Visit = 14,
+    /// Last instant at which the watchers of a presentity changed, where somebody observes them.
+    Watched = 15,
 }
 
 impl Table {
     /// Every table, in the order in which recovery reads them.
-    pub const ALL: [Table; 13] = [
+    pub const ALL: [Table; 15] = [
         Table::Node,
         Table::Document,
         Table::PermanentSince,
@@ -48,8 +52,10 @@ impl Table {
         Table::Body,
         Table::Publication,
         Table::Touched,
+        Table::Watched,
         Table::Wishes,
         Table::Filters,
+        Table::Visit,
         Table::Subscription,
         Table::Charging,
         Table::Quarantine,

@@ -24,8 +24,8 @@ pub enum Reject {
     UnsupportedScheme,
     /// `Require` names these extensions, which are not supported.
     BadExtension(String),
-    /// No type in `Accept` can be produced.
-    NotAcceptable,
+    /// No type in `Accept` can be produced; `accept` names the one that would be.
+    NotAcceptable { accept: &'static str },
     /// The method is known to SIP and not served here.
     MethodNotAllowed,
     /// The body is of a type that is taken, and what it asks for is not (RFC 4660 §5.4); the reason is for a Warning.
@@ -69,7 +69,7 @@ impl Reject {
             Reject::UnsupportedScheme => (416, "Unsupported URI Scheme"),
             Reject::BadExtension(_) => (420, "Bad Extension"), // with Unsupported, RFC 3261 §8.2.2.3
             Reject::NotAcceptableHere { .. } => (488, "Not Acceptable Here"), // with Warning
-            Reject::NotAcceptable => (406, "Not Acceptable"),
+            Reject::NotAcceptable { .. } => (406, "Not Acceptable"),
             Reject::MethodNotAllowed => (405, "Method Not Allowed"), // with Allow
             Reject::TooLarge => (413, "Request Entity Too Large"),
             Reject::IntervalTooBrief { .. } => (423, "Interval Too Brief"), // with Min-Expires
@@ -98,17 +98,23 @@ pub mod phrase {
     pub const NOT_THE_SUBSCRIBER: &str = "Not The Subscriber";
     pub const TOO_MANY_PUBLICATIONS: &str = "Too Many Publications";
     pub const TOO_MANY_WATCHERS: &str = "Too Many Watchers";
+    /// The watcher has too many subscriptions that nobody has decided on.
+    pub const TOO_MANY_PENDING: &str = "Too Many Pending Subscriptions";
+    /// Watcher information is not for whoever asked.
+    pub const NOT_AN_OBSERVER: &str = "Not Authorized For Watcher Information";
     /// The request did not come from an address of the trust domain.
     pub const UNTRUSTED: &str = "Not From A Trusted Peer";
 
     /// Those that an operator may replace.
-    pub const ALL: [&str; 7] = [
+    pub const ALL: [&str; 9] = [
         NOT_AUTHORIZED,
         NOT_REGISTERED,
         NOT_THE_PRESENTITY,
         NOT_THE_SUBSCRIBER,
         TOO_MANY_PUBLICATIONS,
         TOO_MANY_WATCHERS,
+        TOO_MANY_PENDING,
+        NOT_AN_OBSERVER,
         UNTRUSTED,
     ];
 }
@@ -132,7 +138,7 @@ mod tests {
             (Reject::Forbidden("x"), 403),
             (Reject::NotFound, 404),
             (Reject::MethodNotAllowed, 405),
-            (Reject::NotAcceptable, 406),
+            (Reject::NotAcceptable { accept: "" }, 406),
             (Reject::StaleEtag, 412),
             (Reject::TooLarge, 413),
             (Reject::UnsupportedMedia { accept: "" }, 415),

@@ -12,6 +12,7 @@ pub(super) fn check(config: &Config) -> Result<(), BadValue> {
     lifetimes(config)?;
     names(config)?;
     choices(config)?;
+    config.watcher_info.check()?;
     let home = config.sip.home_domains.first().map_or("", String::as_str);
     match config.charging.check(home) {
         Ok(_) => Ok(()),
@@ -70,7 +71,7 @@ fn service_ranges(config: &Config) -> Result<(), BadValue> {
     within("shutdown.drain_s", shutdown.drain_s.0, 0..=600)
 }
 
-fn within<N: PartialOrd + Display>(
+pub(super) fn within<N: PartialOrd + Display>(
     key: &str,
     value: N,
     range: RangeInclusive<N>,
@@ -208,7 +209,7 @@ fn choices(config: &Config) -> Result<(), BadValue> {
 }
 
 /// A shape check only; the SIP parser has the last word where the URI is used.
-fn is_sip_uri(text: &str) -> bool {
+pub(super) fn is_sip_uri(text: &str) -> bool {
     let rest = text
         .strip_prefix("sip:")
         .or_else(|| text.strip_prefix("sips:"));
@@ -220,7 +221,7 @@ fn is_sip_uri(text: &str) -> bool {
     })
 }
 
-fn bad(key: &str, expected: &str) -> BadValue {
+pub(super) fn bad(key: &str, expected: &str) -> BadValue {
     BadValue {
         key: key.into(),
         expected: expected.into(),

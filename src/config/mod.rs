@@ -5,12 +5,14 @@ mod composition;
 mod locate;
 mod sections;
 mod summary;
+mod watcher_info;
 
 pub use crate::charging::settings::Settings as Charging;
 pub use composition::Composition;
 pub use ims::network::{Cidr, any_contains};
 pub use sections::*;
 pub use summary::Summary;
+pub use watcher_info::{Observers, WatcherInfo};
 
 use serde::Deserialize;
 use std::fmt;
@@ -30,6 +32,7 @@ pub struct Config {
     pub publication: Publication,
     pub subscription: Subscription,
     pub presence: Presence,
+    pub watcher_info: WatcherInfo,
     pub composition: Composition,
     pub registration: Registration,
     pub xcap: Xcap,

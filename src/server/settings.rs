@@ -141,6 +141,7 @@ fn service(config: &Config) -> service::Settings {
             body: publication.max_body,
             ..pidf::Limits::default()
         },
+        watcher_info: (&config.watcher_info).into(),
         composition: (&config.composition).into(),
         own_ioi: home_domain(config).to_owned(),
         own_address: own_contact.split(';').next().unwrap_or_default().to_owned(),

@@ -126,6 +126,8 @@ fn name(table: Table) -> &'static str {
         Table::Wishes => "wishes",
         Table::Filters => "filters",
         Table::PermanentSince => "permanent-since",
+        Table::Visit => "visit",
+        Table::Watched => "watched",
     }
 }
 

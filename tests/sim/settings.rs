@@ -35,6 +35,7 @@ pub fn settings(xdm: Xdm, failures: bool) -> Settings {
             compress_above: 512,
             default_handling: None,
             pidf: pidf::Limits::default(),
+            watcher_info: service::WatcherInfo::default(),
             composition: compose::Policy::default(),
             own_ioi: "ims.test".into(),
             own_address: "10.0.0.1:5060".into(),

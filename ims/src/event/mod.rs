@@ -6,3 +6,4 @@ pub mod publication;
 pub mod subscriber;
 pub mod subscription;
 pub mod turn;
+pub mod watcherinfo;

@@ -45,6 +45,16 @@ pub enum State {
     Pending,
     Active,
     Terminated(End),
+    /// Over for the watcher before anybody decided, and remembered, so that the presentity still can (RFC 3857
+    /// §4.7.1). Its last NOTIFY said that it timed out; no other follows.
+    Waiting,
+}
+
+impl State {
+    /// Whether the watcher still has a subscription: a request in its dialog is served.
+    pub fn is_alive(self) -> bool {
+        matches!(self, State::Pending | State::Active)
+    }
 }
 
 /// Why a subscription ended, as its last NOTIFY says (RFC 6665 §4.1.3).
@@ -60,6 +70,12 @@ pub enum End {
     Deactivated,
     /// The node leaves for a while: the watcher should come back after that time.
     Probation { retry_after: Seconds },
+    /// Nobody decided in time.
+    GaveUp,
+    /// There is no such presentity any more.
+    NoResource,
+    /// It was waiting, and the presentity allows it from now on: the next SUBSCRIBE is served.
+    Approved,
 }
 
 impl End {
@@ -68,9 +84,11 @@ impl End {
         match self {
             End::Timeout => Some("timeout"),
             End::Rejected => Some("rejected"),
-            End::Unreachable => None,
             End::Deactivated => Some("deactivated"),
             End::Probation { .. } => Some("probation"),
+            End::GaveUp => Some("giveup"),
+            End::NoResource => Some("noresource"),
+            End::Unreachable | End::Approved => None,
         }
     }
 
@@ -78,7 +96,13 @@ impl End {
     pub fn retry_after(self) -> Option<Seconds> {
         match self {
             End::Probation { retry_after } => Some(retry_after),
-            End::Timeout | End::Rejected | End::Unreachable | End::Deactivated => None,
+            End::Timeout
+            | End::Rejected
+            | End::Unreachable
+            | End::Deactivated
+            | End::GaveUp
+            | End::NoResource
+            | End::Approved => None,
         }
     }
 }
@@ -104,6 +128,10 @@ pub enum Input {
     WatcherGone,
     /// The node leaves, and says how.
     Leaving(End),
+    /// The give-up timer: nobody has decided for too long.
+    GaveUp,
+    /// The presentity is no longer served.
+    NoResource,
 }
 
 /// Which NOTIFY the step owes the watcher.
@@ -116,14 +144,37 @@ pub enum Owed {
     Paced,
 }
 
-/// One step of the notifier, RFC 6665 §4.2. `Terminated` is final: a late input changes nothing.
+/// The state of a subscription that begins with this verdict (RFC 3857 §4.7.1, from `init`). A fetch is a subscription
+/// that expires at once (RFC 6665 §4.4.3), and waits when nobody has decided on it. `None`: there never is one.
+pub fn begin(verdict: Input, fetch: bool) -> Option<State> {
+    match (verdict, fetch) {
+        (Input::Allowed, false) => Some(State::Active),
+        (Input::Allowed, true) => Some(State::Terminated(End::Timeout)),
+        (Input::Undecided, false) => Some(State::Pending),
+        (Input::Undecided, true) => Some(State::Waiting),
+        _ => None,
+    }
+}
+
+/// One step of the notifier, RFC 6665 §4.2 and RFC 3857 §4.7.1, figure 1. `Terminated` is final: a late input changes
+/// nothing.
 pub fn step(state: State, input: Input) -> (State, Owed) {
     use {Input::*, Owed::*, State::*};
     match (state, input) {
         (Terminated(_), _) => (state, Nothing),
-        (_, Expired | Unsubscribed) => (Terminated(End::Timeout), Immediate),
+        // the watcher was told of the end when the waiting began, and is told nothing of the rest
+        (Waiting, Allowed) => (Terminated(End::Approved), Nothing),
+        (Waiting, Denied) => (Terminated(End::Rejected), Nothing),
+        (Waiting, Input::GaveUp) => (Terminated(End::GaveUp), Nothing),
+        (Waiting, Input::NoResource) => (Terminated(End::NoResource), Nothing),
+        (Waiting, _) => (Waiting, Nothing),
+        (Pending, Expired | Unsubscribed) => (Waiting, Immediate),
+        (Active, Expired | Unsubscribed) => (Terminated(End::Timeout), Immediate),
+        (Pending, Input::GaveUp) => (Terminated(End::GaveUp), Immediate),
+        (Active, Input::GaveUp) => (Active, Nothing), // somebody has decided
         (_, Denied) => (Terminated(End::Rejected), Immediate),
         (_, Leaving(end)) => (Terminated(end), Immediate),
+        (_, Input::NoResource) => (Terminated(End::NoResource), Immediate),
         (_, WatcherGone) => (Terminated(End::Unreachable), Nothing), // nobody is left to tell
         (Pending, Allowed) => (Active, Immediate),
         (Active, Undecided) => (Pending, Immediate), // told that it waits, and nothing more from now on
@@ -218,7 +269,92 @@ mod tests {
                 timeout,
                 Immediate,
             ),
-            ("an expiry is told", Pending, Expired, timeout, Immediate),
+            ("an expiry is told", Active, Expired, timeout, Immediate),
+            (
+                "an expiry before a decision is told, and the watcher remembered",
+                Pending,
+                Expired,
+                Waiting,
+                Immediate,
+            ),
+            (
+                "a watcher who leaves before a decision is remembered",
+                Pending,
+                Unsubscribed,
+                Waiting,
+                Immediate,
+            ),
+            (
+                "nobody decides on a pending watcher for too long",
+                Pending,
+                Input::GaveUp,
+                Terminated(End::GaveUp),
+                Immediate,
+            ),
+            (
+                "nobody waits for a decision that was made",
+                Active,
+                Input::GaveUp,
+                Active,
+                Nothing,
+            ),
+            (
+                "who waits and is allowed may come again",
+                Waiting,
+                Allowed,
+                Terminated(End::Approved),
+                Nothing,
+            ),
+            (
+                "who waits and is refused is not told",
+                Waiting,
+                Denied,
+                rejected,
+                Nothing,
+            ),
+            (
+                "nobody decides on one who waits",
+                Waiting,
+                Input::GaveUp,
+                Terminated(End::GaveUp),
+                Nothing,
+            ),
+            (
+                "who waits for somebody that is gone waits no more",
+                Waiting,
+                Input::NoResource,
+                Terminated(End::NoResource),
+                Nothing,
+            ),
+            (
+                "who waits has no time left",
+                Waiting,
+                Expired,
+                Waiting,
+                Nothing,
+            ),
+            (
+                "who waits need not be reachable",
+                Waiting,
+                WatcherGone,
+                Waiting,
+                Nothing,
+            ),
+            ("who waits sees nothing", Waiting, Changed, Waiting, Nothing),
+            (
+                "a node that leaves keeps those who wait",
+                Waiting,
+                Leaving(End::Deactivated),
+                Waiting,
+                Nothing,
+            ),
+            (
+                "a presentity that is gone is told",
+                Active,
+                Input::NoResource,
+                Terminated(End::NoResource),
+                Immediate,
+            ),
             (
                 "a watcher that is gone is not told",
                 Active,
@@ -242,6 +378,40 @@ mod tests {
             ),
         ] {
             assert_eq!(step(state, input), (next, owed), "{case}");
+        }
+    }
+
+    #[test]
+    fn a_subscription_begins_by_its_verdict() {
+        for (case, verdict, fetch, state) in [
+            ("allowed", Allowed, false, Some(Active)),
+            ("undecided", Undecided, false, Some(Pending)),
+            ("refused", Denied, false, None),
+            (
+                "an allowed fetch is over",
+                Allowed,
+                true,
+                Some(Terminated(End::Timeout)),
+            ),
+            ("an undecided fetch waits", Undecided, true, Some(Waiting)),
+            ("a refused fetch", Denied, true, None),
+            ("what is no verdict opens nothing", Refreshed, false, None),
+        ] {
+            assert_eq!(begin(verdict, fetch), state, "{case}");
+        }
+    }
+
+    #[test]
+    fn the_stored_numbers_of_states_never_move() {
+        for (state, stored) in [
+            (Pending, &[0][..]),
+            (Active, &[1]),
+            (Terminated(End::Timeout), &[2, 0]),
+            (Terminated(End::Rejected), &[2, 1]),
+            (Terminated(End::Unreachable), &[2, 2]),
+            (Waiting, &[3]),
+        ] {
+            assert_eq!(crate::record::encode(&state), stored, "{state:?}");
         }
     }
 

@@ -2,10 +2,11 @@
 
 use crate::event::publication::Etag;
 use crate::presence::filter;
-use crate::presence::service::{self, BodyType, Condition, Wishes};
+use crate::presence::service::{self, BodyType, Condition, Package, Wishes};
 use crate::reject::Reject;
 use crate::sip::coding::{Coding, Fault};
 use crate::sip::header::accept::Accept;
+use crate::sip::header::address::NameAddr;
 use crate::sip::header::event::Event;
 use crate::sip::header::media_type::MediaType;
 use crate::sip::header::option_tags::OptionTags;
@@ -15,8 +16,11 @@ use crate::sip::{Headers, Name, Request};
 use crate::time::Seconds;
 use std::borrow::Cow;
 
-/// The event packages that are served.
-pub const ALLOW_EVENTS: &str = "presence";
+/// The event packages that are served. Watcher information of watcher information is not announced: only the
+/// presentity itself gets it, where the operator allows it.
+pub const ALLOW_EVENTS: &str = "presence, presence.winfo";
+/// Longest display name kept of a watcher, in characters; a longer one is dropped, not cut.
+const LONGEST_NAME: usize = 128;
 /// The methods that are served.
 pub const ALLOW: &str = "OPTIONS, PUBLISH, SUBSCRIBE, REGISTER, CANCEL";
 /// The body types that a PUBLISH may bring.
@@ -40,17 +44,22 @@ pub fn retry_after(headers: &Headers<'_>) -> Option<Seconds> {
 }
 
 /// The `Event` of a request for a package that is served (RFC 6665 §8.2.1, RFC 3903 §6, step 2).
-pub fn event<'a>(request: &Request<'a>) -> Result<Event<'a>, Reject> {
+pub fn event<'a>(request: &Request<'a>) -> Result<(Package, Event<'a>), Reject> {
     let text = request.headers.get(Name::Event).ok_or(Reject::BadEvent)?;
     if request.headers.count(Name::Event) > 1 {
         return Err(Reject::Bad("More Than One Event"));
     }
     let event = Event::parse(text).ok_or(Reject::BadEvent)?;
-    if event.package == ALLOW_EVENTS {
-        Ok(event)
-    } else {
-        Err(Reject::BadEvent)
-    }
+    let package = Package::named(event.package).ok_or(Reject::BadEvent)?;
+    Ok((package, event))
+}
+
+/// The name under which the network asserts the caller, if it says one (RFC 3325 §9.1).
+pub fn display_name(request: &Request<'_>) -> Option<String> {
+    let mut values = request.headers.values(Name::PAssertedIdentity);
+    let name = values.find_map(|value| NameAddr::parse(value)?.display());
+    let fits = |name: &Cow<'_, str>| !name.is_empty() && name.chars().count() <= LONGEST_NAME;
+    name.filter(fits).map(Cow::into_owned)
 }
 
 /// RFC 3261 §8.2.2.3: extensions that a request demands and that are not supported.
@@ -87,13 +96,18 @@ fn refused(fault: Fault) -> Reject {
 }
 
 /// The filter in a SUBSCRIBE (RFC 4660 §5.2). A body of another type is refused, unless it says that it may be ignored
-/// (RFC 3261 §8.2.3).
-pub fn filter<'b>(request: &Request<'_>, body: &'b [u8]) -> Result<Option<&'b [u8]>, Reject> {
+/// (RFC 3261 §8.2.3); so is a filter of watcher information, which is all or the watcher's own.
+pub fn filter<'b>(
+    request: &Request<'_>,
+    package: Package,
+    body: &'b [u8],
+) -> Result<Option<&'b [u8]>, Reject> {
     let media_type = request.headers.get(Name::ContentType);
     let is_filter = media_type
         .and_then(MediaType::parse)
         .is_some_and(|m| m.is("application", "simple-filter+xml"));
-    if is_filter && !body.is_empty() {
+    let takes_filters = package == Package::Presence;
+    if is_filter && takes_filters && !body.is_empty() {
         return Ok(Some(body));
     }
     let disposition = request.headers.get(Name::ContentDisposition);
@@ -107,15 +121,24 @@ pub fn filter<'b>(request: &Request<'_>, body: &'b [u8]) -> Result<Option<&'b [u
     if body.is_empty() || optional {
         Ok(None)
     } else {
-        let accept = filter::MEDIA_TYPE;
+        let accept = if takes_filters {
+            filter::MEDIA_TYPE
+        } else {
+            ""
+        };
         Err(Reject::UnsupportedMedia { accept })
     }
 }
 
 /// What a SUBSCRIBE asks for besides plain state.
-pub fn wishes(request: &Request<'_>) -> Result<Wishes, Reject> {
+pub fn wishes(request: &Request<'_>, package: Package) -> Result<Wishes, Reject> {
+    let condition = match package {
+        Package::Presence => condition(request)?,
+        // watcher information has no entity-tags, hence no conditions
+        Package::Watchers | Package::WatchersOfWatchers => None,
+    };
     Ok(Wishes {
-        condition: condition(request)?,
+        condition,
         coding: Coding::wanted(&request.headers),
     })
 }
@@ -149,8 +172,14 @@ pub fn body_type(request: &Request<'_>) -> Option<BodyType> {
     })
 }
 
-/// Whether the watcher takes PIDF: without `Accept` it must (RFC 3856 §6.7).
-pub fn accepts_pidf(request: &Request<'_>) -> bool {
+/// Whether the watcher takes the documents of the package: without `Accept` it must (RFC 3856 §6.7, RFC 3857 §4.5).
+pub fn accepts(request: &Request<'_>, package: Package) -> Result<(), Reject> {
     let accept = Accept::parse(&request.headers);
-    !accept.is_present() || accept.accepts("application/pidf+xml")
+    if !accept.is_present() || accept.accepts(package.media_type()) {
+        Ok(())
+    } else {
+        Err(Reject::NotAcceptable {
+            accept: package.media_type(),
+        })
+    }
 }

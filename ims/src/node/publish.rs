@@ -3,7 +3,7 @@
 use super::request::{Ask, Reply};
 use super::{Node, Outbox, headers};
 use crate::event::publication::Asked;
-use crate::presence::service::{Publish, Registered};
+use crate::presence::service::{Package, Publish, Registered};
 use crate::reject::{Reject, phrase};
 use crate::sip::Aor;
 use crate::sip::Name;
@@ -19,7 +19,10 @@ impl Node {
     ) -> Result<Reply, Reject> {
         let request = ask.request;
         let presentity = self.presentity(request)?; // RFC 3903 §6, step 1
-        headers::event(request)?; // step 2
+        let (package, _) = headers::event(request)?; // step 2
+        if package != Package::Presence {
+            return Err(Reject::BadEvent); // who watches is for the server to say (RFC 3857)
+        }
         self.may_publish(ask, &presentity)?;
         let body = headers::body(request, self.settings.presence.pidf.body)?;
         let asked = Asked {

@@ -3,7 +3,7 @@
 use super::permanent;
 use super::{Node, Outbox, SETTLE_EVERY, SETTLED};
 use crate::charge;
-use crate::presence::service::{Bodies, RecoveredFilters, RecoveredWishes};
+use crate::presence::service::{Bodies, RecoveredFilters, RecoveredVisits, RecoveredWishes};
 use crate::record::{FORMAT, Table, decode};
 use crate::sip::Aor;
 use crate::time::Timestamp;
@@ -16,6 +16,7 @@ pub struct Recovery {
     bodies: Bodies,
     wishes: RecoveredWishes,
     filters: RecoveredFilters,
+    visits: RecoveredVisits,
     /// The store holds the key of entity-tags.
     has_tag_key: bool,
     settled: Timestamp,
@@ -69,6 +70,10 @@ impl Node {
             Table::Touched => {
                 decode(value).is_some_and(|at| self.presence.recover_touched(key, at))
             }
+            Table::Watched => {
+                decode(value).is_some_and(|at| self.presence.recover_watched(key, at))
+            }
+            Table::Visit => decode(value).is_some_and(|visit| recovery.visits.insert(key, visit)),
             Table::Wishes => {
                 decode(value).is_some_and(|wishes| recovery.wishes.insert(key, wishes))
             }
@@ -76,8 +81,9 @@ impl Node {
                 decode(value).is_some_and(|texts| recovery.filters.insert(key, texts))
             }
             Table::Subscription => decode(value).is_some_and(|record| {
+                let (visits, wishes) = (&mut recovery.visits, &mut recovery.wishes);
                 self.presence
-                    .recover_subscription(&mut recovery.wishes, key, record)
+                    .recover_subscription((visits, wishes), key, record)
             }),
             Table::Charging | Table::Quarantine => {
                 let Ok(number) = <[u8; 8]>::try_from(key).map(u64::from_be_bytes) else {

@@ -61,7 +61,7 @@ impl From<Reject> for Reply {
             Reject::UnsupportedEncoding => reply.with(Name::AcceptEncoding, ACCEPT_ENCODING),
             Reject::BadExtension(tags) => reply.with(Name::Unsupported, tags),
             Reject::NotAcceptableHere { why } => reply.with(Name::Warning, warning(&why)),
-            Reject::NotAcceptable => reply.with(Name::Accept, headers::ACCEPT),
+            Reject::NotAcceptable { accept } => reply.with(Name::Accept, accept),
             Reject::MethodNotAllowed => reply.with(Name::Allow, headers::ALLOW),
             Reject::IntervalTooBrief { min } => reply.with(Name::MinExpires, min.to_string()),
             Reject::Busy { retry_after } => reply.with(Name::RetryAfter, retry_after.to_string()),

@@ -4,7 +4,7 @@ use super::request::{Ask, Reply};
 use super::{Node, Outbox, headers};
 use crate::dialog::Dialog;
 use crate::event::subscription::SubscriptionId;
-use crate::presence::service::{Accepted, Renew, Subscribe};
+use crate::presence::service::{Accepted, Package, Renew, Subscribe};
 use crate::reject::Reject;
 use crate::sip::Name;
 use crate::time::Timestamp;
@@ -16,17 +16,22 @@ impl Node {
         ask: &Ask<'_>,
         out: &mut Outbox,
     ) -> Result<Reply, Reject> {
-        let event = headers::event(ask.request)?;
+        let (package, event) = headers::event(ask.request)?;
+        let of_winfo = self.settings.presence.watcher_info.of_watcher_info;
+        if package == Package::WatchersOfWatchers && !of_winfo {
+            return Err(Reject::BadEvent);
+        }
         let body = headers::body(ask.request, self.settings.presence.pidf.body)?;
-        let filter = headers::filter(ask.request, &body)?;
+        let filter = headers::filter(ask.request, package, &body)?;
         let expires = headers::expires(&ask.request.headers)?;
-        let wishes = headers::wishes(ask.request)?;
+        let wishes = headers::wishes(ask.request, package)?;
         if let Some(tag) = ask.request.to.tag() {
             // RFC 6665 §4.2.1.2: a tag that names no dialog of ours is answered 481
             let renew = Renew {
                 id: SubscriptionId::parse(tag).ok_or(Reject::NoDialog)?,
                 request: ask.request,
                 watcher: self.watcher(&ask.caller),
+                package,
                 event_id: event.id,
                 expires,
                 wishes,
@@ -38,9 +43,7 @@ impl Node {
             return Ok(self.accepted(&accepted, false));
         }
         let presentity = self.presentity(ask.request)?;
-        if !headers::accepts_pidf(ask.request) {
-            return Err(Reject::NotAcceptable);
-        }
+        headers::accepts(ask.request, package)?;
         self.admits_new_state(
             self.presence.census().subscriptions,
             self.settings.subscriptions,
@@ -52,7 +55,9 @@ impl Node {
         let subscribe = Subscribe {
             presentity,
             entity: ask.request.uri,
+            package,
             caller: &ask.caller,
+            display_name: headers::display_name(ask.request),
             watcher: self.watcher(&ask.caller),
             inside: !dialog.routes.is_empty(),
             dialog,

@@ -16,6 +16,7 @@ mod policy;
 mod register;
 mod requests;
 mod restart;
+mod winfo;
 
 use super::*;
 use crate::event::lifetime::Lifetimes;
@@ -97,6 +98,7 @@ fn settings() -> Settings {
             compress_above: 200,
             default_handling: Some(Handling::Allow), // where there are no rules
             pidf: pidf::Limits::default(),
+            watcher_info: presence::WatcherInfo::default(),
             composition: compose::Policy::default(),
             own_ioi: "ims.test".into(),
             own_address: "10.0.0.1:5060".into(),
@@ -310,6 +312,17 @@ impl Bench {
             opened.get("Call-ID")
         );
         self.subscribe(&head)
+    }
+
+    /// The same for another watcher and package.
+    fn renew_as(&mut self, opened: &Sent, who: &str, package: &str) -> Vec<Sent> {
+        let head = format!(
+            "Event: {package}\r\nP-Asserted-Identity: <{who}>\r\nContact: <sip:10.0.0.2:5060>\r\nTo: {}\r\n\
+             Call-ID: {}\r\n",
+            opened.get("To"),
+            opened.get("Call-ID")
+        );
+        self.ask("SUBSCRIBE", BOB, &head, "")
     }
 
     /// The watcher answers a NOTIFY.

@@ -1,12 +1,13 @@
 //! The body of a NOTIFY, as it leaves.
 
 use super::Authorized;
+use crate::event::watcherinfo;
 use crate::presence::pidf::MEDIA_TYPE;
 use crate::sip::coding::Coding;
 use bytes::Bytes;
 
-/// What a watcher is sent: an [`Authorized`] document in the form that this watcher takes. Like it, made of nothing
-/// else.
+/// What a watcher is sent: an [`Authorized`] document in the form that this watcher takes, or a list of watchers. Made of
+/// nothing else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Body {
     media_type: &'static str,
@@ -19,6 +20,15 @@ impl Body {
     pub fn full(document: &Authorized) -> Body {
         Body {
             media_type: MEDIA_TYPE,
+            coding: None,
+            bytes: document.bytes().clone(),
+        }
+    }
+
+    /// Who watches.
+    pub fn watchers(document: &watcherinfo::Document) -> Body {
+        Body {
+            media_type: watcherinfo::MEDIA_TYPE,
             coding: None,
             bytes: document.bytes().clone(),
         }

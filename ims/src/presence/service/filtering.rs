@@ -113,22 +113,19 @@ impl Service {
             return false;
         };
         let known = subscription.last_told == subscription.mark(shown.tag);
-        let Some(previous) = &subscription.last_whole else {
+        let (Some(previous), Some(whole)) = (&subscription.last_whole, &shown.whole) else {
             return !known; // nothing to compare with
         };
         let triggers = subscription.filter().filter(|f| f.has_triggers());
         let wanted = match triggers {
             // a trigger may be about something that the filter does not select
-            Some(filter) => !subscription.is_quenched() && filter.fires(previous, &shown.whole),
+            Some(filter) => !subscription.is_quenched() && filter.fires(previous, whole),
             None => !known,
         };
         let decision = subscription.decision.as_ref();
         wanted
-            && decision.is_none_or(|decision| {
-                decision
-                    .notification
-                    .fires(previous.bytes(), shown.whole.bytes())
-            })
+            && decision
+                .is_none_or(|decision| decision.notification.fires(previous.bytes(), whole.bytes()))
     }
 
     /// Keeps what the watcher has now seen, where triggers will ask for it.
@@ -141,6 +138,6 @@ impl Service {
                 .decision
                 .as_ref()
                 .is_some_and(|d| d.notification.has_triggers());
-        subscription.last_whole = shown.filter(|_| asked).map(|s| s.whole.clone());
+        subscription.last_whole = shown.filter(|_| asked).and_then(|s| s.whole.clone());
     }
 }

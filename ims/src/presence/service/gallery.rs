@@ -4,6 +4,7 @@ use super::state::Presentity;
 use super::tag::TagKey;
 use super::{Directory, Service};
 use crate::event::subscription::SubscriptionId;
+use crate::event::watcherinfo::{self, Extent};
 use crate::presence::compose::{self, Composed};
 use crate::presence::content::{self, Authorized, Body};
 use crate::presence::filter::Filter;
@@ -31,15 +32,53 @@ pub(super) struct Gallery {
 /// A document that a watcher may see and wants, and its entity-tag.
 #[derive(Clone, Debug)]
 pub(super) struct Shown {
-    pub document: Authorized,
+    pub document: Document,
     pub tag: u64,
-    /// All that the watcher may see: the same, before its filter.
-    pub whole: Authorized,
+    /// All that the watcher may see of the state: the same, before its filter.
+    pub whole: Option<Authorized>,
+}
+
+/// What the body of a NOTIFY tells.
+#[derive(Clone, Debug)]
+pub(super) enum Document {
+    /// The presentity's state.
+    State(Authorized),
+    /// Who watches it, as far as the observer may know.
+    Watchers(watcherinfo::Document),
 }
 
 impl Service {
+    /// What a watcher that is told now is told: all that it may see.
+    pub(super) fn picture(
+        &mut self,
+        now: Timestamp,
+        directory: &dyn Directory,
+        id: SubscriptionId,
+    ) -> Option<Shown> {
+        let subscription = self.subscriptions.get(&id)?;
+        if subscription.observer.is_some() {
+            self.watchers_shown(now, id, Extent::Full)
+        } else {
+            self.render(now, directory, id)
+        }
+    }
+
+    /// What a watcher is told of a change; `None` when it can see none.
+    pub(super) fn news_for(
+        &mut self,
+        now: Timestamp,
+        directory: &dyn Directory,
+        id: SubscriptionId,
+    ) -> Option<Shown> {
+        if self.subscriptions.get(&id)?.observer.is_some() {
+            return self.watchers_shown(now, id, Extent::Partial);
+        }
+        let shown = self.render(now, directory, id)?;
+        self.is_news(id, &shown).then_some(shown)
+    }
+
     /// The document that this watcher may see, from the gallery when it hangs there.
-    pub(super) fn render(
+    fn render(
         &mut self,
         now: Timestamp,
         directory: &dyn Directory,
@@ -66,7 +105,10 @@ impl Service {
 
     /// What is shown, as the body of a NOTIFY in the form that this watcher takes.
     pub(super) fn body(&mut self, id: SubscriptionId, shown: &Shown) -> Body {
-        let body = Body::full(&shown.document);
+        let body = match &shown.document {
+            Document::State(state) => Body::full(state),
+            Document::Watchers(watchers) => Body::watchers(watchers),
+        };
         let Some(subscription) = self.subscriptions.get(&id) else {
             return body;
         };
@@ -75,9 +117,10 @@ impl Service {
         else {
             return body;
         };
+        let hangs = subscription.observer.is_none(); // each observer has documents of its own
         match self.galleries.get_mut(&subscription.presentity) {
-            Some(gallery) => gallery.coded(shown.tag, coding, &body),
-            None => body.coded(coding),
+            Some(gallery) if hangs => gallery.coded(shown.tag, coding, &body),
+            _ => body.coded(coding),
         }
     }
 }
@@ -113,10 +156,13 @@ impl Gallery {
         if let Some((.., found)) = self.filtered.iter().find(same) {
             return found.clone();
         }
-        let document = filter.apply(&shown.document);
+        let Document::State(state) = &shown.document else {
+            return shown; // a filter selects from the presentity's state
+        };
+        let document = filter.apply(state);
         let filtered = Shown {
             tag: tags.of(document.bytes()),
-            document,
+            document: Document::State(document),
             whole: shown.whole,
         };
         if self.filtered.len() < VIEWS {
@@ -140,8 +186,8 @@ impl Gallery {
         };
         let shown = Shown {
             tag: tags.of(document.bytes()),
-            whole: document.clone(),
-            document,
+            whole: Some(document.clone()),
+            document: Document::State(document),
         };
         if self.views.len() < VIEWS {
             self.views.push((

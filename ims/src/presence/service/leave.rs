@@ -1,7 +1,7 @@
 //! The end of this node's service: watchers are told to subscribe elsewhere, or later (RFC 6665 §4.1.3).
 
 use super::{Directory, Service};
-use crate::event::subscription::{End, Input, Owed, SubscriptionId, step};
+use crate::event::subscription::{End, Input, Owed, SubscriptionId};
 use crate::event::turn::Turn;
 use crate::time::{Millis, Timestamp};
 
@@ -75,12 +75,7 @@ impl Service {
         id: SubscriptionId,
         input: Input,
     ) {
-        let Some(subscription) = self.subscriptions.get_mut(&id) else {
-            return;
-        };
-        let (state, owed) = step(subscription.record.state, input);
-        subscription.record.state = state;
-        if owed == Owed::Immediate {
+        if self.advance(turn, directory, id, input) == Owed::Immediate {
             self.store_subscription(turn, id);
             self.notify(turn, directory, id);
         }

@@ -18,8 +18,9 @@ const NOTIFY: Method<'static> = Method::Known(KnownMethod::Notify);
 /// What one NOTIFY says of the presentity.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Told<'a> {
-    /// Tag of the state, whether it is in the body or not (RFC 5839 §6.2).
-    pub tag: u64,
+    /// Tag of the state, whether it is in the body or not (RFC 5839 §6.2). Watcher information has none: its documents
+    /// are numbered, and most say only what changed.
+    pub tag: Option<u64>,
     /// The state; none while it may not be told, or need not.
     pub body: Option<&'a Body>,
 }
@@ -87,13 +88,15 @@ impl Service {
             .header(Name::CallId, &record.dialog.call_id)
             .cseq(cseq, NOTIFY)
             .header(Name::Contact, &self.contact(subscription.id));
+        let package = subscription.visit.package.name();
         match &record.event_id {
-            Some(id) => writer.parts(Name::Event, &["presence;id=", id]),
-            None => writer.header(Name::Event, "presence"),
+            Some(id) => writer.parts(Name::Event, &[package, ";id=", id]),
+            None => writer.header(Name::Event, package),
         };
-        writer
-            .header(Name::SubscriptionState, &state_text(now, subscription))
-            .header(Name::SipEtag, &Etag(told.tag).text());
+        writer.header(Name::SubscriptionState, &state_text(now, subscription));
+        if let Some(tag) = told.tag {
+            writer.header(Name::SipEtag, &Etag(tag).text());
+        }
         if record.inside {
             self.write_charging(&mut writer, subscription);
         }
@@ -144,5 +147,6 @@ fn state_text(now: Timestamp, subscription: &Subscription) -> String {
                 None => format!("terminated;reason={reason}"),
             }
         }
+        State::Waiting => "terminated;reason=timeout".to_owned(), // the presentity remembers it, the watcher need not
     }
 }

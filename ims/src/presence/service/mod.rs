@@ -10,25 +10,33 @@ mod gallery;
 mod leave;
 mod message;
 mod notify;
+mod package;
 mod permanent;
 mod policy;
 mod publish;
 mod reach;
 mod recover;
+mod roll;
 mod state;
 mod subscribe;
 mod tag;
+mod visit;
+mod waiting;
 mod watching;
+mod winfo;
 mod wishes;
 
 pub use body::{BodyType, PUBLISHED_TYPES};
 pub use filtering::RecoveredFilters;
 pub use leave::Farewell;
+pub use package::Package;
 pub use publish::{Publish, Published};
-pub use recover::{Bodies, RecoveredWishes};
+pub use recover::{Bodies, RecoveredVisits, RecoveredWishes};
 pub use state::CSEQ_RANGE;
 pub use subscribe::{Accepted, Renew, Subscribe};
 pub use tag::TagKey;
+pub use visit::Visit;
+pub use winfo::WatcherInfo;
 pub use wishes::{Condition, Wishes};
 
 use crate::event::deadlines::Deadlines;
@@ -64,6 +72,7 @@ pub struct Settings {
     pub compress_above: usize,
     /// Handling of a watcher whom no rule names; none is the AD's: rejected.
     pub default_handling: Option<Handling>,
+    pub watcher_info: WatcherInfo,
     pub pidf: pidf::Limits,
     /// What becomes of components that several sources describe.
     pub composition: compose::Policy,
@@ -293,6 +302,10 @@ impl Service {
                 turn.batch
                     .delete(Table::Touched, presentity.as_str().as_bytes());
             }
+            if entry.watched_at != Timestamp::default() {
+                turn.batch
+                    .delete(Table::Watched, presentity.as_str().as_bytes());
+            }
             self.presentities.swap_remove(presentity);
         }
     }
@@ -329,9 +342,11 @@ impl Service {
             return;
         };
         let policy = subscription.decision.as_ref().and_then(|d| d.until);
-        let at = policy.map_or(subscription.record.expires_at, |until| {
-            until.min(subscription.record.expires_at)
-        });
+        let gives_up = subscription.gives_up_at(self.settings.watcher_info.give_up);
+        let ends = Some(subscription.record.expires_at);
+        let Some(at) = [policy, gives_up, ends].into_iter().flatten().min() else {
+            return;
+        };
         if subscription.look_at.is_none_or(|scheduled| at < scheduled) {
             subscription.look_at = Some(at);
             self.looks.at(at, Look::Subscription(id));

@@ -5,7 +5,7 @@ use super::message::Told;
 use super::state::{CSEQ_RANGE, Debt, LastBody, Subscription};
 use super::{Directory, Service, Subscriptions};
 use crate::charge::{BodyFacts, Chargeable, Event, Role};
-use crate::event::subscription::{End, Input, State, SubscriptionId, ends_subscription, step};
+use crate::event::subscription::{End, Input, State, SubscriptionId, ends_subscription};
 use crate::event::turn::{Ticket, Turn};
 use crate::presence::rules::Handling;
 use crate::sip::Aor;
@@ -66,10 +66,7 @@ impl Service {
             self.owe(turn.now, id);
             return;
         }
-        let Some(shown) = self.render(turn.now, directory, id) else {
-            return;
-        };
-        if self.is_news(id, &shown) {
+        if let Some(shown) = self.news_for(turn.now, directory, id) {
             self.send(turn, id, Some(shown));
         }
     }
@@ -125,7 +122,9 @@ impl Service {
         subscription.debt = Debt::Nothing;
         match subscription.record.state {
             State::Active => self.show(turn, directory, id),
-            State::Pending | State::Terminated(_) => self.notify(turn, directory, id),
+            State::Pending | State::Waiting | State::Terminated(_) => {
+                self.notify(turn, directory, id);
+            }
         }
         self.settle(id);
     }
@@ -153,11 +152,11 @@ impl Service {
         let allowed = matches!(verdict.handling, Handling::Allow | Handling::PoliteBlock);
         let tells_state = match subscription.record.state {
             State::Active => true,
-            State::Pending => false, // RFC 3856 §6.6.2: no state while pending
+            State::Pending | State::Waiting => false, // RFC 3856 §6.6.2: no state while pending
             State::Terminated(end) => end == End::Timeout,
         };
         if tells_state && allowed {
-            self.render(now, directory, id)
+            self.picture(now, directory, id)
         } else {
             None
         }
@@ -203,11 +202,16 @@ impl Service {
             return;
         };
         let told = Told {
-            tag,
+            tag: subscription.observer.is_none().then_some(tag),
             body: body.as_ref(),
         };
         match self.compose_notify(turn.now, subscription, told) {
-            Some(outgoing) => turn.outgoing.push(outgoing),
+            Some(outgoing) => {
+                turn.outgoing.push(outgoing);
+                if body.is_some() {
+                    self.note_observed(id);
+                }
+            }
             // a next hop without a host was refused at SUBSCRIBE; kept total for a record of an older version
             None => self.drop_subscription(turn, id),
         }
@@ -233,8 +237,13 @@ impl Service {
             turn.ledger.write(turn.batch, event);
         }
         if ends_subscription(status) {
-            let (state, _) = step(subscription.record.state, Input::WatcherGone);
-            subscription.record.state = state;
+            self.advance(turn, directory, id, Input::WatcherGone);
+        }
+        let Some(subscription) = self.subscriptions.get_mut(&id) else {
+            return;
+        };
+        if subscription.record.state == State::Waiting {
+            return self.settle(id); // the watcher need not know that it is remembered
         }
         if matches!(subscription.record.state, State::Terminated(_)) {
             let answers_owed = subscription.unanswered;
@@ -251,6 +260,9 @@ impl Service {
             let pause = retry_after.unwrap_or(RETRY).min(LONGEST_RETRY);
             subscription.last_told = 0;
             subscription.last_whole = None;
+            if let Some(observer) = &mut subscription.observer {
+                observer.told = None;
+            }
             self.paced.remove(&(subscription.not_before, id));
             subscription.not_before = turn.now + pause;
             subscription.debt = Debt::State;
@@ -322,7 +334,7 @@ fn charge_event(
         number: 0,
         method: Chargeable::Notify,
         role: Role::Originating,
-        package: Some("presence".to_owned()),
+        package: Some(subscription.visit.package.name().to_owned()),
         expires: None,
         call_id: record.dialog.call_id.to_string(),
         calling: vec![record.entity.to_string()],

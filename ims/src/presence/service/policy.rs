@@ -1,8 +1,9 @@
 //! The presentity's policy applied to its watchers, at a SUBSCRIBE and whenever what it rests on changes.
 
+use super::package::Package;
 use super::state::{Presentity, Subscription};
 use super::{Directory, Service};
-use crate::event::subscription::{Input, Owed, SubscriptionId, step};
+use crate::event::subscription::{Input, Owed, SubscriptionId};
 use crate::event::turn::Turn;
 use crate::presence::rules::{self, Context, Decision, Handling, Ruleset, Watcher};
 use crate::sip::Aor;
@@ -95,7 +96,15 @@ impl Service {
             identities: &identities,
             anonymous: subscription.record.anonymous,
         };
-        let decision = Arc::new(self.decide(now, directory, &presentity, &watcher));
+        let package = subscription.visit.package;
+        let decision = if package == Package::Presence {
+            Arc::new(self.decide(now, directory, &presentity, &watcher))
+        } else {
+            let (decision, sees_all) =
+                self.decide_observer(now, directory, (&presentity, package), &watcher);
+            self.let_observe(id, sees_all);
+            Arc::new(decision)
+        };
         self.subscriptions.get_mut(&id)?.decision = Some(decision.clone());
         self.schedule_subscription(id);
         Some(decision)
@@ -108,12 +117,12 @@ impl Service {
         directory: &dyn Directory,
         presentity: &Aor,
     ) {
-        let watchers = self
+        let all: Vec<SubscriptionId> = self
             .presentities
             .get(presentity)
-            .map(|p| p.watchers.clone())
+            .map(|p| p.watchers.iter().chain(&p.observers).copied().collect())
             .unwrap_or_default();
-        for id in watchers {
+        for id in all {
             self.reconsider_one(turn, directory, id);
         }
     }
@@ -140,12 +149,10 @@ impl Service {
         let Some(decision) = self.verdict(turn.now, directory, id) else {
             return false;
         };
-        let Some(subscription) = self.subscriptions.get_mut(&id) else {
-            return false;
-        };
-        let (state, owed) = step(subscription.record.state, input(decision.handling));
-        let moved = state != subscription.record.state;
-        subscription.record.state = state;
+        let state = |s: &Service| s.subscriptions.get(&id).map(|s| s.record.state);
+        let was = state(self);
+        let owed = self.advance(turn, directory, id, input(decision.handling));
+        let moved = state(self) != was;
         if moved {
             self.store_subscription(turn, id);
         }

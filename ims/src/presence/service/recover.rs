@@ -5,6 +5,7 @@ use super::state::{
     Debt, Presentity, Registered, Subscription, SubscriptionRecord, parse_publication_key,
 };
 use super::tag::{QUENCHED, TagKey};
+use super::visit::Visit;
 use super::wishes::{Condition, Wishes};
 use super::{Directory, Service};
 use crate::event::publication::{Publication, PublicationRecord};
@@ -21,6 +22,18 @@ pub struct Bodies(BTreeMap<Box<[u8]>, Contribution>);
 
 /// NOTIFYs owed after a restart leave one in each such step, so that the restart of a large node is no storm.
 const SPREAD: Millis = Millis(1);
+
+/// Visits read before their subscriptions.
+#[derive(Debug, Default)]
+pub struct RecoveredVisits(BTreeMap<SubscriptionId, Visit>);
+
+impl RecoveredVisits {
+    /// A visit from the store; it waits for its subscription.
+    pub fn insert(&mut self, key: &[u8], visit: Visit) -> bool {
+        let id = number(key);
+        id.map(|id| self.0.insert(id, visit)).is_some()
+    }
+}
 
 /// Wishes read before their subscriptions.
 #[derive(Debug, Default)]
@@ -105,10 +118,19 @@ impl Service {
         true
     }
 
+    /// When the watchers of a presentity last changed.
+    pub fn recover_watched(&mut self, key: &[u8], at: Timestamp) -> bool {
+        let Some(presentity) = std::str::from_utf8(key).ok().and_then(Aor::parse) else {
+            return false;
+        };
+        self.presentities.entry(presentity).or_default().watched_at = at;
+        true
+    }
+
     /// A subscription from the store. Its CSeq goes on above the range it had reserved.
     pub fn recover_subscription(
         &mut self,
-        wishes: &mut RecoveredWishes,
+        (visits, wishes): (&mut RecoveredVisits, &mut RecoveredWishes),
         key: &[u8],
         mut record: SubscriptionRecord,
     ) -> bool {
@@ -117,15 +139,10 @@ impl Service {
         };
         record.dialog.local_cseq = record.dialog.local_cseq.max(record.cseq_reserved);
         let wishes = wishes.0.remove(&id);
-        let mut subscription = Subscription::new(id, presentity.clone(), record, wishes);
+        let visit = visits.0.remove(&id).unwrap_or_else(|| Visit::of(&record));
+        let mut subscription = Subscription::new(id, presentity, record, visit, wishes);
         subscription.stored = true;
-        self.watching.add(&subscription);
-        self.subscriptions.insert(id, subscription);
-        self.presentities
-            .entry(presentity)
-            .or_default()
-            .watchers
-            .insert(id);
+        self.insert(subscription);
         true
     }
 
@@ -191,10 +208,13 @@ impl Service {
             let Some(subscription) = self.subscriptions.get_mut(&id) else {
                 continue;
             };
-            let touched = self
-                .presentities
-                .get(&subscription.presentity)
-                .map_or(Timestamp::default(), |p| p.touched_at);
+            let touched =
+                self.presentities
+                    .get(&subscription.presentity)
+                    .map_or(Timestamp::default(), |p| match subscription.observer {
+                        Some(_) => p.watched_at,
+                        None => p.touched_at,
+                    });
             let over = matches!(subscription.record.state, State::Terminated(_));
             if subscription.record.renewed_at < settled {
                 subscription.last_told = match subscription.condition() {

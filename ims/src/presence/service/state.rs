@@ -1,7 +1,10 @@
 //! What the presence service keeps in memory of presentities and watchers, and how it is stored.
 
 use super::permanent::Permanent;
+use super::roll::Roll;
 use super::tag::QUENCHED;
+use super::visit::Visit;
+use super::winfo::Observer;
 use super::wishes::{Condition, Wishes};
 use crate::dialog::Dialog;
 use crate::event::publication::Publication;
@@ -36,6 +39,14 @@ pub struct Presentity {
     pub facts: Option<RegistrationFacts>,
     /// Subscriptions to it.
     pub watchers: BTreeSet<SubscriptionId>,
+    /// Those among them that wait for a decision, the one that gives up first in front.
+    pub waiting: BTreeSet<(Timestamp, SubscriptionId)>,
+    /// Subscriptions to who watches it.
+    pub observers: BTreeSet<SubscriptionId>,
+    /// What observers have still to be told.
+    pub roll: Roll,
+    /// When its watchers last changed while somebody observed them, for what a restart owes.
+    pub watched_at: Timestamp,
     /// Its policy documents, parsed at first need and dropped when one changes.
     pub rulesets: Option<Arc<[Ruleset]>>,
     /// When somebody is asked to look for expired publications; one entry at a time.
@@ -53,6 +64,7 @@ impl Presentity {
             && self.permanent.is_empty()
             && self.registration.is_none()
             && self.watchers.is_empty()
+            && self.observers.is_empty()
     }
 
     /// Takes over what the network says of the presentity's registration.
@@ -105,6 +117,12 @@ pub struct Subscription {
     pub id: SubscriptionId,
     pub presentity: Aor,
     pub record: SubscriptionRecord,
+    /// Its package and its way to its state.
+    pub visit: Visit,
+    /// What it may see and has seen, where it observes watchers.
+    pub observer: Option<Box<Observer>>,
+    /// Number of its last change on the presentity's roll.
+    pub rolled: u64,
     /// What it asks for besides plain state; none for most.
     pub wishes: Option<Box<Wishes>>,
     /// Which part of the state it asks for, and which changes; none for most.

@@ -1,13 +1,15 @@
 //! SUBSCRIBE: new subscriptions, refreshes, ends and fetches (RFC 6665 §4.2.1, RFC 3856 §6.6).
 
+use super::package::Package;
 use super::state::{CSEQ_RANGE, Debt, Subscription, SubscriptionRecord};
+use super::visit::Visit;
 use super::wishes::Wishes;
 use super::{Directory, Service, policy};
 use crate::dialog::Dialog;
-use crate::event::subscription::{End, Input, State, SubscriptionId, step};
+use crate::event::subscription::{Input, State, SubscriptionId, begin};
 use crate::event::turn::Turn;
 use crate::isc::{Caller, Charging};
-use crate::presence::rules::{Handling, Watcher};
+use crate::presence::rules::{Decision, Watcher};
 use crate::record::Table;
 use crate::reject::{Reject, phrase};
 use crate::sip::Aor;
@@ -21,7 +23,10 @@ pub struct Subscribe<'a> {
     pub presentity: Aor,
     /// Request-URI: the `entity` that the watcher will see.
     pub entity: &'a str,
+    pub package: Package,
     pub caller: &'a Caller,
+    /// Name of the caller as the network asserts it.
+    pub display_name: Option<String>,
     /// Identities of the caller with their aliases: the watcher to the policy.
     pub watcher: Vec<Aor>,
     pub dialog: Dialog,
@@ -42,6 +47,7 @@ pub struct Renew<'a> {
     pub request: &'a Request<'a>,
     /// Asserted identities, if any; they may not be somebody else's.
     pub watcher: Vec<Aor>,
+    pub package: Package,
     pub event_id: Option<&'a str>,
     pub expires: Option<Seconds>,
     pub wishes: Wishes,
@@ -69,56 +75,97 @@ impl Service {
         request: Subscribe<'_>,
     ) -> Result<Accepted, Reject> {
         let lifetime = self.settings.subscription.grant(request.expires)?;
-        let watcher = Watcher {
-            identities: &request.watcher,
-            anonymous: request.caller.anonymous,
-        };
-        let decision = self.decide(turn.now, directory, &request.presentity, &watcher);
-        if decision.handling == Handling::Block {
-            return Err(Reject::Forbidden(phrase::NOT_AUTHORIZED));
-        }
-        let watchers = self
-            .presentities
-            .get(&request.presentity)
-            .map_or(0, |p| p.watchers.len());
-        if watchers >= self.settings.subscriptions_per_presentity {
-            // 403 and not 503: the server is not full, and a 503 would turn the S-CSCF away from it
-            return Err(Reject::Forbidden(phrase::TOO_MANY_WATCHERS));
-        }
-        let filters = self.filtered(directory, &request.presentity, None, request.filter)?;
-        let pending = decision.handling == Handling::Confirm;
-        let id = self.new_id(turn, &request.presentity);
+        let (decision, sees_all) = self.decide_new(turn.now, directory, &request);
         let fetch = lifetime == Seconds(0);
-        let state = match (fetch, pending) {
-            // RFC 6665 §4.4.3: a fetch ends with its only NOTIFY
-            (true, _) => State::Terminated(End::Timeout),
-            (false, true) => State::Pending,
-            (false, false) => State::Active,
-        };
+        let verdict = policy::input(decision.handling);
+        let state = begin(verdict, fetch).ok_or(Reject::Forbidden(match request.package {
+            Package::Presence => phrase::NOT_AUTHORIZED,
+            Package::Watchers | Package::WatchersOfWatchers => phrase::NOT_AN_OBSERVER,
+        }))?;
+        self.admits_watcher(&request)?;
+        let filters = self.filtered(directory, &request.presentity, None, request.filter)?;
+        if matches!(state, State::Pending | State::Waiting) {
+            self.make_room(turn, directory, &request.watcher)?;
+        }
+        let id = self.new_id(turn, &request.presentity);
         let mut subscription = self.new_subscription(turn.now, id, request, state, lifetime);
         subscription.decision = Some(Arc::new(decision));
         subscription.filters = filters;
-        let presentity = subscription.presentity.clone();
-        self.watching.add(&subscription);
-        self.subscriptions.insert(id, subscription);
-        self.presentities
-            .entry(presentity)
-            .or_default()
-            .watchers
-            .insert(id);
-        if !fetch {
+        if let Some(observer) = &mut subscription.observer {
+            observer.sees_all = sees_all;
+        }
+        self.insert(subscription);
+        let over = matches!(state, State::Terminated(_));
+        if !over {
             self.store_subscription(turn, id);
             self.store_wishes(turn, id);
             self.store_filters(turn, id);
             self.schedule_subscription(id);
         }
         self.notify(turn, directory, id);
+        if !over {
+            self.moved(turn, directory, id, None); // a fetch by somebody allowed is over before anybody is told of it
+            self.supersede(turn, directory, id);
+        }
         Ok(Accepted {
             id,
             lifetime,
-            pending,
+            pending: matches!(state, State::Pending | State::Waiting),
             quiet: false, // RFC 5839 §6.3: never outside a dialog
         })
+    }
+
+    fn decide_new(
+        &mut self,
+        now: Timestamp,
+        directory: &dyn Directory,
+        request: &Subscribe<'_>,
+    ) -> (Decision, bool) {
+        let watcher = Watcher {
+            identities: &request.watcher,
+            anonymous: request.caller.anonymous,
+        };
+        let presentity = &request.presentity;
+        match request.package {
+            Package::Presence => (self.decide(now, directory, presentity, &watcher), false),
+            package => self.decide_observer(now, directory, (presentity, package), &watcher),
+        }
+    }
+
+    /// Whether there is room for one more subscription of this kind to the presentity.
+    fn admits_watcher(&self, request: &Subscribe<'_>) -> Result<(), Reject> {
+        let Some(entry) = self.presentities.get(&request.presentity) else {
+            return Ok(());
+        };
+        let held = match request.package {
+            // those that only wait have a bound of their own
+            Package::Presence => entry.watchers.len().saturating_sub(entry.waiting.len()),
+            Package::Watchers | Package::WatchersOfWatchers => entry.observers.len(),
+        };
+        if held < self.settings.subscriptions_per_presentity {
+            Ok(())
+        } else {
+            // 403 and not 503: the server is not full, and a 503 would turn the S-CSCF away from it
+            Err(Reject::Forbidden(phrase::TOO_MANY_WATCHERS))
+        }
+    }
+
+    /// Takes a subscription in, under its presentity.
+    pub(super) fn insert(&mut self, subscription: Subscription) {
+        let id = subscription.id;
+        self.watching.add(&subscription);
+        let entry = self
+            .presentities
+            .entry(subscription.presentity.clone())
+            .or_default();
+        match subscription.visit.package {
+            Package::Presence => entry.watchers.insert(id),
+            Package::Watchers | Package::WatchersOfWatchers => entry.observers.insert(id),
+        };
+        if subscription.record.state == State::Waiting {
+            entry.waiting.insert((subscription.record.expires_at, id));
+        }
+        self.subscriptions.insert(id, subscription);
     }
 
     fn new_subscription(
@@ -154,7 +201,13 @@ impl Service {
             charging: request.charging.clone(),
             inside: request.inside,
         };
-        Subscription::new(id, request.presentity, record, wishes)
+        let display_name = request.display_name.filter(|_| !record.anonymous);
+        let visit = Visit {
+            package: request.package,
+            display_name: display_name.map(Into::into),
+            ..Visit::of(&record)
+        };
+        Subscription::new(id, request.presentity, record, visit, wishes)
     }
 
     /// A number that no subscription has: the presentity's partition above random bits.
@@ -195,16 +248,16 @@ impl Service {
             Input::Refreshed
         };
         // after a restart, or when a rule's time is over, the policy speaks first
-        let before = subscription.record.state;
-        let verdict = self.verdict(turn.now, directory, id);
-        let decided = verdict.map_or(before, |v| step(before, policy::input(v.handling)).0);
-        let (state, _) = step(decided, input);
+        let state = |s: &Service| s.subscriptions.get(&id).map(|s| s.record.state);
+        let before = state(self);
+        if let Some(verdict) = self.verdict(turn.now, directory, id) {
+            self.advance(turn, directory, id, policy::input(verdict.handling));
+        }
+        let decided = state(self);
+        self.advance(turn, directory, id, input);
         self.replace_wishes(turn, id, request.wishes);
         if request.filter.is_some() {
             self.replace_filters(turn, id, filters);
-        }
-        if let Some(subscription) = self.subscriptions.get_mut(&id) {
-            subscription.record.state = state;
         }
         // a change of the subscription that the watcher does not know of is told whatever it has
         let quiet = decided == before && self.has_the_state(turn.now, directory, id);
@@ -221,7 +274,7 @@ impl Service {
         Ok(Accepted {
             id,
             lifetime,
-            pending: state == State::Pending,
+            pending: state(self) == Some(State::Pending),
             quiet,
         })
     }
@@ -237,6 +290,10 @@ impl Service {
             return;
         };
         subscription.look_at = None;
+        let gives_up = subscription.gives_up_at(self.settings.watcher_info.give_up);
+        if gives_up.is_some_and(|at| at <= turn.now) {
+            return self.end_subscription(turn, directory, id, Input::GaveUp);
+        }
         if subscription.record.expires_at <= turn.now {
             return self.end_subscription(turn, directory, id, Input::Expired);
         }
@@ -270,6 +327,7 @@ impl Service {
         if std::mem::take(&mut subscription.stored) {
             let key = id.0.to_be_bytes();
             turn.batch.delete(Table::Subscription, &key);
+            turn.batch.delete(Table::Visit, &key);
             if subscription.wishes.is_some() {
                 turn.batch.delete(Table::Wishes, &key);
             }
@@ -290,6 +348,10 @@ impl Service {
         self.watching.remove(&subscription);
         if let Some(entry) = self.presentities.get_mut(&subscription.presentity) {
             entry.watchers.remove(&id);
+            entry.waiting.remove(&(subscription.record.expires_at, id));
+            if entry.observers.remove(&id) && entry.observers.is_empty() {
+                entry.roll.forget(entry.roll.last()); // nobody is left to tell
+            }
         }
         self.forget_idle(turn, &subscription.presentity);
     }
@@ -300,12 +362,17 @@ impl Subscription {
         id: SubscriptionId,
         presentity: Aor,
         record: SubscriptionRecord,
+        visit: Visit,
         wishes: Option<Box<Wishes>>,
     ) -> Subscription {
+        let observes = visit.package != Package::Presence;
         Subscription {
             id,
             presentity,
             record,
+            visit,
+            observer: observes.then(Box::default),
+            rolled: 0,
             wishes,
             filters: None,
             decision: None,
@@ -326,8 +393,8 @@ impl Subscription {
 /// from somebody else.
 fn check_renewal(subscription: &Subscription, request: &Renew<'_>) -> Result<(), Reject> {
     let record = &subscription.record;
-    let alive = !matches!(record.state, State::Terminated(_));
-    if !alive
+    if !record.state.is_alive()
+        || subscription.visit.package != request.package
         || !record.dialog.owns(request.request)
         || record.event_id.as_deref() != request.event_id
     {
@@ -352,6 +419,8 @@ fn check_renewal(subscription: &Subscription, request: &Renew<'_>) -> Result<(),
 mod tests {
     use super::super::policy::input;
     use super::*;
+    use crate::event::subscription::{End, step};
+    use crate::presence::rules::Handling;
 
     #[test]
     fn a_verdict_that_refuses_never_leaves_a_subscription_active() {

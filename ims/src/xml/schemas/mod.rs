@@ -88,3 +88,15 @@ pub const PRESENCE: [Source<'static>; 9] = [
         text: include_str!("geopriv10.xsd"),
     },
 ];
+
+/// Watcher information.
+pub const WATCHER_INFO: [Source<'static>; 2] = [
+    Source {
+        name: "xml.xsd",
+        text: include_str!("xml.xsd"),
+    },
+    Source {
+        name: "watcherinfo.xsd",
+        text: include_str!("watcherinfo.xsd"),
+    },
+];
