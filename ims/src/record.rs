@@ -39,11 +39,13 @@ pub enum Table {
     Visit = 14,
     /// Last instant at which the watchers of a presentity changed, where somebody observes them.
     Watched = 15,
+    /// Subscription that is owed a NOTIFY for longer than the mark of settled ones may wait.
+    Held = 16,
 }
 
 impl Table {
     /// Every table, in the order in which recovery reads them.
-    pub const ALL: [Table; 15] = [
+    pub const ALL: [Table; 16] = [
         Table::Node,
         Table::Document,
         Table::PermanentSince,
@@ -57,6 +59,7 @@ impl Table {
         Table::Filters,
         Table::Visit,
         Table::Subscription,
+        Table::Held,
         Table::Charging,
         Table::Quarantine,
     ];

@@ -128,6 +128,7 @@ fn name(table: Table) -> &'static str {
         Table::PermanentSince => "permanent-since",
         Table::Visit => "visit",
         Table::Watched => "watched",
+        Table::Held => "held",
     }
 }
 

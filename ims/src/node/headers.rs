@@ -2,7 +2,7 @@
 
 use crate::event::publication::Etag;
 use crate::presence::filter;
-use crate::presence::service::{self, BodyType, Condition, Package, Wishes};
+use crate::presence::service::{self, Answer, BodyType, Condition, Package, Wishes};
 use crate::reject::Reject;
 use crate::sip::coding::{Coding, Fault};
 use crate::sip::header::accept::Accept;
@@ -10,9 +10,10 @@ use crate::sip::header::address::NameAddr;
 use crate::sip::header::event::Event;
 use crate::sip::header::media_type::MediaType;
 use crate::sip::header::option_tags::OptionTags;
+use crate::sip::header::rate::Rates;
 use crate::sip::header::sip_etag;
 use crate::sip::header::{expires as expiry, retry_after as pause};
-use crate::sip::{Headers, Name, Request};
+use crate::sip::{Headers, Name, Request, Response};
 use crate::time::Seconds;
 use std::borrow::Cow;
 
@@ -38,9 +39,19 @@ pub fn expires(headers: &Headers<'_>) -> Result<Option<Seconds>, Reject> {
         .ok_or(Reject::Bad("Bad Expires"))
 }
 
-/// `Retry-After` of a response; one that does not parse is none.
-pub fn retry_after(headers: &Headers<'_>) -> Option<Seconds> {
-    headers.get(Name::RetryAfter).and_then(pause::parse)
+/// What the final response to a NOTIFY says.
+pub fn answer(response: &Response<'_>) -> Answer {
+    let event = response.headers.get(Name::Event).and_then(Event::parse);
+    let event = event.filter(|event| Package::named(event.package).is_some());
+    Answer {
+        status: response.status,
+        // one that does not parse is none
+        retry_after: response
+            .headers
+            .get(Name::RetryAfter)
+            .and_then(pause::parse),
+        rates: event.and_then(|event| Rates::parse(&event.params)),
+    }
 }
 
 /// The `Event` of a request for a package that is served (RFC 6665 §8.2.1, RFC 3903 §6, step 2).
@@ -131,7 +142,11 @@ pub fn filter<'b>(
 }
 
 /// What a SUBSCRIBE asks for besides plain state.
-pub fn wishes(request: &Request<'_>, package: Package) -> Result<Wishes, Reject> {
+pub fn wishes(
+    request: &Request<'_>,
+    package: Package,
+    event: &Event<'_>,
+) -> Result<Wishes, Reject> {
     let condition = match package {
         Package::Presence => condition(request)?,
         // watcher information has no entity-tags, hence no conditions
@@ -139,6 +154,7 @@ pub fn wishes(request: &Request<'_>, package: Package) -> Result<Wishes, Reject>
     };
     Ok(Wishes {
         condition,
+        rates: Rates::parse(&event.params).ok_or(Reject::Bad("Bad Event Rate"))?,
         coding: Coding::wanted(&request.headers),
     })
 }

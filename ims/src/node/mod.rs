@@ -19,12 +19,13 @@ pub use recover::Recovery;
 use crate::charge::{Ledger, Triggers};
 use crate::event::turn::{Outgoing, Random, Ticket, Turn};
 use crate::isc::Trust;
+use crate::presence::service::Answer;
 use crate::presence::{pidf, service as presence};
 use crate::record::{Batch, Table, encode};
 use crate::registration::{self, Registrar};
 use crate::sip::Aor;
 use crate::sip::{self, Destination, Flow, Framing, Incoming, KnownMethod, Malformed};
-use crate::time::{Millis, Seconds, Timestamp};
+use crate::time::{Millis, Timestamp};
 use crate::transaction::{self, Layer};
 use crate::{charge, xdm};
 use bytes::Bytes;
@@ -355,22 +356,16 @@ impl Node {
             return;
         };
         if answer.is_final {
-            let retry_after = headers::retry_after(&response.headers);
-            self.answered(now, answer.user, response.status, retry_after, out);
+            self.answered(now, answer.user, headers::answer(response), out);
         }
     }
 
-    fn answered(
-        &mut self,
-        now: Timestamp,
-        sent: Sent,
-        status: u16,
-        retry_after: Option<Seconds>,
-        out: &mut Outbox,
-    ) {
-        out.reports.push(Report::Notified { status });
+    fn answered(&mut self, now: Timestamp, sent: Sent, answer: Answer, out: &mut Outbox) {
+        out.reports.push(Report::Notified {
+            status: answer.status,
+        });
         self.turn(now, out, |presence, directory, turn| {
-            presence.answered(turn, directory, sent.ticket, status, retry_after, sent.at);
+            presence.answered(turn, directory, sent.ticket, answer, sent.at);
         });
     }
 
@@ -403,7 +398,7 @@ impl Node {
                 ticket: Some(ticket),
             });
         } else {
-            self.answered(now, sent, 408, None, out);
+            self.answered(now, sent, Answer::TIMEOUT, out);
         }
     }
 
@@ -417,7 +412,9 @@ impl Node {
                     bytes,
                     ticket: None,
                 }),
-                transaction::Event::TimedOut { user } => self.answered(now, user, 408, None, out),
+                transaction::Event::TimedOut { user } => {
+                    self.answered(now, user, Answer::TIMEOUT, out)
+                }
             }
         }
         self.turn(now, out, |presence, directory, turn| {

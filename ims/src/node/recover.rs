@@ -85,6 +85,7 @@ impl Node {
                 self.presence
                     .recover_subscription((visits, wishes), key, record)
             }),
+            Table::Held => self.presence.recover_waiting(key),
             Table::Charging | Table::Quarantine => {
                 let Ok(number) = <[u8; 8]>::try_from(key).map(u64::from_be_bytes) else {
                     return false;

@@ -24,7 +24,7 @@ impl Node {
         let body = headers::body(ask.request, self.settings.presence.pidf.body)?;
         let filter = headers::filter(ask.request, package, &body)?;
         let expires = headers::expires(&ask.request.headers)?;
-        let wishes = headers::wishes(ask.request, package)?;
+        let wishes = headers::wishes(ask.request, package, &event)?;
         if let Some(tag) = ask.request.to.tag() {
             // RFC 6665 §4.2.1.2: a tag that names no dialog of ours is answered 481
             let renew = Renew {

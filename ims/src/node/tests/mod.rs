@@ -13,6 +13,7 @@ mod notify;
 mod partial;
 mod permanent;
 mod policy;
+mod rates;
 mod register;
 mod requests;
 mod restart;
@@ -24,6 +25,7 @@ use crate::presence::rules::Handling;
 use crate::presence::{compose, pidf};
 use crate::record::Op;
 use crate::sip::Transport;
+use crate::time::Seconds;
 use std::net::SocketAddr;
 
 const BOB: &str = "sip:bob@ims.test";

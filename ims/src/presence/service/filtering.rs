@@ -2,14 +2,15 @@
 //! watcher may see.
 
 use super::gallery::Shown;
-use super::state::Subscription;
+use super::state::{Debt, Subscription};
 use super::{Directory, Service};
-use crate::event::subscription::SubscriptionId;
+use crate::event::subscription::{State, SubscriptionId};
 use crate::event::turn::Turn;
 use crate::presence::filter::{Filter, FilterError, FilterText, Filters};
 use crate::record::Table;
 use crate::reject::Reject;
 use crate::sip::Aor;
+use crate::time::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -108,11 +109,17 @@ impl Service {
 
     /// Whether what is shown is news that the watcher wants: what it was told last is something else, and where it
     /// asked for triggers one of them fires (RFC 4660 §5.3).
-    pub(super) fn is_news(&self, id: SubscriptionId, shown: &Shown) -> bool {
+    pub(super) fn is_news(&self, id: SubscriptionId, shown: &Shown, debt: Debt) -> bool {
         let Some(subscription) = self.subscriptions.get(&id) else {
             return false;
         };
         let known = subscription.last_told == subscription.mark(shown.tag);
+        match debt {
+            Debt::Right => return !known, // no trigger holds back what the watcher may see now
+            // RFC 6446 §6.2: RFC 5839 lets it be left out
+            Debt::Repeat => return subscription.condition().is_none_or(|c| !c.holds(shown.tag)),
+            Debt::Nothing | Debt::State => {}
+        }
         let (Some(previous), Some(whole)) = (&subscription.last_whole, &shown.whole) else {
             return !known; // nothing to compare with
         };
@@ -126,6 +133,28 @@ impl Service {
         wanted
             && decision
                 .is_none_or(|decision| decision.notification.fires(previous.bytes(), whole.bytes()))
+    }
+
+    /// Triggers begin to count: what the watcher has seen is what they compare with, if that is the present state.
+    pub(super) fn remember_whole(
+        &mut self,
+        now: Timestamp,
+        directory: &dyn Directory,
+        id: SubscriptionId,
+    ) {
+        let unknown = |s: &&Subscription| {
+            s.record.state == State::Active && s.last_told != 0 && s.last_whole.is_none()
+        };
+        if self.subscriptions.get(&id).filter(unknown).is_none() {
+            return;
+        }
+        let Some(shown) = self.picture(now, directory, id) else {
+            return;
+        };
+        let seen = |s: &Subscription| s.last_told == s.mark(shown.tag);
+        if self.subscriptions.get(&id).is_some_and(seen) {
+            self.keep_whole(id, Some(&shown));
+        }
     }
 
     /// Keeps what the watcher has now seen, where triggers will ask for it.

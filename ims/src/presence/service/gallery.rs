@@ -1,6 +1,6 @@
 //! What watchers are shown: one document for each distinct outcome of the policy, rendered once for all who share it.
 
-use super::state::Presentity;
+use super::state::{Debt, Presentity};
 use super::tag::TagKey;
 use super::{Directory, Service};
 use crate::event::subscription::SubscriptionId;
@@ -69,12 +69,17 @@ impl Service {
         now: Timestamp,
         directory: &dyn Directory,
         id: SubscriptionId,
+        debt: Debt,
     ) -> Option<Shown> {
         if self.subscriptions.get(&id)?.observer.is_some() {
-            return self.watchers_shown(now, id, Extent::Partial);
+            let extent = match debt {
+                Debt::Repeat => Extent::Full,
+                Debt::Nothing | Debt::State | Debt::Right => Extent::Partial,
+            };
+            return self.watchers_shown(now, id, extent);
         }
         let shown = self.render(now, directory, id)?;
-        self.is_news(id, &shown).then_some(shown)
+        self.is_news(id, &shown, debt).then_some(shown)
     }
 
     /// The document that this watcher may see, from the gallery when it hangs there.

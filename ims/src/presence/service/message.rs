@@ -8,6 +8,7 @@ use crate::event::subscription::{State, SubscriptionId};
 use crate::event::turn::{Outgoing, Ticket};
 use crate::presence::content::Body;
 use crate::sip::Transport;
+use crate::sip::header::rate::Rates;
 use crate::sip::text::push_hex;
 use crate::sip::{KnownMethod, Method, Name, Writer, write};
 use crate::time::Timestamp;
@@ -93,7 +94,11 @@ impl Service {
             Some(id) => writer.parts(Name::Event, &[package, ";id=", id]),
             None => writer.header(Name::Event, package),
         };
-        writer.header(Name::SubscriptionState, &state_text(now, subscription));
+        let rates = self.told_rates(now, subscription);
+        writer.header(
+            Name::SubscriptionState,
+            &state_text(now, subscription, &rates),
+        );
         if let Some(tag) = told.tag {
             writer.header(Name::SipEtag, &Etag(tag).text());
         }
@@ -134,12 +139,13 @@ impl Service {
     }
 }
 
-/// `Subscription-State` (RFC 6665 §4.1.3): `expires` while it lives, the reason when it is over.
-fn state_text(now: Timestamp, subscription: &Subscription) -> String {
+/// `Subscription-State` (RFC 6665 §4.1.3): `expires` and rates (RFC 6446 §4.2) while it lives, the reason when it is
+/// over.
+fn state_text(now: Timestamp, subscription: &Subscription, rates: &Rates) -> String {
     let left = subscription.record.expires_at.seconds_from(now);
     match subscription.record.state {
-        State::Active => format!("active;expires={left}"),
-        State::Pending => format!("pending;expires={left}"),
+        State::Active => format!("active;expires={left}{rates}"),
+        State::Pending => format!("pending;expires={left}{rates}"),
         State::Terminated(end) => {
             let reason = end.reason().unwrap_or("deactivated");
             match end.retry_after() {

@@ -10,6 +10,7 @@ mod gallery;
 mod leave;
 mod message;
 mod notify;
+mod pace;
 mod package;
 mod permanent;
 mod policy;
@@ -29,6 +30,7 @@ mod wishes;
 pub use body::{BodyType, PUBLISHED_TYPES};
 pub use filtering::RecoveredFilters;
 pub use leave::Farewell;
+pub use notify::Answer;
 pub use package::Package;
 pub use publish::{Publish, Published};
 pub use recover::{Bodies, RecoveredVisits, RecoveredWishes};
@@ -120,6 +122,8 @@ pub struct Service {
     looks: Deadlines<Look>,
     /// Subscriptions that wait for their pacing instant.
     paced: BTreeSet<(Timestamp, SubscriptionId)>,
+    /// Subscriptions whose watchers asked for a minimum rate.
+    repeats: BTreeSet<(Timestamp, SubscriptionId)>,
     /// Subscriptions that owe or wait for an answer, oldest first; see [`Service::settled_until`].
     debts: Debts,
     /// Documents of presentities whose watchers are being told.
@@ -155,6 +159,7 @@ impl Service {
             tags,
             looks: Deadlines::default(),
             paced: BTreeSet::new(),
+            repeats: BTreeSet::new(),
             debts: Debts::default(),
             only_udp: OnlyUdp::default(),
             publications: 0,
@@ -195,7 +200,8 @@ impl Service {
     /// When [`Service::on_deadline`] wants to be called next.
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let paced = self.paced.first().map(|&(at, _)| at);
-        let all = [self.looks.next(), paced, self.next_farewell()];
+        let repeat = self.repeats.first().map(|&(at, _)| at);
+        let all = [self.looks.next(), paced, repeat, self.next_farewell()];
         all.into_iter().flatten().min()
     }
 
@@ -217,6 +223,7 @@ impl Service {
             self.paced.remove(&(at, id));
             self.pay(turn, directory, id);
         }
+        self.repeat_due(turn, directory);
     }
 
     /// Registration state changed: watchers who may see it are told.

@@ -9,6 +9,7 @@ use crate::event::subscription::{End, Input, State, SubscriptionId, ends_subscri
 use crate::event::turn::{Ticket, Turn};
 use crate::presence::rules::Handling;
 use crate::sip::Aor;
+use crate::sip::header::rate::Rates;
 use crate::time::{Seconds, Timestamp};
 
 /// Pause before state is shown again to a watcher whose NOTIFY failed without ending the subscription and
@@ -16,6 +17,24 @@ use crate::time::{Seconds, Timestamp};
 const RETRY: Seconds = Seconds(30);
 /// Longest Retry-After that is obeyed; a longer one would outlast most subscriptions.
 const LONGEST_RETRY: Seconds = Seconds(3600);
+
+/// The final response to a NOTIFY, as far as it counts.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Answer {
+    pub status: u16,
+    pub retry_after: Option<Seconds>,
+    /// Rates in its `Event` (RFC 6446 §9.3), if it has one.
+    pub rates: Option<Rates>,
+}
+
+impl Answer {
+    /// None came.
+    pub const TIMEOUT: Answer = Answer {
+        status: 408,
+        retry_after: None,
+        rates: None,
+    };
+}
 
 impl Service {
     /// Shows the present state to every active watcher of the presentity whose view of it changed.
@@ -56,18 +75,34 @@ impl Service {
         directory: &dyn Directory,
         id: SubscriptionId,
     ) {
-        let Some(subscription) = self.subscriptions.get_mut(&id) else {
+        self.present(turn, directory, id, Debt::State);
+    }
+
+    /// Shows what is owed, or notes that it is owed until it may be shown.
+    pub(super) fn present(
+        &mut self,
+        turn: &mut Turn<'_>,
+        directory: &dyn Directory,
+        id: SubscriptionId,
+        debt: Debt,
+    ) {
+        let Some(subscription) = self.subscriptions.get(&id) else {
             return;
         };
         if subscription.record.state != State::Active {
             return; // not authorised, or over: told nothing
         }
-        if subscription.unanswered > 0 || turn.now < subscription.not_before {
-            self.owe(turn.now, id);
+        let unanswered = subscription.unanswered > 0;
+        let until = self.waits(turn.now, id, debt);
+        if unanswered || until.is_some() {
+            self.owe(turn, id, debt, until);
             return;
         }
-        if let Some(shown) = self.news_for(turn.now, directory, id) {
+        if let Some(shown) = self.news_for(turn.now, directory, id, debt) {
             self.send(turn, id, Some(shown));
+        } else if debt == Debt::Repeat {
+            // the watcher has this state and wants no other word of it (RFC 5839)
+            self.schedule_repeat(turn.now, id, turn.now);
         }
     }
 
@@ -83,23 +118,43 @@ impl Service {
         let Some(subscription) = self.subscriptions.get_mut(&id).filter(active) else {
             return;
         };
-        self.paced.remove(&(subscription.not_before, id));
-        subscription.not_before = turn.now;
+        let pace = std::mem::replace(&mut subscription.not_before, turn.now);
+        self.paced.remove(&(pace, id));
         subscription.debt = Debt::Nothing;
-        self.show_decided(turn, directory, id);
+        self.waits_no_more(turn, id);
+        self.present(turn, directory, id, Debt::Right);
+        if let Some(subscription) = self.subscriptions.get_mut(&id)
+            && subscription.unanswered == 0
+        {
+            subscription.not_before = pace; // it looks the same: nothing was sent
+        }
         self.settle(id);
     }
 
-    /// Notes that the watcher is owed the present state, and when it may be paid.
-    fn owe(&mut self, now: Timestamp, id: SubscriptionId) {
+    /// Notes that the watcher is owed something, and when it may be paid.
+    fn owe(
+        &mut self,
+        turn: &mut Turn<'_>,
+        id: SubscriptionId,
+        debt: Debt,
+        until: Option<Timestamp>,
+    ) {
         let Some(subscription) = self.subscriptions.get_mut(&id) else {
             return;
         };
-        subscription.debt = Debt::State;
+        subscription.debt = subscription.debt.max(debt);
+        self.paced.remove(&(subscription.not_before, id));
+        subscription.not_before = until.map_or(subscription.not_before, |until| {
+            until.max(subscription.not_before)
+        });
         if subscription.unanswered == 0 {
             self.paced.insert((subscription.not_before, id));
         }
-        self.note_debt(now, id);
+        if self.waits_long(turn, id) {
+            self.settle(id);
+        } else {
+            self.note_debt(turn.now, id);
+        }
     }
 
     /// Pays what is owed: the pacing instant has come, or the last NOTIFY was answered.
@@ -119,12 +174,19 @@ impl Service {
         else {
             return;
         };
-        subscription.debt = Debt::Nothing;
+        let debt = std::mem::take(&mut subscription.debt);
         match subscription.record.state {
-            State::Active => self.show(turn, directory, id),
+            State::Active => self.present(turn, directory, id, debt),
             State::Pending | State::Waiting | State::Terminated(_) => {
                 self.notify(turn, directory, id);
             }
+        }
+        if self
+            .subscriptions
+            .get(&id)
+            .is_some_and(|s| s.debt == Debt::Nothing)
+        {
+            self.waits_no_more(turn, id);
         }
         self.settle(id);
     }
@@ -169,7 +231,6 @@ impl Service {
 
     /// Builds and sends one NOTIFY.
     fn send(&mut self, turn: &mut Turn<'_>, id: SubscriptionId, shown: Option<Shown>) {
-        let interval = self.settings.notify_interval;
         let tag = self.tag_of(shown.as_ref());
         self.keep_whole(id, shown.as_ref());
         let Some(subscription) = self.subscriptions.get_mut(&id) else {
@@ -187,7 +248,6 @@ impl Service {
             return;
         };
         subscription.last_body = body.as_ref().map(LastBody::of);
-        subscription.not_before = turn.now + interval;
         subscription.unanswered = subscription.unanswered.saturating_add(1);
         subscription.record.dialog.local_cseq += 1;
         if subscription.record.dialog.local_cseq > subscription.record.cseq_reserved {
@@ -197,6 +257,7 @@ impl Service {
         if failed {
             self.end_condition(turn, id);
         }
+        self.paced_from(turn, id);
         self.note_debt(turn.now, id);
         let Some(subscription) = self.subscriptions.get(&id) else {
             return;
@@ -223,11 +284,11 @@ impl Service {
         turn: &mut Turn<'_>,
         directory: &dyn Directory,
         ticket: Ticket,
-        status: u16,
-        retry_after: Option<Seconds>,
+        answer: Answer,
         requested_at: Timestamp,
     ) {
         let id = ticket.subscription;
+        let status = answer.status;
         let Some(subscription) = self.subscriptions.get_mut(&id) else {
             return;
         };
@@ -257,7 +318,7 @@ impl Service {
         }
         if !(200..300).contains(&status) {
             // this NOTIFY failed and the subscription lives: the state is shown again later
-            let pause = retry_after.unwrap_or(RETRY).min(LONGEST_RETRY);
+            let pause = answer.retry_after.unwrap_or(RETRY).min(LONGEST_RETRY);
             subscription.last_told = 0;
             subscription.last_whole = None;
             if let Some(observer) = &mut subscription.observer {
@@ -265,11 +326,17 @@ impl Service {
             }
             self.paced.remove(&(subscription.not_before, id));
             subscription.not_before = turn.now + pause;
-            subscription.debt = Debt::State;
+            subscription.debt = subscription.debt.max(Debt::State);
+        } else if let Some(rates) = answer.rates {
+            self.rates_answered(turn, id, rates);
         }
-        if subscription.debt == Debt::State && subscription.unanswered == 0 {
+        let Some(subscription) = self.subscriptions.get_mut(&id) else {
+            return;
+        };
+        if subscription.debt != Debt::Nothing && subscription.unanswered == 0 {
             if turn.now < subscription.not_before {
                 self.paced.insert((subscription.not_before, id));
+                self.waits_long(turn, id);
             } else {
                 self.pay(turn, directory, id);
             }
@@ -290,11 +357,11 @@ impl Service {
         }
     }
 
-    /// Forgets the debt of a watcher to whom nothing is owed and who has answered.
+    /// Forgets the debt of a watcher to whom nothing is owed, or whose debt is written down, and who has answered.
     pub(super) fn settle(&mut self, id: SubscriptionId) {
         if let Some(subscription) = self.subscriptions.get_mut(&id)
             && subscription.unanswered == 0
-            && subscription.debt == Debt::Nothing
+            && (subscription.debt == Debt::Nothing || subscription.waits)
         {
             subscription.owed_since = None;
         }

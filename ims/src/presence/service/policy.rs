@@ -161,8 +161,7 @@ impl Service {
             // the same state under another verdict: a neutral document, or other elements
             _ => match before {
                 None => self.show_decided(turn, directory, id),
-                Some(before) if *before != *decision => self.show_at_once(turn, directory, id),
-                Some(_) => {}
+                Some(before) => self.follow(turn, directory, id, &before, &decision),
             },
         }
         moved
@@ -196,6 +195,27 @@ impl Service {
     ) {
         for id in self.watching.of(&directory.names(watcher)) {
             self.reconsider_one(turn, directory, id);
+        }
+    }
+
+    /// What another verdict on a live subscription brings at once.
+    fn follow(
+        &mut self,
+        turn: &mut Turn<'_>,
+        directory: &dyn Directory,
+        id: SubscriptionId,
+        before: &Decision,
+        decision: &Decision,
+    ) {
+        let notified_alike = before.notification == decision.notification;
+        if !notified_alike {
+            self.remember_whole(turn.now, directory, id);
+            self.change_pace(turn.now, id);
+        }
+        if before.handling != decision.handling || before.permissions != decision.permissions {
+            self.show_at_once(turn, directory, id);
+        } else if !notified_alike {
+            self.show_decided(turn, directory, id); // what the old rules held back
         }
     }
 

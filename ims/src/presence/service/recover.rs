@@ -109,6 +109,12 @@ impl Service {
             .set_registration(presentity, registered);
     }
 
+    /// A subscription that was owed something for long.
+    pub fn recover_waiting(&mut self, key: &[u8]) -> bool {
+        let subscription = number(key).and_then(|id| self.subscriptions.get_mut(&id));
+        subscription.map(|s| s.waits = true).is_some()
+    }
+
     /// When what watchers see of a presentity last changed.
     pub fn recover_touched(&mut self, key: &[u8], at: Timestamp) -> bool {
         let Some(presentity) = std::str::from_utf8(key).ok().and_then(Aor::parse) else {
@@ -223,7 +229,8 @@ impl Service {
                     None => 0,
                 };
             }
-            if touched >= settled || subscription.record.renewed_at >= settled || over || timed {
+            let owes = touched >= settled || subscription.record.renewed_at >= settled;
+            if owes || over || timed || subscription.waits {
                 at = at + SPREAD;
                 subscription.not_before = at;
                 subscription.debt = Debt::State;
@@ -232,6 +239,7 @@ impl Service {
                 owed += 1;
             }
             self.schedule_subscription(id);
+            self.schedule_repeat(now, id, now);
         }
         owed
     }

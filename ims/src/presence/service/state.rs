@@ -1,5 +1,6 @@
 //! What the presence service keeps in memory of presentities and watchers, and how it is stored.
 
+use super::pace::Rhythm;
 use super::permanent::Permanent;
 use super::roll::Roll;
 use super::tag::QUENCHED;
@@ -107,8 +108,12 @@ pub struct Registered {
 pub enum Debt {
     #[default]
     Nothing,
-    /// New state, when pacing and the unanswered NOTIFY allow.
+    /// New state, when pacing and the unanswered NOTIFY allow, if a trigger fires.
     State,
+    /// The present state, changed or not, when pacing allows (RFC 6446 §6.2).
+    Repeat,
+    /// What it may see has changed: no trigger is asked, and no quiet hours.
+    Right,
 }
 
 /// One watcher's subscription to one presentity.
@@ -136,6 +141,12 @@ pub struct Subscription {
     pub owed_since: Option<Timestamp>,
     /// No paced NOTIFY before this instant.
     pub not_before: Timestamp,
+    /// When the last NOTIFY was sent.
+    pub sent_at: Timestamp,
+    /// The store knows that something is owed for long.
+    pub waits: bool,
+    /// When the state is repeated; none for most.
+    pub rhythm: Option<Box<Rhythm>>,
     /// Tag of the state that the watcher has, so that a change which it cannot see is not told. 0: it must be told
     /// whatever the state.
     pub last_told: u64,

@@ -337,6 +337,8 @@ impl Service {
         }
         subscription.debt = Debt::Nothing;
         self.paced.remove(&(subscription.not_before, id));
+        self.waits_no_more(turn, id);
+        self.cancel_repeat(id);
     }
 
     /// Forgets a subscription that is over and whose watcher knows it, or is gone.
@@ -380,6 +382,9 @@ impl Subscription {
             debt: Debt::Nothing,
             owed_since: None,
             not_before: Timestamp::default(),
+            sent_at: Timestamp::default(),
+            waits: false,
+            rhythm: None,
             last_told: 0,
             last_whole: None,
             last_body: None,

@@ -7,6 +7,7 @@ use crate::event::subscription::{State, SubscriptionId};
 use crate::event::turn::Turn;
 use crate::record::Table;
 use crate::sip::coding::Coding;
+use crate::sip::header::rate::Rates;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,8 @@ pub struct Wishes {
     pub condition: Option<Condition>,
     /// Coding of bodies that the watcher takes (RFC 3261 §20.2).
     pub coding: Option<Coding>,
+    /// How often it wants to be told (RFC 6446).
+    pub rates: Rates,
 }
 
 impl Wishes {
@@ -120,6 +123,8 @@ impl Service {
         }
         self.paced.remove(&(subscription.not_before, id));
         subscription.debt = Debt::Nothing;
+        self.waits_no_more(turn, id);
+        self.change_pace(turn.now, id);
         self.store_subscription(turn, id);
         self.settle(id);
     }

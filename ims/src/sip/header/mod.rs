@@ -16,6 +16,7 @@ pub mod p_charging_function_addresses;
 pub mod p_charging_vector;
 pub mod p_served_user;
 pub mod privacy;
+pub mod rate;
 pub mod retry_after;
 pub mod route;
 pub mod sip_etag;
