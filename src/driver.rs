@@ -484,6 +484,7 @@ impl Driver {
                     _ => NotifyOutcome::Refused,
                 });
             }
+            Report::Subscribed { status } => self.metrics.sent(Method::Subscribe, status),
             Report::Retransmission => self.metrics.retransmission(),
             Report::Dropped => self.metrics.rejected(Rejected::Malformed),
         }

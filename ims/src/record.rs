@@ -41,16 +41,19 @@ pub enum Table {
     Watched = 15,
     /// Subscription that is owed a NOTIFY for longer than the mark of settled ones may wait.
     Held = 16,
+    /// Registration followed at its S-CSCF by the reg event package.
+    RegEvent = 17,
 }
 
 impl Table {
     /// Every table, in the order in which recovery reads them.
-    pub const ALL: [Table; 16] = [
+    pub const ALL: [Table; 17] = [
         Table::Node,
         Table::Document,
         Table::PermanentSince,
         Table::Registration,
         Table::Alias,
+        Table::RegEvent,
         Table::Body,
         Table::Publication,
         Table::Touched,

@@ -3,9 +3,13 @@
 //!
 //! The key is the identity in `To`: Kamailio sends every third-party REGISTER with a new Call-ID and the same
 //! CSeq. `Expires: 0` is all that a de-registration says, even while another contact is still registered, and
-//! one by the network says nothing at all; the reg event package tells more, and is not consulted yet.
+//! one by the network says nothing at all; the reg event package tells more ([`reg_event`]).
 
+mod network;
+pub mod reg_event;
 pub mod reginfo;
+
+pub use network::Changes;
 
 use crate::event::deadlines::Deadlines;
 use crate::event::turn::Turn;
@@ -15,6 +19,7 @@ use crate::reject::Reject;
 use crate::sip::Aor;
 use crate::time::{Seconds, Timestamp};
 use indexmap::IndexMap;
+use reg_event::RegEvents;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -34,6 +39,18 @@ pub struct Settings {
     pub terminated_retention: Seconds,
     /// Registrations kept; one more is refused.
     pub capacity: usize,
+    /// Whether registrations are followed at their S-CSCF (RFC 3680).
+    pub reg_event: bool,
+    pub aliases: Aliases,
+}
+
+/// Which identities of an implicit registration set are one presentity, named by the default identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aliases {
+    /// Its tel identities; each SIP identity is a presentity of its own.
+    Tel,
+    /// All of them.
+    Set,
 }
 
 /// A third-party REGISTER of a trusted S-CSCF.
@@ -83,18 +100,30 @@ pub struct Taken {
 pub struct Registrar {
     settings: Settings,
     registrations: IndexMap<Aor, Registration, ahash::RandomState>,
-    /// `tel:` identity to the subscriber's SIP identity.
+    /// Identity to the default identity of its set.
     aliases: IndexMap<Aor, Aor, ahash::RandomState>,
     /// The same the other way round.
     others: IndexMap<Aor, Vec<Aor>, ahash::RandomState>,
     looks: Deadlines<Aor>,
     /// When a look at an identity is scheduled; one entry at a time, however often it is refreshed.
     scheduled: IndexMap<Aor, Timestamp, ahash::RandomState>,
+    /// `None` where registrations are not followed.
+    reg_events: Option<RegEvents>,
+    /// Records of registrations that were followed before that was turned off.
+    unfollowed: Vec<Aor>,
 }
 
 impl Registrar {
-    pub fn new(settings: Settings, hash: ahash::RandomState) -> Registrar {
+    /// `reg_event`: how registrations are followed, where the settings want it.
+    pub fn new(
+        settings: Settings,
+        reg_event: reg_event::Settings,
+        hash: ahash::RandomState,
+    ) -> Registrar {
+        let follow = settings.reg_event;
         Registrar {
+            reg_events: follow.then(|| RegEvents::new(reg_event, hash.clone())),
+            unfollowed: Vec::new(),
             settings,
             registrations: IndexMap::with_hasher(hash.clone()),
             aliases: IndexMap::with_hasher(hash.clone()),
@@ -118,7 +147,7 @@ impl Registrar {
         self.registrations.contains_key(&self.canonical(identity))
     }
 
-    /// The identity under which a subscriber's state is kept: SIP for a tel identity of a known set.
+    /// The identity under which a subscriber's state is kept: the default one for an alias of a known set.
     pub fn canonical(&self, identity: &Aor) -> Aor {
         self.aliases.get(identity).unwrap_or(identity).clone()
     }
@@ -169,10 +198,9 @@ impl Registrar {
             .min(self.settings.max_expires);
         let known = self.registrations.get(&request.identity);
         if lifetime == Seconds(0) {
-            let now = turn.now;
             return Ok(Taken {
                 lifetime,
-                changed: self.deregister(turn, &request.identity, now),
+                changed: self.told_gone(turn, &request.identity),
                 renamed: BTreeSet::new(),
             });
         }
@@ -197,6 +225,21 @@ impl Registrar {
             changed: !was_active,
             renamed: self.learn_aliases(turn, &request.associated),
         })
+    }
+
+    /// `Expires: 0`. While the S-CSCF tells us of its contacts that may mean one of several: its word is awaited.
+    fn told_gone(&mut self, turn: &mut Turn<'_>, identity: &Aor) -> bool {
+        if let Some(reg_events) = &mut self.reg_events
+            && reg_events.doubts(turn, identity)
+        {
+            return false;
+        }
+        let now = turn.now;
+        let changed = self.deregister(turn, identity, now);
+        if let Some(reg_events) = &mut self.reg_events {
+            reg_events.ended(turn, identity);
+        }
+        changed
     }
 
     /// The subscriber is not registered any more since `at`; it is remembered as such for a while.
@@ -227,48 +270,67 @@ impl Registrar {
     }
 
     /// A tel identity names the first SIP identity of its set: the default public identity (TS 24.229 §5.4.1.2.2F).
+    /// So do the others where the operator wants one presentity for the whole set.
     fn learn_aliases(&mut self, turn: &mut Turn<'_>, associated: &[Aor]) -> BTreeSet<Aor> {
         let mut renamed = BTreeSet::new();
         let Some(default) = associated.iter().find(|aor| !aor.is_tel()) else {
             return renamed;
         };
-        for tel in associated
-            .iter()
-            .filter(|aor| aor.is_tel())
+        if let Some(before) = self.aliases.swap_remove(default) {
+            // it has a set of its own now
+            turn.batch.delete(Table::Alias, default.as_str().as_bytes());
+            if let Some(others) = self.others.get_mut(&before) {
+                others.retain(|aor| aor != default);
+            }
+            renamed.extend([before, default.clone()]);
+        }
+        let whole = self.settings.aliases == Aliases::Set;
+        let members = associated.iter().filter(|aor| *aor != default);
+        for alias in members
+            .filter(|aor| whole || aor.is_tel())
             .take(MOST_IDENTITIES)
         {
-            if self.aliases.get(tel) != Some(default) {
-                turn.batch
-                    .put(Table::Alias, tel.as_str().as_bytes(), &default.as_str());
-                renamed.extend([self.canonical(tel), default.clone()]);
-                self.set_alias(tel, default);
+            if self.aliases.get(alias) != Some(default) {
+                renamed.extend([self.canonical(alias), default.clone()]);
+                let named = self.others.swap_remove(alias).unwrap_or_default();
+                for alias in named.iter().chain([alias]) {
+                    turn.batch
+                        .put(Table::Alias, alias.as_str().as_bytes(), &default.as_str());
+                    self.set_alias(alias, default);
+                }
             }
         }
         renamed
     }
 
-    fn set_alias(&mut self, tel: &Aor, canonical: &Aor) {
-        if let Some(before) = self.aliases.insert(tel.clone(), canonical.clone())
+    fn set_alias(&mut self, alias: &Aor, canonical: &Aor) {
+        if let Some(before) = self.aliases.insert(alias.clone(), canonical.clone())
             && let Some(others) = self.others.get_mut(&before)
         {
-            others.retain(|aor| aor != tel);
+            others.retain(|aor| aor != alias);
         }
         self.others
             .entry(canonical.clone())
             .or_default()
-            .push(tel.clone());
+            .push(alias.clone());
     }
 
     /// When [`Registrar::on_deadline`] wants to be called next.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.looks.next()
+        let subscriptions = self.reg_events.as_ref().and_then(RegEvents::next_deadline);
+        [self.looks.next(), subscriptions]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
-    /// Ends what has run out; gives the identities whose state changed.
-    pub fn on_deadline(&mut self, turn: &mut Turn<'_>) -> Vec<Aor> {
+    /// Ends what has run out, and keeps our subscriptions alive.
+    pub fn on_deadline(&mut self, turn: &mut Turn<'_>) -> Changes {
+        let mut changes = self.look_at_subscriptions(turn);
         let mut due = self.looks.due(turn.now);
         due.retain(|identity| self.look(turn, identity));
-        due
+        changes.changed.extend(due);
+        changes
     }
 
     fn look(&mut self, turn: &mut Turn<'_>, identity: &Aor) -> bool {
@@ -281,7 +343,16 @@ impl Registrar {
             self.schedule(at, identity); // it was renewed
             return false;
         }
-        if registration.active {
+        let active = registration.active;
+        if let Some(reg_events) = &mut self.reg_events {
+            let vouched = reg_events.vouched_until(identity, turn.now);
+            if let Some(until) = vouched.filter(|_| active) {
+                self.schedule(until, identity); // its S-CSCF would tell if it were over
+                return false;
+            }
+            reg_events.ended(turn, identity);
+        }
+        if active {
             // it ended when it ran out, however late that is noticed after a time of standstill
             return self.deregister(turn, identity, at);
         }
@@ -301,8 +372,11 @@ impl Registrar {
 
     /// Takes an alias from the store.
     pub fn recover_alias(&mut self, key: &[u8], canonical: &str) -> Option<()> {
-        let tel = Aor::parse(std::str::from_utf8(key).ok()?)?;
-        self.set_alias(&tel, &Aor::parse(canonical)?);
+        let alias = Aor::parse(std::str::from_utf8(key).ok()?)?;
+        let canonical = Aor::parse(canonical)?;
+        if alias.is_tel() || self.settings.aliases == Aliases::Set {
+            self.set_alias(&alias, &canonical);
+        }
         Some(())
     }
 }

@@ -145,6 +145,17 @@ pub struct Registration {
     pub expires_default: Seconds,
     pub expires_max: Seconds,
     pub terminated_retention_s: Seconds,
+    /// RFC 3680.
+    pub reg_event: bool,
+    pub aliases: Aliases,
+}
+
+/// Which identities of an implicit registration set are one presentity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Aliases {
+    Tel,
+    Set,
 }
 
 /// RFC 4825.
@@ -316,6 +327,8 @@ impl Default for Registration {
             expires_default: Seconds(3600),
             expires_max: Seconds(604_800),
             terminated_retention_s: Seconds(300),
+            reg_event: true,
+            aliases: Aliases::Tel,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The configuration as the settings of the parts that it configures.
 
-use crate::config::{AtShutdown, Config, Handling, Presentities, Shutdown};
+use crate::config::{Aliases, AtShutdown, Config, Handling, Presentities, Shutdown};
 use crate::transport::tcp;
 use ims::event::lifetime::Lifetimes;
 use ims::event::subscription::End;
@@ -72,6 +72,11 @@ pub fn node(config: &Config, xdm: Xdm) -> node::Settings {
             max_expires: registration.expires_max,
             terminated_retention: registration.terminated_retention_s,
             capacity: limits.registrations,
+            reg_event: registration.reg_event,
+            aliases: match registration.aliases {
+                Aliases::Tel => registration::Aliases::Tel,
+                Aliases::Set => registration::Aliases::Set,
+            },
         },
         xdm,
         triggers: triggers(config),

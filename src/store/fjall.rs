@@ -129,6 +129,7 @@ fn name(table: Table) -> &'static str {
         Table::Visit => "visit",
         Table::Watched => "watched",
         Table::Held => "held",
+        Table::RegEvent => "reg-event",
     }
 }
 

@@ -47,6 +47,8 @@ pub fn settings(xdm: Xdm, failures: bool) -> Settings {
             max_expires: Seconds(3600),
             terminated_retention: Seconds(RETENTION),
             capacity: 1_000,
+            reg_event: false,
+            aliases: registration::Aliases::Tel,
         },
         xdm,
         triggers: Triggers {

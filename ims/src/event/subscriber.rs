@@ -135,7 +135,6 @@ impl Subscriber {
         dialog: Dialog,
         lifetime: Seconds,
         expires_at: Timestamp,
-        now: Timestamp,
         timer_n: Millis,
     ) -> Subscriber {
         Subscriber {
@@ -143,11 +142,15 @@ impl Subscriber {
             cseq: dialog.local_cseq,
             dialog: Some(dialog),
             expires_at,
-            refresh_at: refresh_at(now, expires_at),
             in_flight: None,
-            established_at: Some(now),
-            ..Subscriber::start(now, id, lifetime, timer_n)
+            ..Subscriber::start(Timestamp::default(), id, lifetime, timer_n)
         }
+    }
+
+    /// A recovered one goes on at this time.
+    pub fn resume(&mut self, now: Timestamp) {
+        self.established_at = Some(now);
+        self.refresh_at = refresh_at(now, self.expires_at);
     }
 
     /// The dialog to store, once there is one.

@@ -8,11 +8,12 @@ use crate::sip::coding::{Coding, Fault};
 use crate::sip::header::accept::Accept;
 use crate::sip::header::address::NameAddr;
 use crate::sip::header::event::Event;
+use crate::sip::header::expires as expiry;
 use crate::sip::header::media_type::MediaType;
 use crate::sip::header::option_tags::OptionTags;
 use crate::sip::header::rate::Rates;
+use crate::sip::header::retry_after as pause;
 use crate::sip::header::sip_etag;
-use crate::sip::header::{expires as expiry, retry_after as pause};
 use crate::sip::{Headers, Name, Request, Response};
 use crate::time::Seconds;
 use std::borrow::Cow;
@@ -23,7 +24,7 @@ pub const ALLOW_EVENTS: &str = "presence, presence.winfo";
 /// Longest display name kept of a watcher, in characters; a longer one is dropped, not cut.
 const LONGEST_NAME: usize = 128;
 /// The methods that are served.
-pub const ALLOW: &str = "OPTIONS, PUBLISH, SUBSCRIBE, REGISTER, CANCEL";
+pub const ALLOW: &str = "OPTIONS, PUBLISH, SUBSCRIBE, NOTIFY, REGISTER, CANCEL";
 /// The body types that a PUBLISH may bring.
 pub const ACCEPT: &str = service::PUBLISHED_TYPES;
 

@@ -7,6 +7,7 @@
 mod headers;
 mod publish;
 mod recover;
+mod reg_event;
 mod register;
 mod request;
 mod subscribe;
@@ -17,6 +18,7 @@ mod xcap;
 pub use recover::Recovery;
 
 use crate::charge::{Ledger, Triggers};
+use crate::event::subscriber;
 use crate::event::turn::{Outgoing, Random, Ticket, Turn};
 use crate::isc::Trust;
 use crate::presence::service::Answer;
@@ -114,6 +116,8 @@ pub enum Report {
     },
     /// A NOTIFY got its final response, 408 for none.
     Notified { status: u16 },
+    /// A SUBSCRIBE of ours got its final response, 408 for none.
+    Subscribed { status: u16 },
     /// A request came again and was answered from memory.
     Retransmission,
     /// A message was not understood and got no answer.
@@ -130,9 +134,30 @@ pub struct Outbox {
     pub reports: Vec<Report>,
 }
 
-/// A NOTIFY under way, as the transaction layer keeps it for us.
+/// Whose request is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Usage {
+    /// NOTIFY to a watcher.
+    Presence,
+    /// SUBSCRIBE to an S-CSCF.
+    RegEvent,
+}
+
+impl Usage {
+    const ALL: [Usage; 2] = [Usage::Presence, Usage::RegEvent];
+
+    fn method(self) -> sip::Method<'static> {
+        sip::Method::Known(match self {
+            Usage::Presence => KnownMethod::Notify,
+            Usage::RegEvent => KnownMethod::Subscribe,
+        })
+    }
+}
+
+/// A request of ours under way, as the transaction layer keeps it for us.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sent {
+    usage: Usage,
     ticket: Ticket,
     at: Timestamp,
     falls_back: bool,
@@ -143,6 +168,8 @@ pub(crate) struct Sent {
 pub struct Census {
     pub presence: presence::Census,
     pub registrations: usize,
+    /// Registrations that an open subscription to their S-CSCF follows.
+    pub followed: usize,
     pub documents: usize,
     pub server_transactions: usize,
     pub client_transactions: usize,
@@ -160,6 +187,8 @@ pub struct Node {
     /// No new state is taken.
     draining: bool,
     low_space: bool,
+    /// SUBSCRIBEs of ours that wait for an answer.
+    subscribing: usize,
     /// The mark of settled NOTIFYs last written, and when to look again.
     settled: Timestamp,
     settle_at: Timestamp,
@@ -229,8 +258,6 @@ const SETTLE_EVERY: Millis = Millis(1000);
 /// Key of that mark in [`Table::Node`].
 const SETTLED: &[u8] = b"settled";
 
-const NOTIFY: sip::Method<'static> = sip::Method::Known(KnownMethod::Notify);
-
 impl Node {
     /// An empty node. `seed` is random and secret: tags, branches and entity-tags come from it.
     pub fn new(settings: Settings, seed: [u8; 32]) -> Node {
@@ -249,7 +276,7 @@ impl Node {
             transactions: Layer::new(settings.transactions, transactions),
             presence: presence::Service::new(settings.presence.clone(), tables, tags),
             directory: Directory {
-                registrar: Registrar::new(settings.registration, registrations),
+                registrar: Registrar::new(settings.registration, follow(&settings), registrations),
                 documents: BTreeMap::new(),
                 permanent: BTreeMap::new(),
                 lists: RefCell::new(settings.xdm.lists(lists)),
@@ -260,6 +287,7 @@ impl Node {
             random,
             draining: false,
             low_space: false,
+            subscribing: 0,
             settled: Timestamp::default(),
             settle_at: Timestamp::default(),
         }
@@ -301,15 +329,17 @@ impl Node {
         self.low_space = refuse;
     }
 
-    /// No transaction of ours waits for an answer, and nobody is still to be told that the node leaves.
+    /// No NOTIFY waits for its answer (a SUBSCRIBE of ours is tried again after the next start), and nobody is still to
+    /// be told that the node leaves.
     pub fn is_quiet(&self) -> bool {
-        self.transactions.clients() == 0 && self.presence.has_left()
+        self.transactions.clients() <= self.subscribing && self.presence.has_left()
     }
 
     pub fn census(&self) -> Census {
         Census {
             presence: self.presence.census(),
             registrations: self.directory.registrar.len(),
+            followed: self.directory.registrar.followed(),
             documents: self.directory.documents.len(),
             server_transactions: self.transactions.servers(),
             client_transactions: self.transactions.clients(),
@@ -349,14 +379,34 @@ impl Node {
         }
     }
 
-    /// A response to a NOTIFY of ours.
+    /// A response to a request of ours.
     fn response(&mut self, now: Timestamp, response: &sip::Response<'_>, out: &mut Outbox) {
         let Some(answer) = self.transactions.response(now, response) else {
             out.reports.push(Report::Dropped); // answers nothing that is waiting: too late, or never ours
             return;
         };
         if answer.is_final {
-            self.answered(now, answer.user, headers::answer(response), out);
+            self.ended(now, answer.user, Some(response), out);
+        }
+    }
+
+    /// A request of ours is over: answered, or not.
+    fn ended(
+        &mut self,
+        now: Timestamp,
+        sent: Sent,
+        response: Option<&sip::Response<'_>>,
+        out: &mut Outbox,
+    ) {
+        match sent.usage {
+            Usage::Presence => {
+                let answer = response.map_or(Answer::TIMEOUT, headers::answer);
+                self.answered(now, sent, answer, out);
+            }
+            Usage::RegEvent => {
+                let answer = response.map_or(reg_event::NOBODY, reg_event::answer);
+                self.subscribe_answered(now, sent.ticket, &answer, out);
+            }
         }
     }
 
@@ -372,8 +422,10 @@ impl Node {
     /// The transport could not take a request of ours. One that only its size put on TCP leaves over UDP
     /// (RFC 3261 §18.1.1); for another it is as if nobody had answered (§8.1.3.1).
     fn undeliverable(&mut self, now: Timestamp, ticket: Ticket, out: &mut Outbox) {
-        let Some((sent, bytes, to)) = self.transactions.undeliverable(&ticket.branch(), NOTIFY)
-        else {
+        let branch = ticket.branch();
+        let mut usages = Usage::ALL.into_iter();
+        let found = usages.find_map(|u| self.transactions.undeliverable(&branch, u.method()));
+        let Some((sent, bytes, to)) = found else {
             return;
         };
         if sent.falls_back {
@@ -387,8 +439,8 @@ impl Node {
             self.transactions.start(
                 now,
                 to.clone(),
-                &ticket.branch(),
-                NOTIFY,
+                &branch,
+                sent.usage.method(),
                 bytes.clone(),
                 again,
             );
@@ -398,7 +450,7 @@ impl Node {
                 ticket: Some(ticket),
             });
         } else {
-            self.answered(now, sent, Answer::TIMEOUT, out);
+            self.ended(now, sent, None, out);
         }
     }
 
@@ -412,9 +464,7 @@ impl Node {
                     bytes,
                     ticket: None,
                 }),
-                transaction::Event::TimedOut { user } => {
-                    self.answered(now, user, Answer::TIMEOUT, out)
-                }
+                transaction::Event::TimedOut { user } => self.ended(now, user, None, out),
             }
         }
         self.turn(now, out, |presence, directory, turn| {
@@ -440,12 +490,18 @@ impl Node {
         };
         let result = step(&mut self.presence, &self.directory, &mut turn);
         let outgoing = turn.outgoing;
-        self.send_all(now, outgoing, out);
+        self.send_all(now, outgoing, Usage::Presence, out);
         result
     }
 
-    /// Starts a client transaction for each NOTIFY and releases charging records, behind the batch.
-    fn send_all(&mut self, now: Timestamp, outgoing: Vec<Outgoing>, out: &mut Outbox) {
+    /// Starts a client transaction for each request and releases charging records, behind the batch.
+    fn send_all(
+        &mut self,
+        now: Timestamp,
+        outgoing: Vec<Outgoing>,
+        usage: Usage,
+        out: &mut Outbox,
+    ) {
         out.held.extend(self.ledger.take().into_iter().map(charged));
         for Outgoing {
             ticket,
@@ -454,7 +510,9 @@ impl Node {
             bytes,
         } in outgoing
         {
+            self.subscribing += usize::from(usage == Usage::RegEvent);
             let sent = Sent {
+                usage,
                 ticket,
                 at: now,
                 falls_back,
@@ -463,7 +521,7 @@ impl Node {
                 now,
                 to.clone(),
                 &ticket.branch(),
-                NOTIFY,
+                usage.method(),
                 bytes.clone(),
                 sent,
             );
@@ -511,6 +569,20 @@ fn policies_of(
 
 /// Application usages whose documents are presence authorisation rules.
 const POLICIES: [&str; 2] = ["pres-rules", "org.openmobilealliance.pres-rules"];
+
+/// How registrations are followed: as the presence service appears.
+fn follow(settings: &Settings) -> registration::reg_event::Settings {
+    let presence = &settings.presence;
+    registration::reg_event::Settings {
+        own: subscriber::Own {
+            address: presence.own_address.clone(),
+            contact: presence.own_contact.clone(),
+            ioi: presence.own_ioi.clone(),
+            udp_max: presence.udp_max,
+        },
+        timer_n: settings.transactions.timeout(),
+    }
+}
 
 /// A committed charging event as an effect.
 fn charged(event: charge::Event) -> Effect {

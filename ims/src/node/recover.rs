@@ -62,6 +62,9 @@ impl Node {
             Table::Alias => decode::<Box<str>>(value)
                 .and_then(|to| self.directory.registrar.recover_alias(key, &to))
                 .is_some(),
+            Table::RegEvent => decode(value)
+                .and_then(|record| self.directory.registrar.recover_followed(key, record))
+                .is_some(),
             Table::Body => self.presence.recover_body(&mut recovery.bodies, key, value),
             Table::Publication => decode(value).is_some_and(|record| {
                 self.presence
@@ -137,6 +140,7 @@ impl Node {
     pub fn recovered(&mut self, now: Timestamp, recovery: &mut Recovery, out: &mut Outbox) {
         self.recover_registrations();
         self.recover_permanent();
+        self.directory.registrar.recovered(now, &mut out.batch);
         // set back since, the clock would make changes from now on look older than the mark, hence told
         let settled = recovery.settled.min(now);
         if settled < recovery.settled {

@@ -2,16 +2,15 @@
 
 use super::request::{Ask, Reply};
 use super::{Node, Outbox, headers};
-use crate::event::turn::Turn;
 use crate::isc;
 use crate::presence::service::Registered;
-use crate::registration::{ThirdParty, service_info};
+use crate::registration::{Registrar, ThirdParty, service_info};
 use crate::reject::Reject;
 use crate::sip::Aor;
 use crate::sip::header::contact::Contact;
 use crate::sip::header::p_associated_uri::PAssociatedUri;
 use crate::sip::{Name, Request};
-use crate::time::Timestamp;
+use crate::time::{Seconds, Timestamp};
 
 impl Node {
     pub(super) fn register(
@@ -45,25 +44,18 @@ impl Node {
             access_network: isc::access_network(&request.headers),
             charging: ask.charging.clone(),
         };
-        let taken = self.directory.registrar.register(
-            &mut Turn {
-                now,
-                random: &mut self.random,
-                batch: &mut out.batch,
-                ledger: &mut self.ledger,
-                outgoing: Vec::new(),
-            },
-            &third_party,
-        )?;
+        let taken = self.registrar_turn(now, out, |registrar, turn| {
+            registrar.register(turn, &third_party)
+        })?;
         for subscriber in &taken.renamed {
-            let registered = self.registered(subscriber);
-            self.turn(now, out, |presence, directory, turn| {
-                presence.renamed(turn, directory, subscriber, registered);
-                presence.watcher_renamed(turn, directory, subscriber);
-            });
+            self.renamed(now, subscriber, out);
         }
         if taken.changed {
             self.registration_changed(now, &third_party.identity, out);
+        }
+        if taken.lifetime > Seconds(0) {
+            let facts = (taken.lifetime, taken.changed);
+            self.follow(now, &third_party, request.uri, facts, out);
         }
         let mut reply = Reply::new(200).with(Name::Expires, taken.lifetime.to_string());
         if let Some(contact) = request.headers.values(Name::Contact).next() {
@@ -78,8 +70,22 @@ impl Node {
         state.map(|(active, since)| Registered { active, since })
     }
 
+    /// A subscriber gained or lost an identity.
+    pub(super) fn renamed(&mut self, now: Timestamp, subscriber: &Aor, out: &mut Outbox) {
+        let registered = self.registered(subscriber);
+        self.turn(now, out, |presence, directory, turn| {
+            presence.renamed(turn, directory, subscriber, registered);
+            presence.watcher_renamed(turn, directory, subscriber);
+        });
+    }
+
     /// Tells the watchers of a subscriber whose registration changed.
-    fn registration_changed(&mut self, now: Timestamp, identity: &Aor, out: &mut Outbox) {
+    pub(super) fn registration_changed(
+        &mut self,
+        now: Timestamp,
+        identity: &Aor,
+        out: &mut Outbox,
+    ) {
         let presentity = self.directory.registrar.canonical(identity);
         let registered = self.registered(&presentity);
         self.turn(now, out, |presence, directory, turn| {
@@ -87,18 +93,10 @@ impl Node {
         });
     }
 
-    /// Ends registrations that ran out and forgets old ones.
+    /// Ends registrations that ran out, forgets old ones, and keeps our subscriptions to the others alive.
     pub(super) fn expire_registrations(&mut self, now: Timestamp, out: &mut Outbox) {
-        let changes = self.directory.registrar.on_deadline(&mut Turn {
-            now,
-            random: &mut self.random,
-            batch: &mut out.batch,
-            ledger: &mut self.ledger,
-            outgoing: Vec::new(),
-        });
-        for identity in changes {
-            self.registration_changed(now, &identity, out);
-        }
+        let changes = self.registrar_turn(now, out, Registrar::on_deadline);
+        self.tell(now, changes, out);
     }
 }
 

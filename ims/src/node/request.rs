@@ -176,8 +176,7 @@ impl Node {
             Method::Known(KnownMethod::Publish) => Chargeable::Publish,
             Method::Known(KnownMethod::Subscribe) => Chargeable::Subscribe,
             Method::Known(KnownMethod::Register) => Chargeable::Register,
-            // a NOTIFY belongs to a subscription, and we have none of our own (RFC 6665 §4.1.3)
-            Method::Known(KnownMethod::Notify) => return Reject::NoDialog.into(),
+            Method::Known(KnownMethod::Notify) => return self.notify(now, flow, request, out),
             _ => return Reject::MethodNotAllowed.into(),
         };
         // RFC 3324, RFC 3325 §5: what a peer outside the trust domain asserts is worth nothing
@@ -200,6 +199,29 @@ impl Node {
             reply.headers.push((Name::PChargingVector, vector));
         }
         self.charge(now, &ask, chargeable, reply.status, out);
+        reply
+    }
+
+    /// NOTIFY: what others tell us. It is never charged; see docs/charging.md.
+    fn notify(
+        &mut self,
+        now: Timestamp,
+        flow: Flow,
+        request: &Request<'_>,
+        out: &mut Outbox,
+    ) -> Reply {
+        if !self.settings.trust.trusts(flow.remote.ip()) {
+            return Reject::NoDialog.into();
+        }
+        let ask = Ask {
+            request,
+            caller: Caller::default(), // whoever knows our tag is the notifier
+            charging: Charging::of(&request.headers),
+        };
+        let mut reply = self.notified(now, &ask, out).unwrap_or_else(Reply::from);
+        if let Some(vector) = ask.charging.answer_vector(&self.settings.presence.own_ioi) {
+            reply.headers.push((Name::PChargingVector, vector));
+        }
         reply
     }
 

@@ -14,6 +14,8 @@ pub const MEDIA_TYPE: &str = "application/reginfo+xml";
 /// RFC 3680 §8.3.
 pub const NAMESPACE: &str = "urn:ietf:params:xml:ns:reginfo";
 
+/// Longest document, in bytes.
+pub const LONGEST: usize = 128 * 1024;
 /// Registrations taken from one document, and kept of one subscription: the identities of one implicit set.
 pub const MOST_REGISTRATIONS: usize = 32;
 /// Contacts taken and kept of one registration; an S-CSCF allows a handful.
@@ -21,7 +23,7 @@ pub const MOST_CONTACTS: usize = 16;
 /// Longest `id` of a registration or a contact, in bytes.
 const LONGEST_ID: usize = 128;
 const LIMITS: guard::Limits = guard::Limits {
-    bytes: 128 * 1024,
+    bytes: LONGEST,
     depth: 16,
     attributes: 32,
     namespaces: 64,
@@ -300,6 +302,11 @@ impl Tables {
         if row.state != State::Active {
             row.contacts.clear();
         }
+    }
+
+    /// Version of the last document taken; `None` before the first.
+    pub fn version(&self) -> Option<u32> {
+        self.version
     }
 
     pub fn rows(&self) -> &[Row] {

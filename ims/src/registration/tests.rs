@@ -29,6 +29,18 @@ fn service_information_is_taken_as_it_stands() {
 const BOB: &str = "sip:bob@ims.test";
 const TEL: &str = "tel:+36105550001";
 
+fn reg_event() -> reg_event::Settings {
+    reg_event::Settings {
+        own: crate::event::subscriber::Own {
+            address: "10.0.0.1:5060".into(),
+            contact: "10.0.0.1:5060".into(),
+            ioi: "ims.test".into(),
+            udp_max: 1_300,
+        },
+        timer_n: crate::time::Millis(32_000),
+    }
+}
+
 /// A registrar with a clock.
 struct Bench {
     registrar: Registrar,
@@ -48,9 +60,15 @@ impl Bench {
             max_expires: Seconds(1000),
             terminated_retention: Seconds(60),
             capacity: 2,
+            reg_event: false,
+            aliases: Aliases::Tel,
         };
         Bench {
-            registrar: Registrar::new(settings, ahash::RandomState::with_seeds(1, 2, 3, 4)),
+            registrar: Registrar::new(
+                settings,
+                reg_event(),
+                ahash::RandomState::with_seeds(1, 2, 3, 4),
+            ),
             random: Random::new([7; 32]),
             batch: Batch::default(),
             ledger: Ledger::new(Triggers::OFF, 1),

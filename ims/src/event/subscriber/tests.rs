@@ -372,7 +372,8 @@ fn it_goes_on_from_the_store_with_a_higher_cseq() {
     let mut bench = Bench::active();
     let dialog = bench.subscriber.dialog().unwrap().clone();
     let (id, ends) = (bench.subscriber.id, bench.subscriber.expires_at());
-    bench.subscriber = Subscriber::recover(id, dialog, HOUR, ends, bench.now, N);
+    bench.subscriber = Subscriber::recover(id, dialog, HOUR, ends, N);
+    bench.subscriber.resume(bench.now);
     assert_eq!(
         bench.notify_as("n", 1, "active", ""),
         Ok(Next::Nothing),

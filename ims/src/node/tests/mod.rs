@@ -14,6 +14,7 @@ mod partial;
 mod permanent;
 mod policy;
 mod rates;
+mod reg_event;
 mod register;
 mod requests;
 mod restart;
@@ -112,6 +113,8 @@ fn settings() -> Settings {
             max_expires: Seconds(7200),
             terminated_retention: Seconds(60),
             capacity: 2,
+            reg_event: false,
+            aliases: registration::Aliases::Tel,
         },
         xdm: xdm::Xdm::new(xdm::Settings::default()).unwrap(),
         triggers: Triggers::OFF,
