@@ -1,8 +1,8 @@
 //! What the node reads of a request's headers, typed, with the refusal where they are wrong.
 
 use crate::event::publication::Etag;
-use crate::presence::filter;
 use crate::presence::service::{self, Answer, BodyType, Condition, Package, Wishes};
+use crate::presence::{filter, partial, pidf};
 use crate::reject::Reject;
 use crate::sip::coding::{Coding, Fault};
 use crate::sip::header::accept::Accept;
@@ -153,10 +153,13 @@ pub fn wishes(
         // watcher information has no entity-tags, hence no conditions
         Package::Watchers | Package::WatchersOfWatchers => None,
     };
+    let partial = package == Package::Presence && prefers_partial(request);
     Ok(Wishes {
         condition,
         rates: Rates::parse(&event.params).ok_or(Reject::Bad("Bad Event Rate"))?,
         coding: Coding::wanted(&request.headers),
+        partial,
+        counted: partial,
     })
 }
 
@@ -192,11 +195,20 @@ pub fn body_type(request: &Request<'_>) -> Option<BodyType> {
 /// Whether the watcher takes the documents of the package: without `Accept` it must (RFC 3856 §6.7, RFC 3857 §4.5).
 pub fn accepts(request: &Request<'_>, package: Package) -> Result<(), Reject> {
     let accept = Accept::parse(&request.headers);
-    if !accept.is_present() || accept.accepts(package.media_type()) {
+    let partial = package == Package::Presence && prefers_partial(request);
+    if !accept.is_present() || accept.accepts(package.media_type()) || partial {
         Ok(())
     } else {
         Err(Reject::NotAcceptable {
             accept: package.media_type(),
         })
     }
+}
+
+/// Whether the watcher names partial documents and weighs them no less than whole ones (RFC 5263 §4.1, §4.3). A range
+/// such as `*/*` does not name them.
+fn prefers_partial(request: &Request<'_>) -> bool {
+    let accept = Accept::parse(&request.headers);
+    let partial = accept.named(partial::MEDIA_TYPE).unwrap_or(0);
+    partial > 0 && partial >= accept.weight(pidf::MEDIA_TYPE)
 }

@@ -11,6 +11,7 @@ mod limits;
 mod lists;
 mod notify;
 mod partial;
+mod partial_notification;
 mod permanent;
 mod policy;
 mod rates;

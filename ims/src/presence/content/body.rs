@@ -2,6 +2,7 @@
 
 use super::Authorized;
 use crate::event::watcherinfo;
+use crate::presence::partial;
 use crate::presence::pidf::MEDIA_TYPE;
 use crate::sip::coding::Coding;
 use bytes::Bytes;
@@ -31,6 +32,15 @@ impl Body {
             media_type: watcherinfo::MEDIA_TYPE,
             coding: None,
             bytes: document.bytes().clone(),
+        }
+    }
+
+    /// A partial document in its turn (RFC 5263).
+    pub fn partial(document: &partial::Body, version: u32) -> Body {
+        Body {
+            media_type: partial::MEDIA_TYPE,
+            coding: None,
+            bytes: document.numbered(version),
         }
     }
 

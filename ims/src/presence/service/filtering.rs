@@ -118,6 +118,7 @@ impl Service {
             Debt::Right => return !known, // no trigger holds back what the watcher may see now
             // RFC 6446 §6.2: RFC 5839 lets it be left out
             Debt::Repeat => return subscription.condition().is_none_or(|c| !c.holds(shown.tag)),
+            Debt::Whole => return true, // the answer to a SUBSCRIBE
             Debt::Nothing | Debt::State => {}
         }
         let (Some(previous), Some(whole)) = (&subscription.last_whole, &shown.whole) else {

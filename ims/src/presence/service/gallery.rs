@@ -8,6 +8,7 @@ use crate::event::watcherinfo::{self, Extent};
 use crate::presence::compose::{self, Composed};
 use crate::presence::content::{self, Authorized, Body};
 use crate::presence::filter::Filter;
+use crate::presence::partial::{self, Difference};
 use crate::presence::rules::{Decision, Handling, Permissions};
 use crate::sip::coding::Coding;
 use crate::time::Timestamp;
@@ -27,6 +28,10 @@ pub(super) struct Gallery {
     filtered: Vec<(u64, Arc<Filter>, Shown)>,
     /// Bodies in a coding, under the tag of what is in them.
     coded: Vec<(u64, Coding, Body)>,
+    /// Whole partial documents, under the tag of what is in them.
+    wholes: Vec<(u64, partial::Body)>,
+    /// From a document that was shown before to one shown now, under their tags.
+    differences: Vec<(u64, u64, Difference)>,
 }
 
 /// A document that a watcher may see and wants, and its entity-tag.
@@ -74,7 +79,7 @@ impl Service {
         if self.subscriptions.get(&id)?.observer.is_some() {
             let extent = match debt {
                 Debt::Repeat => Extent::Full,
-                Debt::Nothing | Debt::State | Debt::Right => Extent::Partial,
+                Debt::Nothing | Debt::State | Debt::Right | Debt::Whole => Extent::Partial,
             };
             return self.watchers_shown(now, id, extent);
         }
@@ -108,12 +113,8 @@ impl Service {
         }
     }
 
-    /// What is shown, as the body of a NOTIFY in the form that this watcher takes.
-    pub(super) fn body(&mut self, id: SubscriptionId, shown: &Shown) -> Body {
-        let body = match &shown.document {
-            Document::State(state) => Body::full(state),
-            Document::Watchers(watchers) => Body::watchers(watchers),
-        };
+    /// A body in the coding that the watcher takes, if it is large enough for one.
+    pub(super) fn in_coding(&mut self, id: SubscriptionId, body: Body) -> Body {
         let Some(subscription) = self.subscriptions.get(&id) else {
             return body;
         };
@@ -124,7 +125,7 @@ impl Service {
         };
         let hangs = subscription.observer.is_none(); // each observer has documents of its own
         match self.galleries.get_mut(&subscription.presentity) {
-            Some(gallery) if hangs => gallery.coded(shown.tag, coding, &body),
+            Some(gallery) if hangs => gallery.coded(self.tags.of(body.bytes()), coding, &body),
             _ => body.coded(coding),
         }
     }
@@ -137,6 +138,8 @@ impl Gallery {
             views: Vec::new(),
             filtered: Vec::new(),
             coded: Vec::new(),
+            wholes: Vec::new(),
+            differences: Vec::new(),
         }
     }
 
@@ -175,6 +178,37 @@ impl Gallery {
             self.filtered.push(of);
         }
         filtered
+    }
+
+    /// The whole document for those who take partial ones.
+    pub(super) fn whole(&mut self, tag: u64, document: &Authorized) -> partial::Body {
+        if let Some((_, whole)) = self.wholes.iter().find(|(known, _)| *known == tag) {
+            return whole.clone();
+        }
+        let whole = partial::full(document);
+        if self.wholes.len() < VIEWS {
+            self.wholes.push((tag, whole.clone()));
+        }
+        whole
+    }
+
+    /// What brings a watcher from one document to another, made once for all who make this step.
+    pub(super) fn difference(
+        &mut self,
+        old: &Authorized,
+        (to, document): (u64, &Authorized),
+        tags: &TagKey,
+    ) -> Difference {
+        let from = tags.of(old.bytes());
+        let same = |(f, t, _): &&(u64, u64, Difference)| (*f, *t) == (from, to);
+        if let Some((.., difference)) = self.differences.iter().find(same) {
+            return difference.clone();
+        }
+        let difference = partial::difference(old, document);
+        if self.differences.len() < VIEWS {
+            self.differences.push((from, to, difference.clone()));
+        }
+        difference
     }
 
     /// The document of that outcome, and whether it had to be rendered.

@@ -12,6 +12,7 @@ mod message;
 mod notify;
 mod pace;
 mod package;
+mod partial;
 mod permanent;
 mod policy;
 mod publish;

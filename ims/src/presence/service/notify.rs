@@ -2,6 +2,7 @@
 
 use super::gallery::Shown;
 use super::message::Told;
+use super::partial::Form;
 use super::state::{CSEQ_RANGE, Debt, LastBody, Subscription};
 use super::{Directory, Service, Subscriptions};
 use crate::charge::{BodyFacts, Chargeable, Event, Role};
@@ -99,7 +100,8 @@ impl Service {
             return;
         }
         if let Some(shown) = self.news_for(turn.now, directory, id, debt) {
-            self.send(turn, id, Some(shown));
+            let form = self.form_of(id, &shown, debt);
+            self.send(turn, id, Some(shown), form);
         } else if debt == Debt::Repeat {
             // the watcher has this state and wants no other word of it (RFC 5839)
             self.schedule_repeat(turn.now, id, turn.now);
@@ -176,8 +178,8 @@ impl Service {
         };
         let debt = std::mem::take(&mut subscription.debt);
         match subscription.record.state {
-            State::Active => self.present(turn, directory, id, debt),
-            State::Pending | State::Waiting | State::Terminated(_) => {
+            State::Active if debt != Debt::Whole => self.present(turn, directory, id, debt),
+            State::Active | State::Pending | State::Waiting | State::Terminated(_) => {
                 self.notify(turn, directory, id);
             }
         }
@@ -199,7 +201,11 @@ impl Service {
         id: SubscriptionId,
     ) {
         let shown = self.due(turn.now, directory, id);
-        self.send(turn, id, shown);
+        let must_wait = |s: &Subscription| shown.is_some() && s.must_wait();
+        if self.subscriptions.get(&id).is_some_and(must_wait) {
+            return self.owe(turn, id, Debt::Whole, None);
+        }
+        self.send(turn, id, shown, Form::Whole);
     }
 
     /// What a NOTIFY that is sent whatever the state, such as the answer to a SUBSCRIBE, shows now.
@@ -230,7 +236,7 @@ impl Service {
     }
 
     /// Builds and sends one NOTIFY.
-    fn send(&mut self, turn: &mut Turn<'_>, id: SubscriptionId, shown: Option<Shown>) {
+    fn send(&mut self, turn: &mut Turn<'_>, id: SubscriptionId, shown: Option<Shown>, form: Form) {
         let tag = self.tag_of(shown.as_ref());
         self.keep_whole(id, shown.as_ref());
         let Some(subscription) = self.subscriptions.get_mut(&id) else {
@@ -243,7 +249,10 @@ impl Service {
         let condition = subscription.condition();
         let shown = shown.filter(|_| condition.is_none_or(|c| !c.holds(tag)));
         let failed = condition.is_some() && shown.is_some();
-        let body = shown.map(|shown| self.body(id, &shown));
+        let body = match shown.map(|shown| self.body(id, &shown, form)) {
+            Some(None) => return, // what it holds says the same
+            body => body.flatten(),
+        };
         let Some(subscription) = self.subscriptions.get_mut(&id) else {
             return;
         };
@@ -308,11 +317,15 @@ impl Service {
         }
         if matches!(subscription.record.state, State::Terminated(_)) {
             let answers_owed = subscription.unanswered;
+            let mut owed = subscription.debt;
             if ends_subscription(status) {
                 self.forget_record(turn, id); // nobody is left to tell, not even after a restart
+                owed = Debt::Nothing;
             }
-            if answers_owed == 0 {
-                self.drop_subscription(turn, id);
+            match (answers_owed, owed) {
+                (0, Debt::Nothing) => self.drop_subscription(turn, id),
+                (0, Debt::State | Debt::Whole) => self.pay(turn, directory, id),
+                _ => {}
             }
             return; // else it waits for the answers to its other NOTIFYs, each of which is charged
         }
@@ -321,6 +334,7 @@ impl Service {
             let pause = answer.retry_after.unwrap_or(RETRY).min(LONGEST_RETRY);
             subscription.last_told = 0;
             subscription.last_whole = None;
+            subscription.lost_track();
             if let Some(observer) = &mut subscription.observer {
                 observer.told = None;
             }
@@ -334,7 +348,8 @@ impl Service {
             return;
         };
         if subscription.debt != Debt::Nothing && subscription.unanswered == 0 {
-            if turn.now < subscription.not_before {
+            let at_once = subscription.debt == Debt::Whole && (200..300).contains(&status);
+            if turn.now < subscription.not_before && !at_once {
                 self.paced.insert((subscription.not_before, id));
                 self.waits_long(turn, id);
             } else {

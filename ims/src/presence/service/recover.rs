@@ -1,6 +1,7 @@
 //! The service after a restart: state from the store, and NOTIFYs for what changed and was not delivered.
 
 use super::filtering::RecoveredFilters;
+use super::partial::Held;
 use super::state::{
     Debt, Presentity, Registered, Subscription, SubscriptionRecord, parse_publication_key,
 };
@@ -148,6 +149,11 @@ impl Service {
         let visit = visits.0.remove(&id).unwrap_or_else(|| Visit::of(&record));
         let mut subscription = Subscription::new(id, presentity, record, visit, wishes);
         subscription.stored = true;
+        if subscription.wishes.as_ref().is_some_and(|w| w.counted) {
+            // each version had a NOTIFY of its own, so none is above the CSeq numbers that may have been used
+            let used = subscription.record.dialog.local_cseq;
+            subscription.held = Some(Held::after(used).into());
+        }
         self.insert(subscription);
         true
     }

@@ -1,6 +1,7 @@
 //! What the presence service keeps in memory of presentities and watchers, and how it is stored.
 
 use super::pace::Rhythm;
+use super::partial::Held;
 use super::permanent::Permanent;
 use super::roll::Roll;
 use super::tag::QUENCHED;
@@ -114,6 +115,9 @@ pub enum Debt {
     Repeat,
     /// What it may see has changed: no trigger is asked, and no quiet hours.
     Right,
+    /// The whole state, as soon as the NOTIFY before it is answered: what a watcher of partial documents is owed for
+    /// its SUBSCRIBE (RFC 5263 §4.4).
+    Whole,
 }
 
 /// One watcher's subscription to one presentity.
@@ -132,6 +136,8 @@ pub struct Subscription {
     pub wishes: Option<Box<Wishes>>,
     /// Which part of the state it asks for, and which changes; none for most.
     pub filters: Option<Box<Filters>>,
+    /// What it holds, if it was ever sent partial documents.
+    pub held: Option<Box<Held>>,
     /// The policy's verdict, recomputed at need after any change of what it rests on.
     pub decision: Option<Arc<Decision>>,
     /// NOTIFYs not yet answered.

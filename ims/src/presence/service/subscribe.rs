@@ -377,6 +377,7 @@ impl Subscription {
             rolled: 0,
             wishes,
             filters: None,
+            held: None,
             decision: None,
             unanswered: 0,
             debt: Debt::Nothing,

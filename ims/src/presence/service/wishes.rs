@@ -21,6 +21,10 @@ pub struct Wishes {
     pub coding: Option<Coding>,
     /// How often it wants to be told (RFC 6446).
     pub rates: Rates,
+    /// Partial documents rather than whole ones (RFC 5263).
+    pub partial: bool,
+    /// Versions were given to partial documents: they never begin again (RFC 5263 §4.4, §4.5).
+    pub counted: bool,
 }
 
 impl Wishes {
@@ -67,11 +71,12 @@ impl Service {
         &mut self,
         turn: &mut Turn<'_>,
         id: SubscriptionId,
-        wishes: Wishes,
+        mut wishes: Wishes,
     ) {
         let Some(subscription) = self.subscriptions.get_mut(&id) else {
             return;
         };
+        wishes.counted = wishes.partial || subscription.wishes.as_ref().is_some_and(|w| w.counted);
         let wishes = wishes.kept();
         if subscription.wishes == wishes {
             return;

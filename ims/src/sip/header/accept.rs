@@ -41,6 +41,14 @@ impl<'a> Accept<'a> {
         self.weight(name) > 0
     }
 
+    /// Weight of `name` where it is named itself and not by a range.
+    pub fn named(&self, name: &str) -> Option<u16> {
+        let (kind, subtype) = name.split_once('/')?;
+        let mut ranges = self.ranges.iter();
+        let found = ranges.find(|(range, _)| range.is(kind, subtype));
+        found.map(|&(_, q)| q)
+    }
+
     /// Weight of `name` in thousandths; the most specific range decides, 0 is a refusal.
     pub fn weight(&self, name: &str) -> u16 {
         let Some((kind, subtype)) = name.split_once('/') else {
@@ -140,5 +148,12 @@ mod tests {
             assert_eq!(accept.weight("application/pidf+xml"), weight, "{case}");
             assert_eq!(accept.is_present(), !values.is_empty(), "{case}");
         }
+    }
+
+    #[test]
+    fn a_range_names_nothing() {
+        let accept = accept(&["*/*, Application/pidf-diff+xml;q=0.5"]);
+        assert_eq!(accept.named("application/pidf-diff+xml"), Some(500));
+        assert_eq!(accept.named("application/pidf+xml"), None);
     }
 }
