@@ -503,6 +503,7 @@ impl Driver {
             .set_held(Held::Subscriptions, census.presence.subscriptions);
         self.metrics
             .set_held(Held::Registrations, census.registrations);
+        self.metrics.set_held(Held::Followed, census.followed);
         self.metrics.set_held(Held::Documents, census.documents);
         self.metrics
             .set_held(Held::ServerTransactions, census.server_transactions);

@@ -115,6 +115,7 @@ labels! {
         Publications = "publications",
         Subscriptions = "subscriptions",
         Registrations = "registrations",
+        Followed = "followed_registrations",
         Documents = "documents",
         ServerTransactions = "server_transactions",
         ClientTransactions = "client_transactions",

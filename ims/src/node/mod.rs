@@ -168,7 +168,7 @@ pub(crate) struct Sent {
 pub struct Census {
     pub presence: presence::Census,
     pub registrations: usize,
-    /// Registrations that an open subscription to their S-CSCF follows.
+    /// Subscriptions of ours by which registrations are followed.
     pub followed: usize,
     pub documents: usize,
     pub server_transactions: usize,

@@ -73,8 +73,13 @@ impl Node {
     /// A subscriber gained or lost an identity.
     pub(super) fn renamed(&mut self, now: Timestamp, subscriber: &Aor, out: &mut Outbox) {
         let registered = self.registered(subscriber);
+        let moved = self.directory.registrar.canonical(subscriber) != *subscriber;
         self.turn(now, out, |presence, directory, turn| {
-            presence.renamed(turn, directory, subscriber, registered);
+            if moved {
+                presence.became_alias(turn, directory, subscriber);
+            } else {
+                presence.renamed(turn, directory, subscriber, registered);
+            }
             presence.watcher_renamed(turn, directory, subscriber);
         });
     }

@@ -21,7 +21,7 @@ pub struct Changes {
 }
 
 impl Registrar {
-    /// Registrations followed in an open dialog with their S-CSCF.
+    /// Subscriptions by which registrations are followed.
     pub fn followed(&self) -> usize {
         self.reg_events.as_ref().map_or(0, RegEvents::len)
     }

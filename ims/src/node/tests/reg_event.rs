@@ -10,6 +10,7 @@ fn following() -> Settings {
     let mut settings = settings();
     settings.registration.reg_event = true;
     settings.registration.capacity = 10;
+    settings.presence.subscriptions_per_presentity = 20;
     settings.presence.notify_interval = Millis(0);
     settings
 }
@@ -526,4 +527,81 @@ fn a_registration_lasts_while_its_s_cscf_says_so_and_ends_with_its_last_contact(
     let ended = reginfo(2, "full", &element(BOB, "terminated", &[]));
     bench.tell(&subscribe, 2, "active;expires=1600", &ended);
     assert_eq!(bench.registration_of(BOB), "terminated");
+}
+
+#[test]
+fn the_whole_set_is_one_presentity_where_the_operator_wants_it() {
+    let mut settings = following();
+    settings.registration.aliases = registration::Aliases::Set;
+    let mut bench = Bench::new(settings);
+    let watch = |bench: &mut Bench, of: &str| {
+        let head = format!(
+            "Event: presence\r\nP-Asserted-Identity: <{ALICE}>\r\nContact: <sip:10.0.0.9>\r\n"
+        );
+        let sent = bench.ask("SUBSCRIBE", of, &head, "");
+        bench.answer(&sent[1], 200, "");
+        sent
+    };
+    let early = watch(&mut bench, WORK);
+    bench.publish("", "at the first identity");
+    let subscribe = bench.followed();
+    let set = |state| {
+        [BOB, WORK, TEL]
+            .map(|aor| element(aor, state, &["c"]))
+            .concat()
+    };
+    let told = bench.tell(
+        &subscribe,
+        1,
+        "active;expires=3600",
+        &reginfo(1, "full", &set("active")),
+    );
+    let moved = told.iter().find(|s| s.method() == "NOTIFY").unwrap();
+    assert_eq!(
+        moved.get("Subscription-State"),
+        "terminated;reason=deactivated"
+    );
+    assert_eq!(moved.get("Call-ID"), early[0].get("Call-ID"));
+    bench.answer(moved, 200, "");
+    for restarts in [false, true] {
+        if restarts {
+            bench.restart(10);
+            for owed in bench.wait(1_000) {
+                bench.answer(&owed, 200, "");
+            }
+        }
+        for identity in [BOB, WORK, TEL] {
+            let sent = watch(&mut bench, identity);
+            assert!(
+                sent[1].body().contains("at the first identity"),
+                "{identity} {}",
+                sent[1].text
+            );
+            assert!(
+                sent[1].body().contains(&format!("entity=\"{identity}\"")),
+                "{}",
+                sent[1].text
+            );
+        }
+    }
+    let ended = bench.tell(
+        &subscribe,
+        2,
+        "active;expires=3600",
+        &reginfo(2, "full", &set("terminated")),
+    );
+    let notifies = ended.iter().filter(|s| s.method() == "NOTIFY");
+    assert_eq!(
+        notifies.count(),
+        6,
+        "every watcher of every identity: {ended:#?}"
+    );
+    // with tel aliases alone, the SIP identities are several again
+    bench.settings.registration.aliases = registration::Aliases::Tel;
+    bench.restart(10);
+    assert!(
+        !watch(&mut bench, WORK)[1]
+            .body()
+            .contains("at the first identity")
+    );
 }

@@ -3,6 +3,7 @@
 use super::{Directory, Service};
 use crate::event::subscription::{End, Input, Owed, SubscriptionId};
 use crate::event::turn::Turn;
+use crate::sip::Aor;
 use crate::time::{Millis, Timestamp};
 
 /// What becomes of live subscriptions when the node leaves.
@@ -65,6 +66,33 @@ impl Service {
         for id in share.into_iter().rev() {
             self.end_subscription(turn, directory, id, Input::Leaving(end));
         }
+    }
+
+    /// The presentity is from now on an alias of another one: its watchers are told to subscribe again at once, and find
+    /// that one. What was published under the alias runs out, or its refresh is answered 412 and it comes again.
+    pub fn became_alias(
+        &mut self,
+        turn: &mut Turn<'_>,
+        directory: &dyn Directory,
+        presentity: &Aor,
+    ) {
+        let Some(entry) = self.presentities.get_mut(presentity) else {
+            return;
+        };
+        entry.set_registration(presentity, None);
+        entry.rulesets = None;
+        let watchers: Vec<SubscriptionId> = entry
+            .watchers
+            .iter()
+            .chain(&entry.observers)
+            .copied()
+            .collect();
+        self.galleries.swap_remove(presentity);
+        for id in watchers {
+            let input = Input::Leaving(End::Deactivated);
+            self.end_subscription(turn, directory, id, input);
+        }
+        self.forget_idle(turn, presentity);
     }
 
     /// A step that ends a subscription, and its last NOTIFY.

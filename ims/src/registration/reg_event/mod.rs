@@ -126,10 +126,9 @@ impl RegEvents {
         }
     }
 
-    /// Subscriptions of ours whose dialog is open.
+    /// Subscriptions of ours that are asked for or open.
     pub fn len(&self) -> usize {
-        let active = |e: &&Entry| e.subscriber.as_ref().is_some_and(Subscriber::is_active);
-        self.entries.values().filter(active).count()
+        self.ids.len()
     }
 
     pub fn is_empty(&self) -> bool {
