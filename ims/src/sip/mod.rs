@@ -15,6 +15,7 @@ pub mod header;
 pub mod limits;
 pub mod message;
 pub mod method;
+pub mod multipart;
 pub mod name;
 pub mod parse;
 pub mod reply;
