@@ -43,11 +43,13 @@ pub enum Table {
     Held = 16,
     /// Registration followed at its S-CSCF by the reg event package.
     RegEvent = 17,
+    /// Objects that a publication brought beside its body.
+    Objects = 18,
 }
 
 impl Table {
     /// Every table, in the order in which recovery reads them.
-    pub const ALL: [Table; 17] = [
+    pub const ALL: [Table; 18] = [
         Table::Node,
         Table::Document,
         Table::PermanentSince,
@@ -55,6 +57,7 @@ impl Table {
         Table::Alias,
         Table::RegEvent,
         Table::Body,
+        Table::Objects,
         Table::Publication,
         Table::Touched,
         Table::Watched,

@@ -91,6 +91,9 @@ pub struct Publication {
     pub max_per_presentity: usize,
     /// Bytes.
     pub max_body: usize,
+    /// Bytes; 0: no objects.
+    pub max_object: usize,
+    pub max_objects: usize,
 }
 
 /// RFC 6665.
@@ -291,6 +294,8 @@ impl Default for Publication {
             expires_max: Seconds(7200),
             max_per_presentity: 16,
             max_body: 32768,
+            max_object: 8192,
+            max_objects: 4,
         }
     }
 }

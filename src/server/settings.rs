@@ -5,7 +5,7 @@ use crate::transport::tcp;
 use ims::event::lifetime::Lifetimes;
 use ims::event::subscription::End;
 use ims::isc::Trust;
-use ims::presence::{pidf, rules, service};
+use ims::presence::{object, pidf, rules, service};
 use ims::sip::{Aor, Limits};
 use ims::time::Millis;
 use ims::xdm::{self, Xdm};
@@ -147,6 +147,10 @@ fn service(config: &Config) -> service::Settings {
             ..pidf::Limits::default()
         },
         watcher_info: (&config.watcher_info).into(),
+        objects: object::Limits {
+            bytes: publication.max_object,
+            count: publication.max_objects,
+        },
         composition: (&config.composition).into(),
         own_ioi: home_domain(config).to_owned(),
         own_address: own_contact.split(';').next().unwrap_or_default().to_owned(),

@@ -130,6 +130,7 @@ fn name(table: Table) -> &'static str {
         Table::Watched => "watched",
         Table::Held => "held",
         Table::RegEvent => "reg-event",
+        Table::Objects => "objects",
     }
 }
 

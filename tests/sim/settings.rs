@@ -4,7 +4,7 @@ use ims::charge::Triggers;
 use ims::event::lifetime::Lifetimes;
 use ims::isc::Trust;
 use ims::node::Settings;
-use ims::presence::{compose, pidf, service};
+use ims::presence::{compose, object, pidf, service};
 use ims::sip::Limits;
 use ims::time::{Millis, Seconds};
 use ims::xdm::Xdm;
@@ -36,6 +36,7 @@ pub fn settings(xdm: Xdm, failures: bool) -> Settings {
             default_handling: None,
             pidf: pidf::Limits::default(),
             watcher_info: service::WatcherInfo::default(),
+            objects: object::Limits { bytes: 0, count: 0 },
             composition: compose::Policy::default(),
             own_ioi: "ims.test".into(),
             own_address: "10.0.0.1:5060".into(),

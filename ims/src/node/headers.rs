@@ -1,7 +1,7 @@
 //! What the node reads of a request's headers, typed, with the refusal where they are wrong.
 
 use crate::event::publication::Etag;
-use crate::presence::service::{self, Answer, BodyType, Condition, Package, Wishes};
+use crate::presence::service::{Answer, BodyType, Condition, Package, Wishes};
 use crate::presence::{filter, partial, pidf};
 use crate::reject::Reject;
 use crate::sip::coding::{Coding, Fault};
@@ -25,8 +25,6 @@ pub const ALLOW_EVENTS: &str = "presence, presence.winfo";
 const LONGEST_NAME: usize = 128;
 /// The methods that are served.
 pub const ALLOW: &str = "OPTIONS, PUBLISH, SUBSCRIBE, NOTIFY, REGISTER, CANCEL";
-/// The body types that a PUBLISH may bring.
-pub const ACCEPT: &str = service::PUBLISHED_TYPES;
 
 /// `Expires` in seconds, if there is one.
 pub fn expires(headers: &Headers<'_>) -> Result<Option<Seconds>, Reject> {
@@ -160,6 +158,9 @@ pub fn wishes(
         coding: Coding::wanted(&request.headers),
         partial,
         counted: partial,
+        objects: Accept::parse(&request.headers)
+            .named("multipart/related")
+            .is_some_and(|weight| weight > 0),
     })
 }
 
@@ -179,17 +180,8 @@ fn condition(request: &Request<'_>) -> Result<Option<Condition>, Reject> {
 }
 
 /// What `Content-Type` says of the body of a PUBLISH; `None` when there is no such header.
-pub fn body_type(request: &Request<'_>) -> Option<BodyType> {
-    let text = request.headers.get(Name::ContentType)?;
-    let media_type = MediaType::parse(text);
-    let is = |subtype| media_type.is_some_and(|m| m.is("application", subtype));
-    Some(if is("pidf+xml") {
-        BodyType::Whole
-    } else if is("pidf-diff+xml") {
-        BodyType::Partial
-    } else {
-        BodyType::Unknown
-    })
+pub fn body_type<'a>(request: &Request<'a>) -> Option<BodyType<'a>> {
+    request.headers.get(Name::ContentType).map(BodyType::of)
 }
 
 /// Whether the watcher takes the documents of the package: without `Accept` it must (RFC 3856 §6.7, RFC 3857 §4.5).

@@ -24,7 +24,8 @@ impl Node {
             return Err(Reject::BadEvent); // who watches is for the server to say (RFC 3857)
         }
         self.may_publish(ask, &presentity)?;
-        let body = headers::body(request, self.settings.presence.pidf.body)?;
+        let body_type = headers::body_type(request);
+        let body = headers::body(request, self.presence.largest_body(body_type))?;
         let asked = Asked {
             if_match: IfMatch::of(&request.headers),
             expires: headers::expires(&request.headers)?,
@@ -39,7 +40,7 @@ impl Node {
         let publish = Publish {
             presentity: &presentity,
             asked,
-            body_type: headers::body_type(request),
+            body_type,
             body: &body,
         };
         let published = self.turn(now, out, |presence, directory, turn| {

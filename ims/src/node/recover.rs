@@ -3,7 +3,9 @@
 use super::permanent;
 use super::{Node, Outbox, SETTLE_EVERY, SETTLED};
 use crate::charge;
-use crate::presence::service::{Bodies, RecoveredFilters, RecoveredVisits, RecoveredWishes};
+use crate::presence::service::{
+    self as presence, Bodies, RecoveredFilters, RecoveredVisits, RecoveredWishes,
+};
 use crate::record::{FORMAT, Table, decode};
 use crate::sip::Aor;
 use crate::time::Timestamp;
@@ -66,6 +68,9 @@ impl Node {
                 .and_then(|record| self.directory.registrar.recover_followed(key, record))
                 .is_some(),
             Table::Body => self.presence.recover_body(&mut recovery.bodies, key, value),
+            Table::Objects => decode(value).is_some_and(|objects| {
+                presence::Service::recover_objects(&mut recovery.bodies, key, objects)
+            }),
             Table::Publication => decode(value).is_some_and(|record| {
                 self.presence
                     .recover_publication(&mut recovery.bodies, key, record)

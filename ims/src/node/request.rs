@@ -171,7 +171,8 @@ impl Node {
         let method = request.method;
         let chargeable = match method {
             Method::Known(KnownMethod::Options) => {
-                return headers::require(request).map_or_else(Reply::from, |()| options());
+                return headers::require(request)
+                    .map_or_else(Reply::from, |()| options(self.presence.published_types()));
             }
             Method::Known(KnownMethod::Publish) => Chargeable::Publish,
             Method::Known(KnownMethod::Subscribe) => Chargeable::Subscribe,
@@ -435,11 +436,11 @@ fn known(method: &Method<'_>) -> Option<KnownMethod> {
 }
 
 /// RFC 3261 §11.2: what could be asked of this server.
-fn options() -> Reply {
+fn options(published_types: &str) -> Reply {
     Reply::new(200)
         .with(Name::Allow, headers::ALLOW)
         .with(Name::AllowEvents, headers::ALLOW_EVENTS)
-        .with(Name::Accept, headers::ACCEPT)
+        .with(Name::Accept, published_types)
         .with(Name::AcceptEncoding, ACCEPT_ENCODING)
         .with(Name::Supported, "")
 }

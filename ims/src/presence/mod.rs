@@ -9,6 +9,7 @@ pub mod content;
 pub mod datetime;
 pub mod filter;
 pub mod notification;
+pub mod object;
 pub mod partial;
 pub mod pidf;
 pub mod rules;

@@ -6,6 +6,7 @@ mod conditional;
 mod content;
 mod elements;
 mod filter;
+mod inline;
 mod leave;
 mod limits;
 mod lists;
@@ -24,7 +25,7 @@ mod winfo;
 use super::*;
 use crate::event::lifetime::Lifetimes;
 use crate::presence::rules::Handling;
-use crate::presence::{compose, pidf};
+use crate::presence::{compose, object, pidf};
 use crate::record::Op;
 use crate::sip::Transport;
 use crate::time::Seconds;
@@ -103,6 +104,10 @@ fn settings() -> Settings {
             default_handling: Some(Handling::Allow), // where there are no rules
             pidf: pidf::Limits::default(),
             watcher_info: presence::WatcherInfo::default(),
+            objects: object::Limits {
+                bytes: 1_000,
+                count: 3,
+            },
             composition: compose::Policy::default(),
             own_ioi: "ims.test".into(),
             own_address: "10.0.0.1:5060".into(),

@@ -224,8 +224,9 @@ fn partial_publication_is_offered() {
     let mut bench = bench();
     let answer = bench.publish_partly("plain", "", "here");
     let both = "application/pidf+xml, application/pidf-diff+xml";
-    assert_eq!((answer.status(), answer.get("Accept")), (415, both));
+    assert_eq!(answer.status(), 415);
+    assert!(answer.get("Accept").starts_with(both));
     let head = format!("P-Asserted-Identity: <{BOB}>\r\n");
     let options = bench.ask("OPTIONS", "sip:ims.test", &head, "");
-    assert_eq!(options[0].get("Accept"), both);
+    assert!(options[0].get("Accept").starts_with(both));
 }

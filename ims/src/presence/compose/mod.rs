@@ -16,6 +16,7 @@ mod tests;
 pub use policy::{Joining, Policy};
 pub use registration::RegistrationFacts;
 
+use super::object::Object;
 use super::pidf::Contribution;
 use super::pidf::fragment::{Parsed, Piece, Sort, Span};
 use super::pidf::names::Kind;
@@ -72,6 +73,8 @@ pub(crate) struct RenamedId {
 #[derive(Clone, Debug, Default)]
 pub struct Composed {
     sources: Vec<Arc<Parsed>>,
+    /// Objects of each source; empty when none has any.
+    objects: Vec<Vec<Object>>,
     components: Vec<Component>,
     elements: Vec<Element>,
     /// Notes and extensions directly in `<presence>`; positions in [`Parsed::presence`].
@@ -96,6 +99,13 @@ impl Composed {
 
     pub(crate) fn sources(&self) -> &[Arc<Parsed>] {
         &self.sources
+    }
+
+    /// What a source brings beside its document.
+    pub(crate) fn objects(&self, source: u16) -> &[Object] {
+        self.objects
+            .get(usize::from(source))
+            .map_or(&[], Vec::as_slice)
     }
 
     pub(crate) fn source(&self, element: Element) -> Option<&Parsed> {
@@ -207,6 +217,13 @@ pub fn compose(
     };
     if policy.overriding_replaces {
         composed.drop_overridden();
+    }
+    let objects = |input: &Source<'_>| input.contribution.objects().to_vec();
+    if inputs
+        .iter()
+        .any(|input| !input.contribution.objects().is_empty())
+    {
+        composed.objects = inputs.iter().map(objects).collect();
     }
     composed.network = inputs
         .iter()

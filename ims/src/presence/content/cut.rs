@@ -1,6 +1,6 @@
 //! Taking away from an authorised document.
 
-use super::Authorized;
+use super::{Authorized, objects};
 use std::ops::Range;
 
 impl Authorized {
@@ -17,6 +17,10 @@ impl Authorized {
             at = at.max(cut.end);
         }
         out.extend_from_slice(self.bytes.get(at..).unwrap_or_default());
-        Authorized { bytes: out.into() }
+        let objects = objects::still_named(&self.objects, &out);
+        Authorized {
+            bytes: out.into(),
+            objects,
+        }
     }
 }

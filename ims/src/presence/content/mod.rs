@@ -5,6 +5,7 @@ mod body;
 mod cut;
 mod grant;
 mod neutral;
+mod objects;
 mod render;
 
 #[cfg(test)]
@@ -14,6 +15,7 @@ pub use body::Body;
 pub use neutral::{neutral, unavailable};
 
 use super::compose::Composed;
+use super::object::Object;
 use super::rules::{Permissions, Provide};
 use bytes::Bytes;
 
@@ -21,12 +23,27 @@ use bytes::Bytes;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authorized {
     bytes: Bytes,
+    /// Objects that it refers to, of the publications that its elements are from.
+    objects: Vec<Object>,
 }
 
 impl Authorized {
     /// The document, `application/pidf+xml` in UTF-8.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
+    }
+
+    /// What it refers to by `cid:` and the watcher may have with it.
+    pub fn objects(&self) -> &[Object] {
+        &self.objects
+    }
+
+    /// The document alone, for a watcher that takes no `multipart/related`.
+    pub fn without_objects(&self) -> Authorized {
+        Authorized {
+            bytes: self.bytes.clone(),
+            objects: Vec::new(),
+        }
     }
 
     pub fn into_bytes(self) -> Bytes {
@@ -45,5 +62,6 @@ pub fn view(composed: &Composed, permissions: &Permissions, entity: &str) -> Aut
     }
     Authorized {
         bytes: render::render(composed, &selection, entity).into(),
+        objects: objects::of(composed, &selection),
     }
 }

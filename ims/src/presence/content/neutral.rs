@@ -21,5 +21,8 @@ pub fn unavailable(entity: &str) -> Authorized {
     out.extend_from_slice(
         b"\"><tuple id=\"service\"><status><basic>closed</basic></status></tuple></presence>",
     );
-    Authorized { bytes: out.into() }
+    Authorized {
+        bytes: out.into(),
+        objects: Vec::new(),
+    }
 }

@@ -232,7 +232,7 @@ impl Filter {
     /// Whether the step from the document last sent, before its filtering, to the present one is one that the watcher
     /// wants to be told of (RFC 4661 §3.6). Both are documents that the watcher may see.
     pub fn fires(&self, previous: &Authorized, current: &Authorized) -> bool {
-        if previous.bytes() == current.bytes() {
+        if previous == current {
             return false;
         }
         if self.triggers.is_empty() {

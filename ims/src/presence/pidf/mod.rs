@@ -9,6 +9,7 @@ pub(crate) mod scan;
 mod validate;
 mod values;
 
+use super::object::Object;
 use fragment::{Parsed, Span};
 use std::sync::Arc;
 
@@ -75,6 +76,8 @@ impl From<lexis::Malformed> for PidfError {
 #[derive(Clone, Debug)]
 pub struct Contribution {
     parsed: Arc<Parsed>,
+    /// What it brings beside its document; `None` for most.
+    objects: Option<Arc<[Object]>>,
 }
 
 impl Contribution {
@@ -92,6 +95,17 @@ impl Contribution {
         self.parsed.slice(document)
     }
 
+    /// The same with these objects in place of those it had.
+    pub fn with_objects(mut self, objects: Vec<Object>) -> Contribution {
+        self.objects = (!objects.is_empty()).then(|| objects.into());
+        self
+    }
+
+    /// What it brings beside its document.
+    pub fn objects(&self) -> &[Object] {
+        self.objects.as_deref().unwrap_or_default()
+    }
+
     /// Bytes of memory held, all included.
     pub fn memory(&self) -> usize {
         let p = &self.parsed;
@@ -103,6 +117,11 @@ impl Contribution {
             + size_of_val(&*p.bindings)
             + size_of_val(&*p.namespaces)
             + size_of_val(&*p.ids)
+            + self
+                .objects()
+                .iter()
+                .map(|object| size_of::<Object>() + object.bytes.len())
+                .sum::<usize>()
     }
 
     pub(crate) fn parsed(&self) -> &Arc<Parsed> {
@@ -122,6 +141,7 @@ pub fn parse(body: &[u8], limits: &Limits) -> Result<Contribution, PidfError> {
     let body = body.strip_prefix('\u{FEFF}').unwrap_or(body);
     Ok(Contribution {
         parsed: Arc::new(read::read(body, limits)?),
+        objects: None,
     })
 }
 

@@ -2,25 +2,43 @@
 
 use super::publish::Publish;
 use super::{Directory, Service};
+use crate::presence::object;
 use crate::presence::partial::{self, Partial};
 use crate::presence::pidf::{self, Contribution};
 use crate::reject::Reject;
 use crate::sip::Aor;
+use crate::sip::header::media_type::MediaType;
 use crate::xml::patch::{Error, Failure};
 use std::borrow::Cow;
 
 /// The body types that a PUBLISH may bring: [`pidf::MEDIA_TYPE`] and [`partial::MEDIA_TYPE`]. Listing the second says
 /// that partial publication is supported (RFC 5264 §4.1).
 pub const PUBLISHED_TYPES: &str = "application/pidf+xml, application/pidf-diff+xml";
+/// The same where a document may come with objects.
+const WITH_OBJECTS: &str = "application/pidf+xml, application/pidf-diff+xml, multipart/related";
 
 /// What a body says it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BodyType {
+pub enum BodyType<'a> {
     /// [`pidf::MEDIA_TYPE`].
     Whole,
     /// [`partial::MEDIA_TYPE`].
     Partial,
+    /// One of the two and the objects that it refers to ([`object::RELATED`]).
+    Related(MediaType<'a>),
     Unknown,
+}
+
+impl<'a> BodyType<'a> {
+    /// What a value of `Content-Type` says.
+    pub fn of(content_type: &'a str) -> BodyType<'a> {
+        match MediaType::parse(content_type) {
+            Some(media) if media.is("application", "pidf+xml") => BodyType::Whole,
+            Some(media) if media.is("application", "pidf-diff+xml") => BodyType::Partial,
+            Some(media) if media.is("multipart", "related") => BodyType::Related(media),
+            _ => BodyType::Unknown,
+        }
+    }
 }
 
 /// New state of a publication.
@@ -31,6 +49,26 @@ pub(super) struct State<'a> {
 }
 
 impl Service {
+    /// The body types that are taken, for `Accept`.
+    pub fn published_types(&self) -> &'static str {
+        if self.settings.objects.are_taken() {
+            WITH_OBJECTS
+        } else {
+            PUBLISHED_TYPES
+        }
+    }
+
+    /// Largest body of a PUBLISH of this type, in bytes.
+    pub fn largest_body(&self, body_type: Option<BodyType<'_>>) -> usize {
+        let document = self.settings.pidf.body;
+        match body_type {
+            Some(BodyType::Related(_)) if self.settings.objects.are_taken() => {
+                self.settings.objects.body(document)
+            }
+            _ => document,
+        }
+    }
+
     /// The state that a body makes: of a type that is taken, well-formed, valid, and about this presentity. `present` is
     /// the state it is to change, where the request names one.
     pub(super) fn state<'a>(
@@ -39,21 +77,43 @@ impl Service {
         request: &'a Publish<'_>,
         present: Option<&Contribution>,
     ) -> Result<State<'a>, Reject> {
-        let document = match request.body_type {
-            Some(BodyType::Whole) => Cow::Borrowed(request.body),
-            Some(BodyType::Partial) => Cow::Owned(self.patched(directory, request, present)?),
-            Some(BodyType::Unknown) => {
+        let objects = &self.settings.objects;
+        let (body_type, body, new) = match &request.body_type {
+            Some(BodyType::Related(media)) if objects.are_taken() => {
+                let inline = object::read(media, request.body, objects)?;
+                let root = match BodyType::of(&inline.media_type) {
+                    BodyType::Whole => BodyType::Whole,
+                    BodyType::Partial => BodyType::Partial,
+                    BodyType::Related(_) | BodyType::Unknown => BodyType::Unknown,
+                };
+                (root, inline.root, inline.objects)
+            }
+            Some(other) => (*other, request.body, Vec::new()),
+            None => return Err(Reject::Bad("Missing Content-Type")),
+        };
+        if body.len() > self.settings.pidf.body {
+            return Err(Reject::TooLarge);
+        }
+        // a change brings what it changes; a whole document brings all that belongs to it
+        let (document, old) = match body_type {
+            BodyType::Whole => (Cow::Borrowed(body), None),
+            BodyType::Partial => {
+                let patched = self.patched(directory, request.presentity, body, present)?;
+                (Cow::Owned(patched), present)
+            }
+            BodyType::Related(_) | BodyType::Unknown => {
                 return Err(Reject::UnsupportedMedia {
-                    accept: PUBLISHED_TYPES,
+                    accept: self.published_types(),
                 });
             }
-            None => return Err(Reject::Bad("Missing Content-Type")),
         };
         let contribution =
             pidf::parse(&document, &self.settings.pidf).map_err(|e| Reject::Bad(e.reason()))?;
         about(directory, request.presentity, contribution.entity())?;
+        let old = old.map(Contribution::objects).unwrap_or_default();
+        let objects = object::named_in(&document, new, old);
         Ok(State {
-            contribution,
+            contribution: contribution.with_objects(objects),
             document,
         })
     }
@@ -63,15 +123,16 @@ impl Service {
     fn patched(
         &self,
         directory: &dyn Directory,
-        request: &Publish<'_>,
+        presentity: &Aor,
+        body: &[u8],
         present: Option<&Contribution>,
     ) -> Result<Vec<u8>, Reject> {
         let limits = &self.settings.pidf;
-        match partial::read(request.body, limits).map_err(refused)? {
+        match partial::read(body, limits).map_err(refused)? {
             Partial::Full { document, .. } => Ok(document.into_bytes()),
             Partial::Diff { entity, diff, .. } => {
                 if let Some(entity) = entity {
-                    about(directory, request.presentity, &entity)?;
+                    about(directory, presentity, &entity)?;
                 }
                 // §4.3.2: there must be something to change; an initial publication is <pidf-full>.
                 let present = present.ok_or(Reject::Bad("Invalid Partial Publication"))?;
@@ -112,5 +173,8 @@ mod tests {
     fn the_types_listed_are_those_that_are_taken() {
         let listed: Vec<&str> = PUBLISHED_TYPES.split(", ").collect();
         assert_eq!(listed, [pidf::MEDIA_TYPE, partial::MEDIA_TYPE]);
+        let listed: Vec<&str> = WITH_OBJECTS.split(", ").collect();
+        let related = object::RELATED;
+        assert_eq!(listed, [pidf::MEDIA_TYPE, partial::MEDIA_TYPE, related]);
     }
 }

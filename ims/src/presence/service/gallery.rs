@@ -52,6 +52,23 @@ pub(super) enum Document {
     Watchers(watcherinfo::Document),
 }
 
+impl Shown {
+    /// The same for a watcher that takes no objects: what they are makes no difference to it, nor to its tag.
+    fn without_objects(self, tags: &TagKey) -> Shown {
+        match self.document {
+            Document::State(state) if !state.objects().is_empty() => {
+                let state = state.without_objects();
+                Shown {
+                    tag: tags.of_document(&state),
+                    document: Document::State(state),
+                    whole: self.whole.map(|whole| whole.without_objects()),
+                }
+            }
+            _ => self,
+        }
+    }
+}
+
 impl Service {
     /// What a watcher that is told now is told: all that it may see.
     pub(super) fn picture(
@@ -107,6 +124,12 @@ impl Service {
             .or_insert_with(|| Gallery::of(entry, &self.settings.composition));
         let (shown, rendered) = gallery.view(&verdict, entity, &self.tags);
         self.rendered += u64::from(rendered);
+        let takes_objects = subscription.wishes.as_ref().is_some_and(|w| w.objects);
+        let shown = if takes_objects {
+            shown
+        } else {
+            shown.without_objects(&self.tags)
+        };
         match subscription.filter().filter(|filter| filter.selects()) {
             Some(filter) => Some(gallery.filtered(shown, filter, &self.tags)),
             None => Some(shown),
@@ -169,7 +192,7 @@ impl Gallery {
         };
         let document = filter.apply(state);
         let filtered = Shown {
-            tag: tags.of(document.bytes()),
+            tag: tags.of_document(&document),
             document: Document::State(document),
             whole: shown.whole,
         };
@@ -224,7 +247,7 @@ impl Gallery {
             _ => content::neutral(entity),
         };
         let shown = Shown {
-            tag: tags.of(document.bytes()),
+            tag: tags.of_document(&document),
             whole: Some(document.clone()),
             document: Document::State(document),
         };

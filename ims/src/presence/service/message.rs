@@ -109,7 +109,7 @@ impl Service {
             if let Some(coding) = body.coding() {
                 writer.header(Name::ContentEncoding, coding.name());
             }
-            writer.body(body.media_type(), body.bytes());
+            writer.body(body.content_type(), body.bytes());
         }
         writer.finish()
     }

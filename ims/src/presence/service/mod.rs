@@ -47,7 +47,7 @@ use crate::event::lifetime::Lifetimes;
 use crate::event::subscription::SubscriptionId;
 use crate::event::turn::Turn;
 use crate::presence::rules::Handling;
-use crate::presence::{compose, pidf};
+use crate::presence::{compose, object, pidf};
 use crate::record::Table;
 use crate::sip::{Aor, Destination};
 use crate::time::{Millis, Timestamp};
@@ -77,6 +77,7 @@ pub struct Settings {
     pub default_handling: Option<Handling>,
     pub watcher_info: WatcherInfo,
     pub pidf: pidf::Limits,
+    pub objects: object::Limits,
     /// What becomes of components that several sources describe.
     pub composition: compose::Policy,
     /// Network identifier in `P-Charging-Vector` of what we send: the home domain.

@@ -91,7 +91,11 @@ impl Service {
         let subscription = self.subscriptions.get_mut(&id)?;
         let held = subscription.held.get_or_insert(Held::after(0).into());
         let mut gallery = self.galleries.get_mut(&subscription.presentity);
+        // other objects come with the whole document; while they stay the same, changes come alone
+        let same_objects = |old: &&Authorized| old.objects() == state.objects();
         let old = held.document.as_ref().filter(|_| form == Form::Change);
+        let old = old.filter(same_objects);
+        let with_objects = old.is_none();
         let difference = match (old, &mut gallery) {
             (None, _) => Difference::Whole,
             (Some(old), Some(gallery)) => gallery.difference(old, (tag, state), &self.tags),
@@ -105,6 +109,8 @@ impl Service {
         };
         held.version += 1;
         held.document = Some(state.clone());
-        Some(Body::partial(&document, held.version))
+        let body = Body::partial(&document, held.version);
+        let objects = state.objects().iter().filter(|_| with_objects);
+        Some(body.with(&objects.cloned().collect::<Vec<_>>()))
     }
 }

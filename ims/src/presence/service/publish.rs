@@ -5,6 +5,7 @@ use super::state::{Presentity, publication_key, publication_number};
 use super::{Directory, Service};
 use crate::event::publication::{Action, Asked, Etag, Publication, PublicationRecord, decide};
 use crate::event::turn::Turn;
+use crate::presence::object::Object;
 use crate::presence::pidf::Contribution;
 use crate::record::Table;
 use crate::reject::{Reject, phrase};
@@ -17,7 +18,7 @@ pub struct Publish<'a> {
     pub presentity: &'a Aor,
     pub asked: Asked<'a>,
     /// What `Content-Type` names; `None` when there is none.
-    pub body_type: Option<BodyType>,
+    pub body_type: Option<BodyType<'a>>,
     pub body: &'a [u8],
 }
 
@@ -115,6 +116,7 @@ impl Service {
         };
         let key = publication_key(request.presentity, publication.number);
         turn.batch.put_bytes(Table::Body, &key, &state.document);
+        put_objects(turn, &key, &[], publication.state.objects());
         turn.batch
             .put(Table::Publication, &key, &record(&publication));
         entry.publications.push(publication);
@@ -142,6 +144,8 @@ impl Service {
         publication.etag = etag;
         publication.expires_at = turn.now + lifetime;
         if let Some(state) = state {
+            let before = publication.state.objects();
+            put_objects(turn, &key, before, state.contribution.objects());
             publication.state = state.contribution;
             publication.changed_at = turn.now;
             turn.batch.put_bytes(Table::Body, &key, &state.document);
@@ -159,6 +163,7 @@ impl Service {
         let key = publication_key(presentity, publication.number);
         turn.batch.delete(Table::Publication, &key);
         turn.batch.delete(Table::Body, &key);
+        put_objects(turn, &key, publication.state.objects(), &[]);
         self.publications -= 1;
     }
 
@@ -188,6 +193,18 @@ impl Service {
         }
         self.schedule_presentity(presentity);
         self.forget_idle(turn, presentity);
+    }
+}
+
+/// Writes the objects of a publication where they are not those that it had.
+fn put_objects(turn: &mut Turn<'_>, key: &[u8], before: &[Object], after: &[Object]) {
+    if before == after {
+        return;
+    }
+    if after.is_empty() {
+        turn.batch.delete(Table::Objects, key);
+    } else {
+        turn.batch.put(Table::Objects, key, &after);
     }
 }
 

@@ -11,6 +11,7 @@ use super::wishes::{Condition, Wishes};
 use super::{Directory, Service};
 use crate::event::publication::{Publication, PublicationRecord};
 use crate::event::subscription::{State, SubscriptionId};
+use crate::presence::object::Object;
 use crate::presence::pidf::{self, Contribution};
 use crate::presence::rules::Ruleset;
 use crate::sip::Aor;
@@ -66,6 +67,15 @@ impl Service {
             Ok(contribution) => bodies.0.insert(key.into(), contribution).is_none(),
             Err(_) => false,
         }
+    }
+
+    /// The objects of a publication, read behind its body.
+    pub fn recover_objects(bodies: &mut Bodies, key: &[u8], objects: Vec<Object>) -> bool {
+        let Some(contribution) = bodies.0.remove(key) else {
+            return false;
+        };
+        let with_objects = contribution.with_objects(objects);
+        bodies.0.insert(key.into(), with_objects).is_none()
     }
 
     /// A publication from the store. `false` when its body or key is not there.

@@ -25,6 +25,8 @@ pub struct Wishes {
     pub partial: bool,
     /// Versions were given to partial documents: they never begin again (RFC 5263 §4.4, §4.5).
     pub counted: bool,
+    /// It takes `multipart/related`: a document with the objects that it refers to.
+    pub objects: bool,
 }
 
 impl Wishes {
