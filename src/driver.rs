@@ -3,7 +3,7 @@
 //! Group commit falls out of it: everything that waits is handled in one turn, the turn's batch goes to the
 //! committer, and while that is written the next turn gathers. Effects leave in the order of the turns.
 
-use crate::http::{Busy, XcapPort};
+use crate::http::{Busy, Port};
 use crate::store::committer::Committer;
 use crate::store::{Health, StoreError};
 use crate::telemetry::Metrics;
@@ -14,7 +14,7 @@ use crate::transport::tcp::Tcp;
 use crate::transport::udp::{DATAGRAM, Udp};
 use bytes::Bytes;
 use ims::event::turn::Ticket;
-use ims::node::{Effect, Input, Node, Outbox, Report};
+use ims::node::{Administered, Administration, Effect, Input, Node, Outbox, Report};
 use ims::sip::{Destination, KnownMethod, Transport};
 use ims::time::Timestamp;
 use ims::xdm;
@@ -62,6 +62,7 @@ impl Clock {
 pub enum Request {
     Arrived(Arrival),
     Xcap(xdm::Request, oneshot::Sender<xdm::Response>),
+    Administer(Administration, oneshot::Sender<Administered>),
 }
 
 /// What the driver hears of its own doings; never more than it has started.
@@ -107,11 +108,19 @@ impl Handle {
     }
 }
 
-impl XcapPort for Handle {
+impl Port for Handle {
     fn submit(&self, request: xdm::Request) -> Result<oneshot::Receiver<xdm::Response>, Busy> {
         let (reply, answer) = oneshot::channel();
         self.requests
             .try_send(Request::Xcap(request, reply))
+            .map(|()| answer)
+            .map_err(|_| Busy)
+    }
+
+    fn administer(&self, request: Administration) -> Result<oneshot::Receiver<Administered>, Busy> {
+        let (reply, answer) = oneshot::channel();
+        self.requests
+            .try_send(Request::Administer(request, reply))
             .map(|()| answer)
             .map_err(|_| Busy)
     }
@@ -186,6 +195,8 @@ struct State {
     waiting: VecDeque<Waiting>,
     turn: u64,
     replies: BTreeMap<u64, oneshot::Sender<xdm::Response>>,
+    /// Operators who wait.
+    orders: BTreeMap<u64, oneshot::Sender<Administered>>,
     reply: u64,
     drain_until: Option<Instant>,
     census_at: Option<Instant>,
@@ -324,6 +335,15 @@ impl Driver {
                         request: &request,
                     });
                 }
+                Some(Request::Administer(request, reply)) => {
+                    self.state.reply += 1;
+                    let number = self.state.reply;
+                    self.state.orders.insert(number, reply);
+                    self.handle_input(Input::Administer {
+                        number,
+                        request: &request,
+                    });
+                }
                 None => return count > 0,
             }
         }
@@ -424,6 +444,11 @@ impl Driver {
             Effect::Xcap { number, response } => {
                 if let Some(reply) = self.state.replies.remove(&number) {
                     let _ = reply.send(*response); // the client may have gone
+                }
+            }
+            Effect::Administered { number, answer } => {
+                if let Some(reply) = self.state.orders.remove(&number) {
+                    let _ = reply.send(*answer);
                 }
             }
             Effect::Charge(event) => {

@@ -3,6 +3,7 @@
 //! A client is bounded in what it sends (head, body), in the time it takes to send or read, and in the number
 //! of its connections; trusted addresses have connections of their own, so that probes get through a flood.
 
+pub(crate) mod overrides;
 mod patience;
 mod xcap;
 
@@ -16,6 +17,7 @@ use hyper::body::{Body, Incoming};
 use hyper::header::{self, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use ims::node::{Administered, Administration};
 use ims::xdm::request as xdm;
 use patience::Patience;
 use std::convert::Infallible;
@@ -36,10 +38,13 @@ const HEADERS_MAX: usize = 64;
 /// Wait after a failed `accept`, which fails at once again while file descriptors are short.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Takes an XCAP request to where it is decided.
-pub trait XcapPort: Send + Sync {
+/// Takes requests to where they are decided.
+pub trait Port: Send + Sync {
     /// The answer comes through the channel; [`Busy`] when no more requests may wait.
     fn submit(&self, request: xdm::Request) -> Result<oneshot::Receiver<xdm::Response>, Busy>;
+
+    /// The same for an operator's request about overrides.
+    fn administer(&self, request: Administration) -> Result<oneshot::Receiver<Administered>, Busy>;
 }
 
 /// No more requests may wait; the client is asked to come again.
@@ -49,7 +54,7 @@ pub struct Busy;
 /// What answers HTTP requests.
 pub struct Service {
     config: Arc<Config>,
-    port: Arc<dyn XcapPort>,
+    port: Arc<dyn Port>,
     metrics: Metrics,
     readiness: Arc<Readiness>,
     connections: Arc<Semaphore>,
@@ -69,7 +74,7 @@ type Answer = Response<Full<Bytes>>;
 impl Service {
     pub fn new(
         config: Arc<Config>,
-        port: Arc<dyn XcapPort>,
+        port: Arc<dyn Port>,
         metrics: Metrics,
         readiness: Arc<Readiness>,
     ) -> Service {
@@ -127,6 +132,13 @@ impl Service {
         if let Some(target) = below_root.filter(|rest| rest.starts_with('/')) {
             let target = target.to_owned();
             return xcap::answer(self, peer, &target, request).await;
+        }
+        let overrides = path.strip_prefix(overrides::PATH);
+        if let Some(below) = overrides
+            .filter(|below| self.trusts(peer) && (below.is_empty() || below.starts_with('/')))
+        {
+            let below = below.to_owned();
+            return overrides::answer(self, peer, &below, request).await;
         }
         let page = match self.trusts(peer) {
             true => admin::page(path, &self.metrics, &self.readiness),

@@ -45,14 +45,17 @@ pub enum Table {
     RegEvent = 17,
     /// Objects that a publication brought beside its body.
     Objects = 18,
+    /// What the operator imposes above the rules of presentities.
+    Override = 19,
 }
 
 impl Table {
     /// Every table, in the order in which recovery reads them.
-    pub const ALL: [Table; 18] = [
+    pub const ALL: [Table; 19] = [
         Table::Node,
         Table::Document,
         Table::PermanentSince,
+        Table::Override,
         Table::Registration,
         Table::Alias,
         Table::RegEvent,

@@ -5,6 +5,7 @@
 mod charging;
 mod config;
 mod conformance;
+mod overrides;
 mod publish;
 mod serve;
 mod session;
@@ -72,6 +73,7 @@ enum Command {
     Config(config::Args),
     Charging(charging::Args),
     Conformance(conformance::Args),
+    Override(overrides::Args),
     Publish(publish::Args),
     Watch(watch::Args),
     Xcap(xcap::Args),
@@ -84,6 +86,7 @@ pub fn main() -> ExitCode {
         Command::Config(args) => config::run(&args),
         Command::Charging(args) => charging::run(&args),
         Command::Conformance(args) => return conformance::run(&args),
+        Command::Override(args) => overrides::run(&args),
         Command::Publish(args) => publish::run(&args),
         Command::Watch(args) => watch::run(&args),
         Command::Xcap(args) => xcap::run(&args),

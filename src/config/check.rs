@@ -68,6 +68,7 @@ fn service_ranges(config: &Config) -> Result<(), BadValue> {
     within("limits.subscriptions", limits.subscriptions, 1..=100_000_000)?;
     within("limits.registrations", limits.registrations, 1..=100_000_000)?;
     within("limits.documents", limits.documents, 1..=100_000_000)?;
+    within("limits.overrides", limits.overrides, 1..=1_000_000)?;
     within("limits.queue", limits.queue, 16..=1_000_000)?;
     within("shutdown.retry_after_s", shutdown.retry_after_s.0, 1..=86_400)?;
     within("shutdown.drain_s", shutdown.drain_s.0, 0..=600)
@@ -166,7 +167,7 @@ fn names(config: &Config) -> Result<(), BadValue> {
             "a path that starts with / and does not end with it, as in \"/xcap-root\"",
         ));
     }
-    if ["/metrics", "/healthz", "/readyz"].contains(&root) {
+    if ["/metrics", "/healthz", "/readyz", "/overrides"].contains(&root) {
         return Err(bad(
             "http.xcap_root",
             "a path that no administration page has",

@@ -211,6 +211,7 @@ pub struct Limits {
     pub subscriptions: usize,
     pub registrations: usize,
     pub documents: usize,
+    pub overrides: usize,
     pub queue: usize,
 }
 
@@ -369,6 +370,7 @@ impl Default for Limits {
             subscriptions: MILLION,
             registrations: MILLION,
             documents: MILLION,
+            overrides: 10_000,
             queue: 16_384,
         }
     }

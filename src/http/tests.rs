@@ -3,17 +3,20 @@
 use super::*;
 use crate::store::committer::Settings;
 use crate::store::{Committer, memory::Memory};
+use ims::node::{Override, Scope};
+use ims::presence::rules::Handling;
+use ims::time::Timestamp;
 use std::sync::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Answers every request at once with what `answer` makes of it, or waits for ever.
-struct Port {
+struct Stub {
     answer: fn(&xdm::Request) -> Result<xdm::Response, Busy>,
     /// Decisions that are held back.
     held: Mutex<Option<Vec<oneshot::Sender<xdm::Response>>>>,
 }
 
-impl XcapPort for Port {
+impl Port for Stub {
     fn submit(&self, request: xdm::Request) -> Result<oneshot::Receiver<xdm::Response>, Busy> {
         let (decide, decision) = oneshot::channel();
         let response = (self.answer)(&request)?;
@@ -21,6 +24,36 @@ impl XcapPort for Port {
             Some(held) => held.push(decide),
             None => decide.send(response).unwrap(),
         }
+        Ok(decision)
+    }
+
+    /// Says what it was asked to impose, and knows of one override.
+    fn administer(&self, request: Administration) -> Result<oneshot::Receiver<Administered>, Busy> {
+        let (decide, decision) = oneshot::channel();
+        let of = |scope, handling, by, why| Override {
+            scope,
+            handling,
+            by,
+            why,
+            at: Timestamp(7),
+        };
+        let known = Scope::parse("sip:bob@ims.test", "*").unwrap();
+        let one = of(known.clone(), Handling::Block, "a".into(), "b".into());
+        let answer = match request {
+            Administration::List => Administered::All(vec![one]),
+            Administration::Impose {
+                scope,
+                handling,
+                by,
+                why,
+            } => Administered::Imposed {
+                before: (scope == known).then_some(one),
+                now: of(scope, handling, by, why),
+            },
+            Administration::Lift(scope) if scope == known => Administered::Lifted(one),
+            Administration::Lift(_) => Administered::Absent,
+        };
+        decide.send(answer).unwrap();
         Ok(decision)
     }
 }
@@ -51,7 +84,7 @@ struct Running {
     address: SocketAddr,
     stop: watch::Sender<bool>,
     done: tokio::task::JoinHandle<()>,
-    port: Arc<Port>,
+    port: Arc<Stub>,
     metrics: Metrics,
     readiness: Arc<Readiness>,
     _store: Committer,
@@ -74,7 +107,7 @@ async fn start(
     )
     .unwrap();
     let readiness = Arc::new(Readiness::new(store.watch()));
-    let port = Arc::new(Port {
+    let port = Arc::new(Stub {
         answer,
         held: Mutex::default(),
     });
@@ -452,4 +485,103 @@ async fn stopping_finishes_what_is_under_way() {
     under_way.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     server.done.await.unwrap();
+}
+
+#[tokio::test]
+async fn overrides_are_listed_set_and_removed_by_trusted_peers_only() {
+    let said = "{\"by\":\"op\",\"why\":\"t 1\"}";
+    let order = "{\"handling\":\"allow\",\"by\":\"op\",\"why\":\"t 1\"}";
+    let ask = |method: &str, path: &str, body: &str| {
+        format!(
+            "{method} /overrides{path} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    let (bob, alice) = ("/sip:bob@ims.test/*", "/*/sip%3Aalice%40ims.test");
+    for (case, request, status, part) in [
+        ("the list", ask("GET", "", ""), 200, "\"at\":7"),
+        (
+            "a new one",
+            ask("PUT", alice, order),
+            201,
+            "\"watcher\":\"sip:alice@ims.test\"",
+        ),
+        (
+            "another in place of one",
+            ask("PUT", bob, order),
+            200,
+            "\"handling\":\"allow\"",
+        ),
+        (
+            "the end of one",
+            ask("DELETE", bob, said),
+            200,
+            "\"handling\":\"block\"",
+        ),
+        (
+            "the end of none",
+            ask("DELETE", alice, said),
+            404,
+            "no such override",
+        ),
+        (
+            "a handling that there is not",
+            ask("PUT", bob, &order.replace("allow", "maybe")),
+            400,
+            "polite-block",
+        ),
+        (
+            "nobody orders it",
+            ask("PUT", bob, &order.replace("op", " ")),
+            400,
+            "by names",
+        ),
+        (
+            "no reason",
+            ask("DELETE", bob, &said.replace("t 1", "")),
+            400,
+            "why says",
+        ),
+        ("no JSON", ask("PUT", bob, "allow"), 400, "error"),
+        (
+            "no presentity",
+            ask("PUT", "/bob/*", order),
+            400,
+            "the presentity is",
+        ),
+        (
+            "half a path",
+            ask("PUT", "/sip:bob@ims.test", order),
+            400,
+            "/overrides/",
+        ),
+        ("a broken escape", ask("PUT", "/%4/*", order), 400, "escape"),
+        (
+            "another method",
+            ask("POST", "", order),
+            405,
+            "allow: GET, HEAD",
+        ),
+        (
+            "another method on one",
+            ask("GET", bob, ""),
+            405,
+            "allow: PUT, DELETE",
+        ),
+        ("another page", ask("GET", "x", ""), 404, ""),
+    ] {
+        let server = start("", echo).await;
+        let answer = server.ask(&request).await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{case}: {answer}"
+        );
+        assert!(answer.contains(part), "{case}: {answer}");
+        let others = start("http.trusted_proxies = ['192.0.2.1']", echo).await;
+        let answer = others.ask(&request).await;
+        assert!(
+            answer.starts_with("HTTP/1.1 404 "),
+            "{case}, for others: {answer}"
+        );
+    }
 }

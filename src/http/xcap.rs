@@ -70,7 +70,7 @@ pub(super) async fn answer(
 }
 
 /// The whole body within the limits, or the refusal.
-async fn read(service: &Service, body: Incoming) -> Result<Bytes, Answer> {
+pub(super) async fn read(service: &Service, body: Incoming) -> Result<Bytes, Answer> {
     let settings = &service.config.http;
     if body.size_hint().lower() > settings.max_body as u64 {
         return Err(closing(StatusCode::PAYLOAD_TOO_LARGE));
@@ -95,7 +95,7 @@ fn closing(status: StatusCode) -> Answer {
     answer
 }
 
-fn busy() -> Answer {
+pub(super) fn busy() -> Answer {
     let mut answer = plain(StatusCode::SERVICE_UNAVAILABLE);
     answer
         .headers_mut()

@@ -93,6 +93,7 @@ pub fn node(config: &Config, xdm: Xdm) -> node::Settings {
         publications: limits.publications,
         subscriptions: limits.subscriptions,
         documents: limits.documents,
+        overrides: limits.overrides,
     }
 }
 

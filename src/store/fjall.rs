@@ -131,6 +131,7 @@ fn name(table: Table) -> &'static str {
         Table::Held => "held",
         Table::RegEvent => "reg-event",
         Table::Objects => "objects",
+        Table::Override => "override",
     }
 }
 

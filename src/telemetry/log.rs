@@ -11,6 +11,10 @@ pub const LEVEL_VARIABLE: &str = "PRESENTIA_LOG";
 /// and they are off unless `[log] identities` is set, whatever the level.
 pub const IDENTITY_TARGET: &str = "identity";
 
+/// Target of the lines that say what an operator imposed on users, who and why. They name users, that being what
+/// they are for, and are written whatever the level.
+pub const AUDIT_TARGET: &str = "audit";
+
 /// The store's engine reports its housekeeping at `info`; what goes wrong comes back as an error anyway.
 const QUIET: &str = "fjall=error,lsm_tree=error";
 
@@ -37,8 +41,8 @@ pub fn start(settings: &Log) -> Result<(), LogError> {
 fn filter(directives: &str, identities: bool) -> Result<EnvFilter, LogError> {
     // Last, so that it goes before a directive of the environment for the same target.
     let own = match identities {
-        true => "",
-        false => ",identity=off",
+        true => ",audit=info",
+        false => ",audit=info,identity=off",
     };
     EnvFilter::try_new(format!("{QUIET},{directives}{own}")).map_err(|_| LogError {
         directives: directives.to_owned(),
@@ -94,6 +98,7 @@ mod tests {
             info!("request answered");
             debug!("decided");
             debug!(target: IDENTITY_TARGET, watcher = "sip:alice@ims.test", "subscribed");
+            info!(target: AUDIT_TARGET, "override set");
         });
         let bytes = sink.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()

@@ -73,3 +73,82 @@ fn a_politely_blocked_watcher_learns_nothing_from_publications() {
     );
     server.stop();
 }
+
+/// Runs `presentia override` against the server: what it printed, and its exit status.
+fn order(server: &Server, words: &[&str]) -> (String, Option<i32>) {
+    let url = format!("http://{}", server.http);
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_presentia"))
+        .arg("override")
+        .args(words)
+        .args(["--server", &url])
+        .output()
+        .expect("the client");
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    (text, output.status.code())
+}
+
+/// AUT-24: the operator's word stands above the presentity's, over a crash as well, and is found in the log.
+#[test]
+fn an_operators_override_beats_the_presentitys_allow_and_is_audited() {
+    let mut server = Server::start("[log]\nlevel = \"error\"");
+    assert_eq!(server.put_rules(BOB, &rules(ALICE, "allow")), 201);
+    let mut alice = Ua::new(server.sip);
+    let (dialog, _) = alice.watch(&Request::subscribe(ALICE, BOB));
+    let set = [
+        "set",
+        BOB,
+        ALICE,
+        "block",
+        "--why",
+        "ticket 4711",
+        "--by",
+        "anna",
+    ];
+    let (said, status) = order(&server, &set);
+    assert_eq!(status, Some(0), "{said}");
+    let ended = alice.notify(&dialog.call_id);
+    assert!(
+        ended.get("subscription-state").contains("reason=rejected"),
+        "{ended:?}"
+    );
+    server.kill9();
+    server.launch();
+    let refused = alice.ask(&Request::subscribe(ALICE, BOB));
+    assert_eq!(refused.status(), Some(403), "after a crash");
+    let (listed, _) = order(&server, &["list"]);
+    let expected = format!("{BOB}\t{ALICE}\tblock\tanna\t");
+    assert!(
+        listed.starts_with(&expected) && listed.ends_with("\tticket 4711\n"),
+        "{listed}"
+    );
+    let remove = [
+        "remove",
+        BOB,
+        ALICE,
+        "--why",
+        "ticket closed",
+        "--by",
+        "ben",
+    ];
+    assert_eq!(order(&server, &remove).1, Some(0));
+    let (said, status) = order(&server, &remove);
+    assert_eq!(status, Some(1), "{said}");
+    alice.watch(&Request::subscribe(ALICE, BOB));
+    let log = server.log();
+    for (line, parts) in [
+        ("override set", ["anna", "ticket 4711", ALICE, "block"]),
+        ("override removed", ["ben", "ticket closed", ALICE, "block"]),
+    ] {
+        let found = log
+            .lines()
+            .filter(|l| l.contains("audit") && l.contains(line));
+        let found: Vec<&str> = found.collect();
+        assert_eq!(found.len(), 1, "{line} in\n{log}");
+        assert!(
+            parts.iter().all(|part| found[0].contains(part)),
+            "{found:?}"
+        );
+    }
+    server.stop();
+}

@@ -225,7 +225,7 @@ impl World {
                     }
                     self.promises.count(&format!("XCAP {}", response.status));
                 }
-                Effect::Charge(_) => {}
+                Effect::Administered { .. } | Effect::Charge(_) => {}
             }
         }
     }
@@ -335,6 +335,7 @@ impl World {
         match effect {
             Effect::Send { to, bytes, ticket } => self.server_sends(&to, &bytes, ticket),
             Effect::Xcap { number, response } => self.xcap_answered(number, response.status),
+            Effect::Administered { .. } => {} // no operator here
             Effect::Charge(event) => {
                 self.server.spool.insert(event.number, *event);
             }

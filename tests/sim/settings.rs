@@ -68,5 +68,6 @@ pub fn settings(xdm: Xdm, failures: bool) -> Settings {
         publications: 10_000,
         subscriptions: 10_000,
         documents: 1_000,
+        overrides: 100,
     }
 }

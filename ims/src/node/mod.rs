@@ -4,7 +4,9 @@
 //! promise nothing and may leave at once; those in [`Outbox::held`] leave when [`Outbox::batch`] is committed, and
 //! in the order of the turns. That is the one rule that makes every answer durable.
 
+mod directory;
 mod headers;
+mod overrides;
 mod publish;
 mod recover;
 mod reg_event;
@@ -15,14 +17,15 @@ mod subscribe;
 mod tests;
 mod xcap;
 
+pub use overrides::{Administered, Administration, BadOverride, Override, Scope};
 pub use recover::Recovery;
 
 use crate::charge::{Ledger, Triggers};
 use crate::event::subscriber;
 use crate::event::turn::{Outgoing, Random, Ticket, Turn};
 use crate::isc::Trust;
+use crate::presence::service as presence;
 use crate::presence::service::Answer;
-use crate::presence::{pidf, service as presence};
 use crate::record::{Batch, Table, encode};
 use crate::registration::{self, Registrar};
 use crate::sip::Aor;
@@ -31,11 +34,10 @@ use crate::time::{Millis, Timestamp};
 use crate::transaction::{self, Layer};
 use crate::{charge, xdm};
 use bytes::Bytes;
+use directory::Directory;
+use overrides::Overrides;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use xdm::lists::Lists;
-use xdm::usage::pidf_manipulation as permanent;
-use xdm::{Document, DocumentKey};
 
 /// How the node behaves, from the configuration.
 #[derive(Clone, Debug)]
@@ -70,6 +72,8 @@ pub struct Settings {
     pub subscriptions: usize,
     /// Documents of the whole node.
     pub documents: usize,
+    /// Overrides of the whole node.
+    pub overrides: usize,
 }
 
 /// One thing that happened.
@@ -83,6 +87,11 @@ pub enum Input<'a> {
     Xcap {
         number: u64,
         request: &'a xdm::Request,
+    },
+    /// An operator's request about overrides; the answer carries the same number.
+    Administer {
+        number: u64,
+        request: &'a Administration,
     },
     /// The instant of [`Node::next_deadline`] has come.
     Deadline,
@@ -101,6 +110,11 @@ pub enum Effect {
     Xcap {
         number: u64,
         response: Box<xdm::Response>,
+    },
+    /// Answer an operator.
+    Administered {
+        number: u64,
+        answer: Box<Administered>,
     },
     /// A charging record is committed and may go to a CDF.
     Charge(Box<charge::Event>),
@@ -194,64 +208,6 @@ pub struct Node {
     settle_at: Timestamp,
 }
 
-/// Who is who and which documents there are: what the presence service asks others.
-#[derive(Debug)]
-pub(crate) struct Directory {
-    registrar: Registrar,
-    documents: BTreeMap<DocumentKey, Document>,
-    /// Which of them are permanent presence state, and when each last changed.
-    permanent: BTreeMap<DocumentKey, Timestamp>,
-    /// The lists among the documents; behind a cell since a decision that asks for one makes it ready.
-    lists: RefCell<Lists>,
-    /// What a presence document may cost.
-    pidf: pidf::Limits,
-}
-
-impl presence::Directory for Directory {
-    fn policies(&self, presentity: &Aor) -> Vec<Bytes> {
-        let identities = self.registrar.identities(presentity);
-        identities
-            .iter()
-            .flat_map(|user| policies_of(&self.documents, user))
-            .collect()
-    }
-
-    fn identities(&self, presentity: &Aor) -> Vec<Aor> {
-        self.registrar.identities(presentity)
-    }
-
-    fn permanent(&self, presentity: &Aor) -> Vec<(Bytes, Timestamp)> {
-        if self.registrar.canonical(presentity) != *presentity {
-            return Vec::new(); // another name of somebody, whose state this is
-        }
-        let document = |user: &Aor| {
-            let key = DocumentKey::user(user.clone(), permanent::AUID, permanent::NAME);
-            let at = *self.permanent.get(&key)?;
-            Some((self.documents.get(&key)?.bytes.clone(), at))
-        };
-        let identities = self.registrar.identities(presentity);
-        identities.iter().filter_map(document).collect()
-    }
-
-    fn names(&self, identity: &Aor) -> Vec<Aor> {
-        self.registrar
-            .identities(&self.registrar.canonical(identity))
-    }
-
-    fn in_list(&self, presentity: &Aor, anchor: &str, identities: &[Aor]) -> Option<bool> {
-        let mut lists = self.lists.borrow_mut();
-        lists.hold(self, presentity, anchor, identities)
-    }
-
-    fn depends_on_list(&self, presentity: &Aor, anchor: &str) {
-        let mut lists = self.lists.borrow_mut();
-        // the lists of a presentity's own are looked after by their owner, see `Directory::readers`
-        if lists.foreign() {
-            lists.hold(self, presentity, anchor, &[]);
-        }
-    }
-}
-
 /// The mark of settled NOTIFYs is written this often while NOTIFYs flow. A crash tells watchers again what
 /// changed in the last second or is still unanswered, and nothing older.
 const SETTLE_EVERY: Millis = Millis(1000);
@@ -280,6 +236,7 @@ impl Node {
                 documents: BTreeMap::new(),
                 permanent: BTreeMap::new(),
                 lists: RefCell::new(settings.xdm.lists(lists)),
+                overrides: Overrides::new(settings.overrides),
                 pidf: settings.presence.pidf,
             },
             ledger: Ledger::new(settings.triggers, 1),
@@ -299,6 +256,7 @@ impl Node {
             Input::Message { flow, bytes } => self.message(now, flow, bytes, out),
             Input::Undeliverable(ticket) => self.undeliverable(now, ticket, out),
             Input::Xcap { number, request } => self.xcap(now, number, request, out),
+            Input::Administer { number, request } => self.administer(now, number, request, out),
             Input::Deadline => self.deadline(now, out),
         }
     }
@@ -554,21 +512,6 @@ impl Node {
         self.settle_at = now + SETTLE_EVERY;
     }
 }
-
-/// The policy documents of one user, whatever their names: all of them apply together (RFC 5025 §9.7).
-fn policies_of(
-    documents: &BTreeMap<DocumentKey, Document>,
-    user: &Aor,
-) -> impl Iterator<Item = Bytes> {
-    let own = documents
-        .range(DocumentKey::user(user.clone(), "", "")..)
-        .take_while(|(key, _)| key.owner() == Some(user));
-    own.filter(|(key, _)| POLICIES.contains(&key.auid.as_str()))
-        .map(|(_, document)| document.bytes.clone())
-}
-
-/// Application usages whose documents are presence authorisation rules.
-const POLICIES: [&str; 2] = ["pres-rules", "org.openmobilealliance.pres-rules"];
 
 /// How registrations are followed: as the presence service appears.
 fn follow(settings: &Settings) -> registration::reg_event::Settings {

@@ -1,6 +1,7 @@
 //! The node after a restart: records of the store become state again.
 
-use super::permanent;
+use super::directory::permanent;
+use super::overrides::Imposed;
 use super::{Node, Outbox, SETTLE_EVERY, SETTLED};
 use crate::charge;
 use crate::presence::service::{
@@ -57,6 +58,9 @@ impl Node {
             Table::PermanentSince => DocumentKey::decode(key)
                 .zip(decode(value))
                 .map(|(key, at)| self.directory.permanent.insert(key, at))
+                .is_some(),
+            Table::Override => decode::<Imposed>(value)
+                .and_then(|imposed| self.directory.overrides.recover(key, imposed))
                 .is_some(),
             Table::Registration => decode(value)
                 .and_then(|record| self.directory.registrar.recover(key, record))

@@ -1,12 +1,10 @@
 //! XCAP at the node: the document service decides, the batch keeps the change, live subscriptions follow.
 
-use super::{Directory, Effect, Node, Outbox, POLICIES, permanent};
-use crate::presence::pidf;
+use super::directory::{POLICIES, permanent};
+use super::{Effect, Node, Outbox};
 use crate::record::Table;
-use crate::sip::Aor;
 use crate::time::Timestamp;
-use crate::xdm::{self, Change, Document, DocumentKey, Documents, Held, usage};
-use std::collections::BTreeSet;
+use crate::xdm::{self, Change, usage};
 
 impl Node {
     pub(super) fn xcap(
@@ -85,45 +83,5 @@ impl Node {
             }
             _ => {}
         }
-    }
-}
-
-impl Directory {
-    /// The presentities whose rules may rest on this document of lists: those on whose watchers was decided with it,
-    /// and its owner, of whom that is not known after a restart.
-    fn readers(&mut self, document: &DocumentKey, owner: Aor) -> BTreeSet<Aor> {
-        let mut readers = self.lists.get_mut().changed(document);
-        readers.insert(owner);
-        readers
-    }
-
-    /// Whether anything but a subscription makes this identity known: a registration or a document.
-    pub(super) fn knows(&self, presentity: &Aor) -> bool {
-        let identities = self.registrar.identities(presentity);
-        self.registrar.knows(presentity)
-            || identities
-                .iter()
-                .any(|user| Held::by(user, &self.documents).documents > 0)
-    }
-}
-
-impl Documents for Directory {
-    fn document(&self, key: &DocumentKey) -> Option<&Document> {
-        self.documents.get(key)
-    }
-
-    fn held(&self, owner: &Aor) -> Held {
-        Held::by(owner, &self.documents)
-    }
-
-    fn same_user(&self, one: &Aor, other: &Aor) -> bool {
-        self.registrar.canonical(one) == self.registrar.canonical(other)
-    }
-
-    /// What a PUBLISH may bring may be kept for good.
-    fn entity_of(&self, presence: &[u8]) -> Result<String, String> {
-        pidf::parse(presence, &self.pidf)
-            .map(|document| document.entity().to_owned())
-            .map_err(|fault| fault.reason().to_owned())
     }
 }

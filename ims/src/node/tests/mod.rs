@@ -11,6 +11,7 @@ mod leave;
 mod limits;
 mod lists;
 mod notify;
+mod overrides;
 mod partial;
 mod partial_notification;
 mod permanent;
@@ -133,6 +134,7 @@ fn settings() -> Settings {
         publications: 10,
         subscriptions: 10,
         documents: 10,
+        overrides: 4,
     }
 }
 

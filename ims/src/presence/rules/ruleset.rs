@@ -22,7 +22,18 @@ pub enum Handling {
 }
 
 impl Handling {
-    pub(super) fn parse(text: &str) -> Option<Handling> {
+    /// The word as it stands in documents.
+    pub fn word(self) -> &'static str {
+        match self {
+            Handling::Block => "block",
+            Handling::Confirm => "confirm",
+            Handling::PoliteBlock => "polite-block",
+            Handling::Allow => "allow",
+        }
+    }
+
+    /// The handling of such a word.
+    pub fn parse(text: &str) -> Option<Handling> {
         Some(match text.trim() {
             "block" => Handling::Block,
             "confirm" => Handling::Confirm,

@@ -33,6 +33,7 @@ pub use filtering::RecoveredFilters;
 pub use leave::Farewell;
 pub use notify::Answer;
 pub use package::Package;
+pub use policy::Reach;
 pub use publish::{Publish, Published};
 pub use recover::{Bodies, RecoveredVisits, RecoveredWishes};
 pub use state::CSEQ_RANGE;
@@ -98,6 +99,8 @@ pub trait Directory {
     fn identities(&self, presentity: &Aor) -> Vec<Aor>;
     /// Documents of permanent state of the presentity, under all its identities, with the time of their last change.
     fn permanent(&self, presentity: &Aor) -> Vec<(bytes::Bytes, Timestamp)>;
+    /// What the operator imposes on a watcher of a presentity, each with all its identities.
+    fn imposed(&self, presentity: &[Aor], watcher: &[Aor]) -> Option<Handling>;
     /// Every identity that names the same subscriber as this one.
     fn names(&self, identity: &Aor) -> Vec<Aor>;
     /// Whether one of the identities is in the list that a rule of the presentity names; `None`: it cannot be read.

@@ -8,7 +8,18 @@ use crate::event::turn::Turn;
 use crate::presence::rules::{self, Context, Decision, Handling, Ruleset, Watcher};
 use crate::sip::Aor;
 use crate::time::Timestamp;
+use std::collections::BTreeSet;
 use std::sync::Arc;
+
+/// How far a decision of the operator reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach<'a> {
+    /// All watchers of one presentity.
+    Presentity(&'a Aor),
+    /// One watcher of all presentities.
+    Watcher(&'a Aor),
+    Everybody,
+}
 
 impl Service {
     /// The verdict of the presentity's policy on a watcher, now.
@@ -19,6 +30,10 @@ impl Service {
         presentity: &Aor,
         watcher: &Watcher<'_>,
     ) -> Decision {
+        let watcher = &Watcher {
+            identities: &known_as(directory, watcher.identities),
+            ..*watcher
+        };
         let rulesets = self.rulesets(directory, presentity);
         let identities = directory.identities(presentity);
         let sphere = self.sphere(presentity, &rulesets);
@@ -28,15 +43,12 @@ impl Service {
             sphere: sphere.as_deref(),
             default: self.settings.default_handling,
             anonymous: None,
-            imposed: None,
+            // privacy hides the watcher from the presentity, and not from the operator
+            imposed: directory.imposed(&identities, watcher.identities),
             external_list: &|anchor, watcher| directory.in_list(presentity, anchor, watcher),
         };
         let all: Vec<&Ruleset> = rulesets.iter().collect();
-        let watcher = Watcher {
-            identities: &known_as(directory, watcher.identities),
-            ..*watcher
-        };
-        rules::decide(&all, &watcher, &context)
+        rules::decide(&all, watcher, &context)
     }
 
     /// The published sphere, composed only when a rule asks for it.
@@ -216,6 +228,34 @@ impl Service {
             self.show_at_once(turn, directory, id);
         } else if !notified_alike {
             self.show_decided(turn, directory, id); // what the old rules held back
+        }
+    }
+
+    /// The operator imposes something, or no longer does: live subscriptions within reach of it follow at once.
+    pub fn imposed_changed(
+        &mut self,
+        turn: &mut Turn<'_>,
+        directory: &dyn Directory,
+        reach: Reach<'_>,
+    ) {
+        let within: BTreeSet<SubscriptionId> = match reach {
+            Reach::Presentity(presentity) => {
+                let entry = self.presentities.get(presentity);
+                entry.map(|p| p.watchers.clone()).unwrap_or_default()
+            }
+            Reach::Watcher(watcher) => self.watching.of(&directory.names(watcher)),
+            Reach::Everybody => self.subscriptions.keys().copied().collect(),
+        };
+        let presentity = |id| {
+            let subscription = self.subscriptions.get(id)?;
+            Some(subscription.presentity.clone())
+        };
+        let presentities: BTreeSet<Aor> = within.iter().filter_map(presentity).collect();
+        for presentity in &presentities {
+            self.touch(turn, presentity);
+        }
+        for id in within {
+            self.reconsider_one(turn, directory, id);
         }
     }
 
