@@ -200,3 +200,42 @@ fn a_tag_and_a_condition_outlive_a_restart() {
     assert!(bench.restart(1_000).owed > 0 && allowed.is_empty());
     assert!(bench.wait(10_000).is_empty());
 }
+
+#[test]
+fn a_204_is_charged_and_a_notify_without_body_is_charged_without_one() {
+    let mut settings = settings();
+    settings.triggers = Triggers {
+        subscribe: true,
+        notify: true,
+        ..Triggers::OFF
+    };
+    let mut bench = Bench::new(settings);
+    let charged = |bench: &Bench| -> Vec<(charge::Chargeable, u16, Option<(String, u32)>)> {
+        let event = |effect: &Effect| match effect {
+            Effect::Charge(event) => {
+                let body = event.body.as_ref();
+                let body = body.map(|b| (b.content_type.clone(), b.length));
+                Some((event.method, event.status, body))
+            }
+            _ => None,
+        };
+        bench.out.held.iter().filter_map(event).collect()
+    };
+    let (subscribe, notify) = (charge::Chargeable::Subscribe, charge::Chargeable::Notify);
+    let sent = bench.subscribe("Accept: application/pidf-diff+xml\r\n");
+    assert_eq!(charged(&bench), [(subscribe, 200, None)]);
+    bench.answer(&sent[1], 200, "");
+    let length = sent[1].body().len().try_into().unwrap();
+    let body = ("application/pidf-diff+xml".to_owned(), length);
+    assert_eq!(
+        charged(&bench),
+        [(notify, 200, Some(body))],
+        "as it was sent"
+    );
+    bench.renew(&sent[0], &having(&sent[1]));
+    assert_eq!(charged(&bench), [(subscribe, 204, None)]);
+    let fetched = bench.subscribe(&format!("{}Expires: 0\r\n", having(&sent[1])));
+    assert_eq!(charged(&bench), [(subscribe, 200, None)]);
+    bench.answer(&fetched[1], 200, "");
+    assert_eq!(charged(&bench), [(notify, 200, None)]);
+}

@@ -16,6 +16,7 @@ mod partial;
 mod partial_notification;
 mod permanent;
 mod policy;
+mod polite;
 mod rates;
 mod reg_event;
 mod register;
