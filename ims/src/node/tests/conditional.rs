@@ -210,7 +210,7 @@ fn a_204_is_charged_and_a_notify_without_body_is_charged_without_one() {
         ..Triggers::OFF
     };
     let mut bench = Bench::new(settings);
-    let charged = |bench: &Bench| -> Vec<(charge::Chargeable, u16, Option<(String, u32)>)> {
+    let charged = |bench: &Bench| -> Vec<_> {
         let event = |effect: &Effect| match effect {
             Effect::Charge(event) => {
                 let body = event.body.as_ref();
