@@ -13,6 +13,10 @@ use std::time::{Duration, Instant};
 /// Wait for a message that a scenario gives no time of its own, in milliseconds.
 const RECEIVE_LIMIT: &str = "8000";
 
+/// The side that the server calls on its own account, in the folder of a case: what to do with a request that belongs to
+/// no call of `uac.xml`.
+const CALLED: &str = "called.xml";
+
 /// Judges one scenario. `folder` takes the rendered documents and SIPp's traces; `serial` makes its users its own.
 pub fn judge(run: &Run, scenario: &Scenario, folder: &Path, serial: usize) -> Verdict {
     let own = Own {
@@ -164,6 +168,11 @@ fn command(run: &Run, scenario: &Scenario, own: &Own) -> Result<Command, String>
         "-default_behaviors",
         "all,-bye",
     ]);
+    let called = scenario.folder.join(CALLED);
+    if called.is_file() {
+        let called = fs::canonicalize(called).map_err(|e| e.to_string())?;
+        command.arg("-oocsf").arg(called);
+    }
     command.args([
         "-recv_timeout",
         RECEIVE_LIMIT,
@@ -210,7 +219,9 @@ fn wait(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
 fn has_failed_check(folder: &Path) -> bool {
     let text = fs::read(folder.join("errors.log")).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
-    text.contains(UNWANTED) || text.contains(MISSING)
+    [UNWANTED, MISSING, UNEXPECTED]
+        .iter()
+        .any(|words| text.contains(words))
 }
 
 /// SIPp's own words from its error file: the first error without its time stamp, with the first line of the message.
@@ -223,6 +234,8 @@ fn reason(folder: &Path, status: ExitStatus) -> String {
 /// How SIPp says that a check which must not match did, and that one which must did not.
 const UNWANTED: &str = "Regexp matched but should not";
 const MISSING: &str = "Failed regexp match";
+/// How it says that a message came which the scenario does not expect.
+const UNEXPECTED: &str = "Aborting call on unexpected message";
 
 /// The first entry that is an error. An entry is `DATE TIME SECONDS: WORDS` and may go over several lines; SIPp sometimes
 /// forgets the end of line before the next one.
@@ -238,7 +251,9 @@ fn first_error(text: &str) -> Option<String> {
     let mut words =
         entries.filter_map(|entry| entry.split_once(": ").map(|(_, words)| words.trim()));
     // a wait that was meant to end without a message is logged as well
-    let first = words.find(|words| !words.contains("jumping to label"))?;
+    let first = words.find(|words| {
+        !words.contains("jumping to label") && !words.contains("using the out-of-call scenario")
+    })?;
     let short = match first.rsplit_once("with regexp ") {
         Some((_, pattern)) if first.starts_with(UNWANTED) => {
             format!("there is what should not be: {pattern}")
