@@ -80,6 +80,9 @@ pub fn difference(shown: &Authorized, now: &Authorized) -> Difference {
 }
 
 fn full_of(document: &str) -> Body {
+    if let Some(body) = respelled(document) {
+        return body;
+    }
     let text = Diff::own(document).renamed(NAMESPACE, FULL, "version");
     // The root element is the first to have the name: what is in front of it is the XML declaration.
     let name = text.find(FULL).map_or(0, |at| at + FULL.len());
@@ -87,6 +90,30 @@ fn full_of(document: &str) -> Body {
     let head = format!("{head} version=\"");
     let at = head.len();
     Body::split(format!("{head}\"{tail}"), at)
+}
+
+/// [`full_of`] for the documents that this program writes, without reading them: the root element comes first, without
+/// prefix, and the prefix `p` is free there. `None` where it is not so.
+fn respelled(document: &str) -> Option<Body> {
+    const START: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><presence ";
+    let rest = document.strip_prefix(START)?;
+    let mut tag = rest;
+    // Attribute by attribute to the end of the start tag: none of them may be `xmlns:p` or `version`.
+    while !tag.starts_with('>') {
+        let (name, value) = tag.split_once("=\"")?;
+        if matches!(name.trim(), "xmlns:p" | "version") {
+            return None;
+        }
+        tag = value.split_once('"')?.1;
+    }
+    let rest = rest.strip_suffix("</presence>")?;
+    let mut head = String::with_capacity(document.len() + 128);
+    head.push_str("<?xml version=\"1.0\" encoding=\"UTF-8\"?><p:pidf-full version=\"");
+    let at = head.len();
+    for part in ["\" xmlns:p=\"", NAMESPACE, "\" ", rest, "</p:pidf-full>"] {
+        head.push_str(part);
+    }
+    Some(Body::split(head, at))
 }
 
 fn difference_of(shown: &str, now: &str) -> Difference {
@@ -110,7 +137,7 @@ fn difference_of(shown: &str, now: &str) -> Difference {
         escape_into(&mut head, uri);
         head.push(b'"');
     }
-    if let Some(entity) = Diff::own(now).attribute("entity") {
+    if let Some(entity) = &operations.entity {
         head.extend_from_slice(b" entity=\"");
         escape_into(&mut head, entity);
         head.push(b'"');

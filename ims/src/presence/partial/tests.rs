@@ -44,7 +44,9 @@ fn a_full_document_is_the_presence_document_under_another_name() {
     let document = shown(&(tuple(1, "open") + "<note>x</note>"));
     let body = full_of(&document).numbered(567);
     assert!(
-        text(&body).contains("<p:pidf-full version=\"567\" xmlns=\"urn:ietf:params:xml:ns:pidf\""),
+        text(&body).contains(
+            "<p:pidf-full version=\"567\" xmlns:p=\"urn:ietf:params:xml:ns:pidf-diff\" xmlns=\""
+        ),
         "{}",
         text(&body)
     );

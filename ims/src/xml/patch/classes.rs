@@ -7,22 +7,6 @@ use super::tree::{Element, Kind, NodeId, Tree};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-/// Number of a class of equal elements; equal in two trees when both were classified by one [`Classes`].
-pub(super) type Class = u32;
-
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Shape<'t> {
-    Text(Cow<'t, str>),
-    /// A comment or an instruction beside text.
-    Mark(&'t str),
-    Element {
-        uri: Uri,
-        local: &'t str,
-        attributes: Vec<(Uri, &'t str, &'t str)>,
-        children: Vec<Class>,
-    },
-}
-
 /// The content of an element as a difference sees it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Content {
@@ -36,6 +20,15 @@ pub(super) enum Content {
 
 impl Content {
     pub(super) fn of(tree: &Tree<'_>, element: &Element<'_>) -> Content {
+        if let [only] = element.children.as_slice() {
+            match tree.kind(*only) {
+                Some(Kind::Text(raw)) if !text_value(raw).is_empty() => {
+                    return Content::Text(*only);
+                }
+                Some(Kind::Element(_)) => return Content::Elements(vec![*only]),
+                _ => {}
+            }
+        }
         let mut elements = Vec::new();
         let mut texts = Vec::new();
         let mut marks = false;
@@ -55,54 +48,117 @@ impl Content {
             _ => Content::Mixed,
         }
     }
+
+    /// The children that count.
+    fn children<'c>(&'c self, element: &'c Element<'_>) -> &'c [NodeId] {
+        match self {
+            Content::Empty => &[],
+            Content::Text(text) => std::slice::from_ref(text),
+            Content::Elements(elements) => elements,
+            Content::Mixed => &element.children,
+        }
+    }
 }
 
-/// The classes of the trees classified so far.
+/// Whether two nodes say the same; the trees were read with the same names.
+pub(super) fn equal(one: &Tree<'_>, a: NodeId, other: &Tree<'_>, b: NodeId) -> bool {
+    let mut open = vec![(a, b)];
+    while let Some((a, b)) = open.pop() {
+        match (one.kind(a), other.kind(b)) {
+            (Some(Kind::Text(a)), Some(Kind::Text(b))) => {
+                if a != b && text_value(a) != text_value(b) {
+                    return false;
+                }
+            }
+            (
+                Some(Kind::Comment(a) | Kind::Instruction(a)),
+                Some(Kind::Comment(b) | Kind::Instruction(b)),
+            ) if a == b => {}
+            (Some(Kind::Element(a)), Some(Kind::Element(b))) => {
+                if (a.uri, &a.local) != (b.uri, &b.local) || !same_attributes(a, b) {
+                    return false;
+                }
+                let contents = (Content::of(one, a), Content::of(other, b));
+                let (from, to) = (contents.0.children(a), contents.1.children(b));
+                let same_sort =
+                    std::mem::discriminant(&contents.0) == std::mem::discriminant(&contents.1);
+                if !same_sort || from.len() != to.len() {
+                    return false;
+                }
+                open.extend(from.iter().copied().zip(to.iter().copied()));
+            }
+            _ => return false,
+        }
+    }
+    true
+}
+
+/// Names are unique in an element, so as many of one as of the other, each found in the other, are the same.
+fn same_attributes(a: &Element<'_>, b: &Element<'_>) -> bool {
+    let found = |attribute: &super::tree::Attribute<'_>| {
+        let position = b.position(attribute.uri, &attribute.local);
+        let other = position.and_then(|position| b.attributes.get(position));
+        other.is_some_and(|other| other.value == attribute.value)
+    };
+    a.attributes.len() == b.attributes.len() && a.attributes.iter().all(found)
+}
+
+/// Number of a class of equal nodes; equal in two trees when both were classified by one [`Classes`].
+pub(super) type Class = u32;
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Shape<'t> {
+    Text(Cow<'t, str>),
+    /// A comment or an instruction beside text.
+    Mark(&'t str),
+    Element {
+        uri: Uri,
+        local: &'t str,
+        attributes: Vec<(Uri, &'t str, &'t str)>,
+        content: u8,
+        children: Vec<Class>,
+    },
+}
+
+/// The classes of the nodes classified so far.
 #[derive(Debug, Default)]
 pub(super) struct Classes<'t> {
     index: BTreeMap<Shape<'t>, Class>,
 }
 
 impl<'t> Classes<'t> {
-    /// The class of each node of a tree, by position.
-    pub(super) fn of(&mut self, tree: &'t Tree<'_>) -> Vec<Class> {
-        let mut classes = vec![0; tree.len()];
-        // Children stand behind their parents, so going backwards finds theirs known.
-        for id in tree.ids().rev() {
-            let shape = match tree.kind(id) {
-                Some(Kind::Text(raw)) => Shape::Text(text_value(raw)),
-                Some(Kind::Comment(raw) | Kind::Instruction(raw)) => Shape::Mark(raw),
-                Some(Kind::Element(element)) => element_shape(tree, element, &classes),
-                Some(Kind::Document(_)) | None => continue,
-            };
-            let next = Class::try_from(self.index.len()).unwrap_or(Class::MAX);
-            let class = *self.index.entry(shape).or_insert(next);
-            if let Some(place) = classes.get_mut(id.index()) {
-                *place = class;
-            }
-        }
-        classes
+    /// The class of a node. It recurses as deep as the document is nested, which the guard bounds.
+    pub(super) fn of(&mut self, tree: &'t Tree<'_>, id: NodeId) -> Class {
+        let shape = match tree.kind(id) {
+            Some(Kind::Text(raw)) => Shape::Text(text_value(raw)),
+            Some(Kind::Comment(raw) | Kind::Instruction(raw)) => Shape::Mark(raw),
+            Some(Kind::Element(element)) => self.element(tree, element),
+            Some(Kind::Document(_)) | None => Shape::Mark(""),
+        };
+        let next = Class::try_from(self.index.len()).unwrap_or(Class::MAX);
+        *self.index.entry(shape).or_insert(next)
     }
-}
 
-fn element_shape<'t>(tree: &'t Tree<'_>, element: &'t Element<'_>, classes: &[Class]) -> Shape<'t> {
-    let mut attributes: Vec<(Uri, &str, &str)> = element
-        .attributes
-        .iter()
-        .map(|a| (a.uri, a.local.as_ref(), a.value.as_ref()))
-        .collect();
-    attributes.sort_unstable();
-    let children = match Content::of(tree, element) {
-        Content::Empty => Vec::new(),
-        Content::Text(text) => vec![text],
-        Content::Elements(elements) => elements,
-        Content::Mixed => element.children.clone(),
-    };
-    let class = |id: &NodeId| classes.get(id.index()).copied().unwrap_or(0);
-    Shape::Element {
-        uri: element.uri,
-        local: &element.local,
-        attributes,
-        children: children.iter().map(class).collect(),
+    fn element(&mut self, tree: &'t Tree<'_>, element: &'t Element<'_>) -> Shape<'t> {
+        let mut attributes: Vec<(Uri, &str, &str)> = element
+            .attributes
+            .iter()
+            .map(|a| (a.uri, a.local.as_ref(), a.value.as_ref()))
+            .collect();
+        attributes.sort_unstable();
+        let content = Content::of(tree, element);
+        let children = content.children(element).iter();
+        Shape::Element {
+            uri: element.uri,
+            local: &element.local,
+            attributes,
+            children: children.map(|child| self.of(tree, *child)).collect(),
+            content: match content {
+                Content::Empty => 0,
+                Content::Text(_) => 1,
+                Content::Elements(_) => 2,
+                Content::Mixed => 3,
+            },
+        }
     }
 }

@@ -5,9 +5,9 @@
 //! selectors use prefixes of the diff document, and new content brings the declarations it needs along, so that it never
 //! depends on what the holder of the copy has declared where (RFC 5261 §4.2.3 copies such declarations unaltered).
 
-use super::classes::{Class, Classes, Content};
+use super::classes::{Classes, Content, equal};
 use super::names::{Names, Uri};
-use super::siblings::{Sibling, distinguish, pair, positions};
+use super::siblings::{Sibling, distinguish, pair, positions, repeat};
 use super::tree::{Element, NodeId, Tree, push_name};
 use crate::xml::text::escaped;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +20,8 @@ pub struct Operations {
     /// The operation elements; empty when nothing differs.
     pub text: String,
     pub count: usize,
+    /// Attribute `entity` of the root element of the new document.
+    pub entity: Option<String>,
 }
 
 /// The diff document that operations are made for.
@@ -37,13 +39,11 @@ pub struct Frame<'f> {
 /// quotes, and white space and comments between elements do not count.
 pub fn same(one: &str, other: &str) -> bool {
     let mut names = Names::new();
-    let trees = [Tree::read(one, &mut names), Tree::read(other, &mut names)];
-    let mut classes = Classes::default();
-    let [one, other] = [&trees[0], &trees[1]].map(|tree| {
-        let all = classes.of(tree);
-        tree.root().and_then(|root| all.get(root.index()).copied())
-    });
-    one == other
+    let (one, other) = (Tree::read(one, &mut names), Tree::read(other, &mut names));
+    match (one.root(), other.root()) {
+        (Some(a), Some(b)) => equal(&one, a, &other, b),
+        (a, b) => a.is_none() && b.is_none(),
+    }
 }
 
 /// The operations from `old` to `new`, two well-formed documents nested no deeper than the guard allows. `None` when a
@@ -54,10 +54,7 @@ pub fn generate(old: &str, new: &str, frame: &Frame<'_>) -> Option<Operations> {
     let default = names.intern(frame.default);
     let (old, length) = (Tree::read(old, &mut names), new.len());
     let new = Tree::read(new, &mut names);
-    let mut classes = Classes::default();
     let generator = Generator {
-        old_classes: classes.of(&old),
-        new_classes: classes.of(&new),
         old: &old,
         new: &new,
         names: &names,
@@ -81,8 +78,6 @@ enum Stop {
 struct Generator<'g, 'a> {
     old: &'g Tree<'a>,
     new: &'g Tree<'a>,
-    old_classes: Vec<Class>,
-    new_classes: Vec<Class>,
     names: &'g Names,
     frame: &'g Frame<'g>,
     default: Uri,
@@ -92,10 +87,6 @@ struct Generator<'g, 'a> {
     done: Operations,
 }
 
-fn class(classes: &[Class], id: NodeId) -> Option<Class> {
-    classes.get(id.index()).copied()
-}
-
 impl<'g> Generator<'g, '_> {
     fn run(mut self) -> Option<Operations> {
         let (old, new) = (self.old.root()?, self.new.root()?);
@@ -103,13 +94,15 @@ impl<'g> Generator<'g, '_> {
         if (one.uri, &one.local) != (other.uri, &other.local) {
             return None;
         }
+        let entity = other.attribute("entity").map(str::to_owned);
         self.element(old, new, "*", true).ok()?;
+        self.done.entity = entity;
         Some(self.done)
     }
 
     /// Operations that make `old` into `new`, two elements of one name; `path` selects it.
     fn element(&mut self, old: NodeId, new: NodeId, path: &str, is_root: bool) -> Result<(), Stop> {
-        if class(&self.old_classes, old) == class(&self.new_classes, new) {
+        if equal(self.old, old, self.new, new) {
             return Ok(());
         }
         let (Some(one), Some(other)) = (self.old.element(old), self.new.element(new)) else {
@@ -119,7 +112,7 @@ impl<'g> Generator<'g, '_> {
         match (Content::of(self.old, one), Content::of(self.new, other)) {
             (Content::Empty, Content::Empty) => Ok(()),
             (Content::Text(from), Content::Text(to)) => {
-                if class(&self.old_classes, from) == class(&self.new_classes, to) {
+                if equal(self.old, from, self.new, to) {
                     return Ok(());
                 }
                 let text = escaped_text(&self.new.string_value(to));
@@ -190,9 +183,18 @@ impl<'g> Generator<'g, '_> {
         path: &str,
         is_root: bool,
     ) -> Result<(), Stop> {
-        let mut old = siblings(self.old, from, &self.old_classes);
-        let mut new = siblings(self.new, to, &self.new_classes);
+        let mut old = siblings(self.old, from);
+        let mut new = siblings(self.new, to);
         distinguish(&mut old, &mut new);
+        if repeat(&old) || repeat(&new) {
+            let mut classes = Classes::default();
+            for (sibling, id) in old.iter_mut().zip(from) {
+                sibling.class = Some(classes.of(self.old, *id));
+            }
+            for (sibling, id) in new.iter_mut().zip(to) {
+                sibling.class = Some(classes.of(self.new, *id));
+            }
+        }
         let pairs = pair(&old, &new);
         let steps = self.steps(self.old, from, &old);
         let step = |steps: &[String], at: usize| {
@@ -345,7 +347,7 @@ impl<'g> Generator<'g, '_> {
     }
 }
 
-fn siblings<'t>(tree: &'t Tree<'_>, ids: &[NodeId], classes: &[Class]) -> Vec<Sibling<'t>> {
+fn siblings<'t>(tree: &'t Tree<'_>, ids: &[NodeId]) -> Vec<Sibling<'t>> {
     let sibling = |id: &NodeId| {
         let element = tree.element(*id)?;
         let quotable = |value: &&str| !(value.contains('\'') && value.contains('"'));
@@ -353,7 +355,7 @@ fn siblings<'t>(tree: &'t Tree<'_>, ids: &[NodeId], classes: &[Class]) -> Vec<Si
             uri: element.uri,
             local: &element.local,
             id: element.attribute("id").filter(quotable),
-            class: class(classes, *id)?,
+            class: None,
         })
     };
     ids.iter().filter_map(sibling).collect()

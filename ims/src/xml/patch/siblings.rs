@@ -11,7 +11,8 @@ pub(super) struct Sibling<'t> {
     pub local: &'t str,
     /// Its `id`, a value that can stand in a selector.
     pub id: Option<&'t str>,
-    pub class: Class,
+    /// Set where names repeat, see [`repeat`].
+    pub class: Option<Class>,
 }
 
 impl<'t> Sibling<'t> {
@@ -53,23 +54,23 @@ pub(super) fn pair(old: &[Sibling<'_>], new: &[Sibling<'_>]) -> Vec<(usize, usiz
         }
     }
     // Without an id: first those that are equal, then those of one name, in their order.
-    let equal = |sibling: &Sibling<'_>| Some((Uri::NONE, "", sibling.class));
-    match_in_order(old, new, &mut taken, &mut partner, equal);
-    let mut names: BTreeMap<(Uri, &str), Class> = BTreeMap::new();
-    for sibling in old.iter().chain(new) {
-        let next = Class::try_from(names.len()).unwrap_or(Class::MAX);
-        names.entry((sibling.uri, sibling.local)).or_insert(next);
-    }
-    let named = |sibling: &Sibling<'_>| {
-        let name = names.get(&(sibling.uri, sibling.local)).copied();
-        let name = name.filter(|_| sibling.id.is_none())?;
-        Some((Uri::NONE, "", name))
-    };
-    match_in_order(old, new, &mut taken, &mut partner, named);
+    match_in_order(old, new, &mut taken, &mut partner, |sibling| sibling.class);
+    match_in_order(old, new, &mut taken, &mut partner, |sibling| {
+        let name = (sibling.uri, sibling.local);
+        sibling.id.is_none().then_some(name)
+    });
     let pairs = (0..)
         .zip(partner)
         .filter_map(|(new, old)| Some((old?, new)));
     rising(&pairs.collect::<Vec<_>>())
+}
+
+/// Whether two siblings without an id have one name, so that which is which shows only in what they say.
+pub(super) fn repeat(list: &[Sibling<'_>]) -> bool {
+    let mut seen = BTreeSet::new();
+    let anonymous = list.iter().filter(|sibling| sibling.id.is_none());
+    let mut names = anonymous.map(|sibling| (sibling.uri, sibling.local));
+    names.any(|name| !seen.insert(name))
 }
 
 fn match_in_order<'t, K: Ord>(

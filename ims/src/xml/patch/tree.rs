@@ -8,12 +8,6 @@ use std::borrow::Cow;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct NodeId(u32);
 
-impl NodeId {
-    pub(super) fn index(self) -> usize {
-        self.0 as usize
-    }
-}
-
 /// The document node, parent of the root element.
 pub(super) const DOCUMENT: NodeId = NodeId(0);
 
@@ -96,16 +90,6 @@ impl<'a> Tree<'a> {
                 kind: Kind::Document(Element::default()),
             }],
         }
-    }
-
-    /// Number of nodes, those taken out included.
-    pub(super) fn len(&self) -> usize {
-        self.nodes.len()
-    }
-
-    /// All nodes, a parent always before its children.
-    pub(super) fn ids(&self) -> impl DoubleEndedIterator<Item = NodeId> + use<> {
-        (0..u32::try_from(self.len()).unwrap_or(u32::MAX)).map(NodeId)
     }
 
     /// Adds a node to the arena; it is in no list of children yet.
