@@ -55,6 +55,8 @@ fn service_ranges(config: &Config) -> Result<(), BadValue> {
     within("publication.max_body", publication.max_body, 100..=1 << 20)?;
     within("publication.max_object", publication.max_object, 0..=1 << 20)?;
     within("publication.max_objects", publication.max_objects, 1..=64)?;
+    within("publication.max_components", publication.max_components, 1..=10_000)?;
+    within("publication.max_elements", publication.max_elements, 1..=60_000)?;
     within("subscription.max_per_presentity", subscription.max_per_presentity, 1..=1_000_000)?;
     within("subscription.notify_interval_ms", subscription.notify_interval_ms.0, 0..=3_600_000)?;
     within("subscription.compress_above", subscription.compress_above, 0..=1 << 20)?;

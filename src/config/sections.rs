@@ -94,6 +94,8 @@ pub struct Publication {
     /// Bytes; 0: no objects.
     pub max_object: usize,
     pub max_objects: usize,
+    pub max_components: usize,
+    pub max_elements: usize,
 }
 
 /// RFC 6665.
@@ -297,6 +299,8 @@ impl Default for Publication {
             max_body: 32768,
             max_object: 8192,
             max_objects: 4,
+            max_components: 64,
+            max_elements: 1024,
         }
     }
 }

@@ -145,7 +145,8 @@ fn service(config: &Config) -> service::Settings {
         },
         pidf: pidf::Limits {
             body: publication.max_body,
-            ..pidf::Limits::default()
+            components: publication.max_components,
+            elements: publication.max_elements,
         },
         watcher_info: (&config.watcher_info).into(),
         objects: object::Limits {

@@ -8,6 +8,7 @@ mod authorisation;
 mod clients;
 mod conformance;
 mod diameter_peers;
+mod documents;
 mod durability;
 mod harness;
 mod hostile;
