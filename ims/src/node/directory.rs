@@ -1,7 +1,8 @@
 //! Who is who, which documents there are and what the operator imposes: what the services ask the node.
 
 use super::overrides::Overrides;
-use crate::presence::rules::Handling;
+use super::rules::Rules;
+use crate::presence::rules::{Handling, Ruleset};
 use crate::presence::{pidf, service as presence};
 use crate::registration::Registrar;
 use crate::sip::Aor;
@@ -12,6 +13,7 @@ use crate::xdm::{Document, DocumentKey, Documents, Held};
 use bytes::Bytes;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Who is who and which documents there are: what the presence service asks others.
 #[derive(Debug)]
@@ -22,17 +24,21 @@ pub(crate) struct Directory {
     pub(super) permanent: BTreeMap<DocumentKey, Timestamp>,
     /// The lists among the documents; behind a cell since a decision that asks for one makes it ready.
     pub(super) lists: RefCell<Lists>,
+    /// The rules among them, likewise.
+    pub(super) rules: RefCell<Rules>,
     pub(super) overrides: Overrides,
     /// What a presence document may cost.
     pub(super) pidf: pidf::Limits,
 }
 
 impl presence::Directory for Directory {
-    fn policies(&self, presentity: &Aor) -> Vec<Bytes> {
+    fn rulesets(&self, presentity: &Aor) -> Arc<[Arc<Ruleset>]> {
         let identities = self.registrar.identities(presentity);
+        let mut rules = self.rules.borrow_mut();
         identities
             .iter()
             .flat_map(|user| policies_of(&self.documents, user))
+            .map(|(key, document)| rules.of(key, document))
             .collect()
     }
 
@@ -80,9 +86,23 @@ impl Directory {
     /// The presentities whose rules may rest on this document of lists: those on whose watchers was decided with it,
     /// and its owner, of whom that is not known after a restart.
     pub(super) fn readers(&mut self, document: &DocumentKey, owner: Aor) -> BTreeSet<Aor> {
-        let mut readers = self.lists.get_mut().changed(document);
+        let lists = self.lists.get_mut();
+        let mut readers = lists.changed(document);
         readers.insert(owner);
+        // ready now, so that no SUBSCRIBE waits for it
+        if let Some(written) = self.documents.get(document) {
+            lists.prepare(document, written);
+        }
         readers
+    }
+
+    /// A document of rules was written or deleted: it is made ready now, so that no SUBSCRIBE waits for it.
+    pub(super) fn rules_changed(&mut self, key: &DocumentKey) {
+        let rules = self.rules.get_mut();
+        rules.changed(key);
+        if let Some(document) = self.documents.get(key) {
+            rules.of(key, document);
+        }
     }
 
     /// Whether anything but a subscription makes this identity known: a registration or a document.
@@ -117,15 +137,14 @@ impl Documents for Directory {
 }
 
 /// The policy documents of one user, whatever their names: all of them apply together (RFC 5025 §9.7).
-fn policies_of(
-    documents: &BTreeMap<DocumentKey, Document>,
+fn policies_of<'a>(
+    documents: &'a BTreeMap<DocumentKey, Document>,
     user: &Aor,
-) -> impl Iterator<Item = Bytes> {
+) -> impl Iterator<Item = (&'a DocumentKey, &'a Document)> {
     let own = documents
         .range(DocumentKey::user(user.clone(), "", "")..)
-        .take_while(|(key, _)| key.owner() == Some(user));
+        .take_while(move |(key, _)| key.owner() == Some(user));
     own.filter(|(key, _)| POLICIES.contains(&key.auid.as_str()))
-        .map(|(_, document)| document.bytes.clone())
 }
 
 /// Application usages whose documents are presence authorisation rules.

@@ -12,6 +12,7 @@ mod recover;
 mod reg_event;
 mod register;
 mod request;
+mod rules;
 mod subscribe;
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ use crate::{charge, xdm};
 use bytes::Bytes;
 use directory::Directory;
 use overrides::Overrides;
+use rules::Rules;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
@@ -226,7 +228,8 @@ impl Node {
                 random.number(),
             )
         };
-        let (tables, transactions, registrations, lists) = (hash(), hash(), hash(), hash());
+        let (tables, transactions, registrations) = (hash(), hash(), hash());
+        let (lists, rules) = (hash(), hash());
         let tags = presence::TagKey(std::array::from_fn(|_| random.number()));
         Node {
             transactions: Layer::new(settings.transactions, transactions),
@@ -236,6 +239,7 @@ impl Node {
                 documents: BTreeMap::new(),
                 permanent: BTreeMap::new(),
                 lists: RefCell::new(settings.xdm.lists(lists)),
+                rules: RefCell::new(Rules::new(rules)),
                 overrides: Overrides::new(settings.overrides),
                 pidf: settings.presence.pidf,
             },

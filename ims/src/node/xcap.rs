@@ -77,6 +77,7 @@ impl Node {
                 });
             }
             auid if POLICIES.contains(&auid) => {
+                self.directory.rules_changed(&key);
                 self.turn(now, out, |presence, directory, turn| {
                     presence.policy_changed(turn, directory, &owner)
                 });

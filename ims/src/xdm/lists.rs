@@ -4,7 +4,7 @@
 //! away is one that cannot be read: whoever has not been found in the rest of it is neither in nor out.
 
 use super::anchor::{Anchor, Kind};
-use super::document::Documents;
+use super::document::{Document, Documents};
 use super::key::DocumentKey;
 use super::outline::Outline;
 use crate::sip::Aor;
@@ -188,7 +188,16 @@ impl Lists {
         }
         self.depend(&anchor.document, walk.reader);
         let document = walk.documents.document(&anchor.document)?;
-        if let Some(ready) = self.ready.get(&anchor.document)
+        self.outline(&anchor.document, document)
+    }
+
+    /// Makes a document ready for questions.
+    pub fn prepare(&mut self, key: &DocumentKey, document: &Document) {
+        self.outline(key, document);
+    }
+
+    fn outline(&mut self, key: &DocumentKey, document: &Document) -> Option<Arc<Outline>> {
+        if let Some(ready) = self.ready.get(key)
             && *ready.etag == *document.etag
         {
             return ready.outline.clone();
@@ -198,7 +207,7 @@ impl Lists {
             outline: Outline::read(&document.bytes, &self.roots).map(Arc::new),
         };
         let outline = ready.outline.clone();
-        self.keep(anchor.document.clone(), ready);
+        self.keep(key.clone(), ready);
         outline
     }
 

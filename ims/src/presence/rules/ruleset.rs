@@ -99,6 +99,15 @@ impl Ruleset {
         }
     }
 
+    /// Rules in it, and one.
+    pub fn weight(&self) -> usize {
+        let lists = self
+            .ordered
+            .as_ref()
+            .map_or(0, |ordered| ordered.lists.len());
+        1 + self.rules.len() + self.notifications.len() + lists
+    }
+
     /// Conditions of every rule.
     pub(super) fn conditions(&self) -> impl Iterator<Item = &Condition> {
         let notifications = self.notifications.iter().flat_map(|rule| &rule.conditions);

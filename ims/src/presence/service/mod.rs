@@ -47,7 +47,7 @@ use crate::event::deadlines::Deadlines;
 use crate::event::lifetime::Lifetimes;
 use crate::event::subscription::SubscriptionId;
 use crate::event::turn::Turn;
-use crate::presence::rules::Handling;
+use crate::presence::rules::{Handling, Ruleset};
 use crate::presence::{compose, object, pidf};
 use crate::record::Table;
 use crate::sip::{Aor, Destination};
@@ -59,6 +59,7 @@ use reach::OnlyUdp;
 pub use state::Registered;
 use state::{Presentity, Subscription};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use watching::Watching;
 
 /// How the service behaves, from the configuration.
@@ -94,7 +95,7 @@ pub struct Settings {
 /// The policy documents and identities of presentities, kept elsewhere.
 pub trait Directory {
     /// Policy documents of the presentity that apply together.
-    fn policies(&self, presentity: &Aor) -> Vec<bytes::Bytes>;
+    fn rulesets(&self, presentity: &Aor) -> Arc<[Arc<Ruleset>]>;
     /// The presentity and the other identities that name it.
     fn identities(&self, presentity: &Aor) -> Vec<Aor>;
     /// Documents of permanent state of the presentity, under all its identities, with the time of their last change.

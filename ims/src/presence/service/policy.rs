@@ -47,16 +47,16 @@ impl Service {
             imposed: directory.imposed(&identities, watcher.identities),
             external_list: &|anchor, watcher| directory.in_list(presentity, anchor, watcher),
         };
-        let all: Vec<&Ruleset> = rulesets.iter().collect();
+        let all: Vec<&Ruleset> = rulesets.iter().map(|rules| &**rules).collect();
         rules::decide(&all, watcher, &context)
     }
 
     /// The published sphere, composed only when a rule asks for it.
-    fn sphere(&self, presentity: &Aor, rulesets: &[Ruleset]) -> Option<String> {
+    fn sphere(&self, presentity: &Aor, rulesets: &[Arc<Ruleset>]) -> Option<String> {
         let entry = self
             .presentities
             .get(presentity)
-            .filter(|_| rulesets.iter().any(Ruleset::depends_on_sphere))?;
+            .filter(|_| rulesets.iter().any(|rules| rules.depends_on_sphere()))?;
         let composed = entry.compose(&self.settings.composition);
         composed.sphere().map(str::to_owned)
     }
@@ -65,24 +65,19 @@ impl Service {
         &mut self,
         directory: &dyn Directory,
         presentity: &Aor,
-    ) -> Arc<[Ruleset]> {
-        if let Some(parsed) = self
+    ) -> Arc<[Arc<Ruleset>]> {
+        if let Some(known) = self
             .presentities
             .get(presentity)
             .and_then(|p| p.rulesets.clone())
         {
-            return parsed;
+            return known;
         }
-        // A stored document was valid when it was put; one that no longer parses may have rejected somebody.
-        let documents = directory.policies(presentity);
-        let parsed: Arc<[Ruleset]> = documents
-            .iter()
-            .map(|d| Ruleset::parse(d).unwrap_or_else(|_| Ruleset::closed()))
-            .collect();
+        let rulesets = directory.rulesets(presentity);
         if let Some(entry) = self.presentities.get_mut(presentity) {
-            entry.rulesets = Some(parsed.clone());
+            entry.rulesets = Some(rulesets.clone());
         }
-        parsed
+        rulesets
     }
 
     /// The verdict on a live subscription, from memory when nothing it rests on has changed.
@@ -192,7 +187,7 @@ impl Service {
         }
         // after a restart the rules are not parsed yet, and may name lists all the same
         let rulesets = self.rulesets(directory, presentity);
-        if rulesets.iter().any(Ruleset::depends_on_lists) {
+        if rulesets.iter().any(|rules| rules.depends_on_lists()) {
             self.touch(turn, presentity);
             self.reconsider(turn, directory, presentity);
         }
@@ -274,7 +269,7 @@ impl Service {
             && self
                 .rulesets(directory, presentity)
                 .iter()
-                .any(Ruleset::depends_on_sphere)
+                .any(|rules| rules.depends_on_sphere())
         {
             self.reconsider(turn, directory, presentity);
         }

@@ -13,7 +13,6 @@ use crate::event::publication::{Publication, PublicationRecord};
 use crate::event::subscription::{State, SubscriptionId};
 use crate::presence::object::Object;
 use crate::presence::pidf::{self, Contribution};
-use crate::presence::rules::Ruleset;
 use crate::sip::Aor;
 use crate::time::{Millis, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -221,9 +220,9 @@ impl Service {
             };
             let presentity = subscription.presentity.clone();
             let rulesets = self.rulesets(directory, &presentity);
-            let timed = rulesets.iter().any(Ruleset::depends_on_time);
+            let timed = rulesets.iter().any(|rules| rules.depends_on_time());
             if noted.insert(presentity.clone()) {
-                for anchor in rulesets.iter().flat_map(Ruleset::external_lists) {
+                for anchor in rulesets.iter().flat_map(|rules| rules.external_lists()) {
                     directory.depends_on_list(&presentity, anchor);
                 }
             }

@@ -50,7 +50,7 @@ pub struct Presentity {
     /// When its watchers last changed while somebody observed them, for what a restart owes.
     pub watched_at: Timestamp,
     /// Its policy documents, parsed at first need and dropped when one changes.
-    pub rulesets: Option<Arc<[Ruleset]>>,
+    pub rulesets: Option<Arc<[Arc<Ruleset>]>>,
     /// When somebody is asked to look for expired publications; one entry at a time.
     pub look_at: Option<Timestamp>,
     /// What its watchers were shown before a restart is worked out, or there was none.
