@@ -35,7 +35,10 @@ pub fn settings(xdm: Xdm, failures: bool) -> Settings {
             compress_above: 512,
             default_handling: None,
             pidf: pidf::Limits::default(),
-            watcher_info: service::WatcherInfo::default(),
+            watcher_info: service::WatcherInfo {
+                give_up: Seconds(1_000), // who waits for a decision is forgotten before the end
+                ..service::WatcherInfo::default()
+            },
             objects: object::Limits { bytes: 0, count: 0 },
             composition: compose::Policy::default(),
             own_ioi: "ims.test".into(),
