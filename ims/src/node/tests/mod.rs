@@ -23,6 +23,7 @@ mod register;
 mod requests;
 mod restart;
 mod winfo;
+mod withheld;
 
 use super::*;
 use crate::event::lifetime::Lifetimes;
@@ -186,7 +187,9 @@ impl Bench {
     /// A new process on the same store, after so many milliseconds.
     fn restart(&mut self, away: u64) -> Recovery {
         self.now += away;
-        self.node = Node::new(self.settings.clone(), [8; 32]);
+        // other numbers in each process, as in life
+        let seed = 8u32.wrapping_add(self.serial).to_le_bytes()[0];
+        self.node = Node::new(self.settings.clone(), [seed; 32]);
         let mut recovery = Recovery::default();
         for table in Table::ALL {
             for ((_, key), value) in self.store.iter().filter(|((t, _), _)| *t == table) {
