@@ -18,6 +18,7 @@ Examples:
   presentia watch sip:bob@ims.test                          bob's own view: shown without any policy
   presentia watch sip:bob@ims.test --as sip:alice@ims.test  as alice, when bob's policy allows her
   presentia watch sip:bob@ims.test --once --json            the present state, for a script
+  presentia watch sip:bob@ims.test --event presence.winfo   who watches bob, and who waits for his decision
   presentia watch sip:bob@ims.test --as sip:alice@ims.test --proxy 192.0.2.5:5060 --register --password-env ALICE_PASSWORD
 
 Each NOTIFY is printed as it comes, until SIGINT or SIGTERM ends the subscription.
@@ -25,14 +26,36 @@ Each NOTIFY is printed as it comes, until SIGINT or SIGTERM ends the subscriptio
 Exit status: 0 shown to the end, 1 refused or ended for good by the server, 2 wrong usage, 69 no server,
 78 no password where one was named.";
 
-/// What we can read.
-const ACCEPT: &str = "application/pidf+xml";
 /// Tries of a first subscription that the server puts off.
 const FIRST_TRIES: u32 = 4;
 /// An end that comes sooner than this after the beginning is a trouble, and not tried again at once.
 const SOON: Duration = Duration::from_secs(5);
 
-/// Watch presence: print each state as it arrives
+/// What is watched: an event package.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Package {
+    #[value(name = "presence")]
+    Presence,
+    /// Who watches the presentity
+    #[value(name = "presence.winfo")]
+    Watchers,
+    /// Who is told of that
+    #[value(name = "presence.winfo.winfo")]
+    WatchersOfWatchers,
+}
+
+impl Package {
+    /// Its name, and what we can read of it.
+    fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Package::Presence => ("presence", "application/pidf+xml"),
+            Package::Watchers => ("presence.winfo", "application/watcherinfo+xml"),
+            Package::WatchersOfWatchers => ("presence.winfo.winfo", "application/watcherinfo+xml"),
+        }
+    }
+}
+
+/// Watch presence, or who watches: print each state as it arrives
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Args {
@@ -42,6 +65,9 @@ pub struct Args {
     /// Watch as this identity. Default: the presentity itself, which needs no policy
     #[arg(long = "as", value_name = "IDENTITY", value_parser = identity)]
     identity: Option<Aor>,
+    /// Event package: the presence, or who watches it
+    #[arg(long, value_enum, default_value = "presence", value_name = "PACKAGE")]
+    event: Package,
     /// Print each NOTIFY as one JSON object on a line
     #[arg(long, conflicts_with = "raw")]
     json: bool,
@@ -65,7 +91,7 @@ async fn watch(args: &Args) -> Result<(), Failure> {
     let subscription = Subscription::new(
         line,
         args.presentity.clone(),
-        ACCEPT,
+        args.event.names(),
         args.session.expires(),
     )
     .await;
@@ -271,7 +297,7 @@ impl Watcher<'_> {
             failure.message += &match answer.status {
                 403 => self.not_allowed(),
                 404 => ". The server does not know this presentity: is its domain one of the server's home domains ([sip] home_domains)?".into(),
-                489 => ". The server has no presence event package".into(),
+                489 => format!(". The server does not serve the event package {}", self.args.event.names().0),
                 _ => String::new(),
             };
         }
@@ -292,6 +318,11 @@ impl Watcher<'_> {
 
     fn not_allowed(&self) -> String {
         let (watcher, presentity) = (self.args.watcher().as_str(), self.args.presentity.as_str());
+        if self.args.event != Package::Presence && watcher != presentity {
+            return format!(
+                ".\nWho watches {presentity} is for {presentity} to know; {watcher} sees itself at most"
+            );
+        }
         if watcher == presentity {
             return ". The server does not trust this address to assert identities ([trust] peers), or policy forbids it".into();
         }

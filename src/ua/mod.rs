@@ -15,6 +15,7 @@ pub mod publication;
 pub mod registration;
 mod stream;
 pub mod subscription;
+pub mod watchers;
 
 pub use agent::{Agent, Lost};
 pub use line::{Credentials, Line, Route};

@@ -19,11 +19,12 @@ pub const TIMER_N: Duration = Duration::from_secs(32);
 /// Times a notifier may ask for a longer lifetime before we give up.
 const TRIES: usize = 3;
 
-/// One subscription to the presence of one presentity, or what is left of it when its dialog has ended.
+/// One subscription to one presentity, or what is left of it when its dialog has ended.
 #[derive(Debug)]
 pub struct Subscription {
     line: Arc<Line>,
     presentity: Aor,
+    package: &'static str,
     accept: &'static str,
     inbox: mpsc::Receiver<Arrived>,
     call: Call,
@@ -72,11 +73,12 @@ pub fn after_end(reason: Option<&str>, retry_after: Option<Seconds>) -> Next {
 }
 
 impl Subscription {
-    /// A subscription that is not yet asked for. `accept` lists the document types that are understood.
+    /// A subscription to an event package that is not yet asked for. `accept` lists the document types that are
+    /// understood.
     pub async fn new(
         line: Arc<Line>,
         presentity: Aor,
-        accept: &'static str,
+        (package, accept): (&'static str, &'static str),
         expires: Seconds,
     ) -> Subscription {
         let inbox = line.agent().listen().await;
@@ -84,6 +86,7 @@ impl Subscription {
         Subscription {
             line,
             presentity,
+            package,
             accept,
             inbox,
             call,
@@ -188,7 +191,7 @@ impl Subscription {
             way,
             lines: vec![
                 (Name::Contact, self.line.contact()),
-                (Name::Event, "presence".into()),
+                (Name::Event, self.package.into()),
                 (Name::Accept, self.accept.into()),
                 (Name::Expires, expires.to_string()),
             ],
@@ -256,7 +259,7 @@ impl Subscription {
         let Some(from) = arrived.from_tag.as_deref().filter(|_| ours) else {
             return (481, None);
         };
-        if !event.is_some_and(|event| event.package == "presence" && event.id.is_none()) {
+        if !event.is_some_and(|event| event.package == self.package && event.id.is_none()) {
             return (489, None);
         }
         match &mut self.dialog {

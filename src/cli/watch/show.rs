@@ -3,21 +3,32 @@
 use crate::cli::terminal::line;
 use crate::ua::document::{self, Device, Person, Presence, Service};
 use crate::ua::subscription::{Notice, Phase};
+use crate::ua::watchers::{self, Watcher, Watchers};
 use ims::presence::datetime;
 use ims::sip::header::media_type::MediaType;
 use ims::time::Timestamp;
 use serde_json::{Value, json};
 
-/// The presence document of a NOTIFY: none, one, or why it cannot be shown.
-fn presence(notice: &Notice) -> Option<Result<Presence, String>> {
+/// What a NOTIFY brings.
+enum Told {
+    Presence(Presence),
+    Watchers(Watchers),
+}
+
+/// The document of a NOTIFY: none, one, or why it cannot be shown.
+fn told(notice: &Notice) -> Option<Result<Told, String>> {
     let kind = notice.content_type.as_deref()?;
-    let is_pidf = MediaType::parse(kind).is_some_and(|kind| kind.is("application", "pidf+xml"));
-    Some(match is_pidf {
-        true => document::read(&notice.body),
-        false => Err(format!(
+    let media_type = MediaType::parse(kind);
+    let is = |subtype| media_type.is_some_and(|kind| kind.is("application", subtype));
+    Some(if is("pidf+xml") {
+        document::read(&notice.body).map(Told::Presence)
+    } else if is("watcherinfo+xml") {
+        watchers::read(&notice.body).map(Told::Watchers)
+    } else {
+        Err(format!(
             "a body of type {kind} ({} bytes)",
             notice.body.len()
-        )),
+        ))
     })
 }
 
@@ -30,10 +41,16 @@ pub fn text(presentity: &str, now: Timestamp, notice: &Notice, fetched: bool) ->
         out.push_str("\n  ");
         out.push_str(&line(&text));
     };
-    match presence(notice) {
+    match told(notice) {
         None => {}
         Some(Err(why)) => add(format!("cannot be shown: {why}")),
-        Some(Ok(presence)) => {
+        Some(Ok(Told::Watchers(told))) => {
+            told.watchers.iter().map(watcher).for_each(&mut add);
+            if told.full && told.watchers.is_empty() {
+                add("nobody watches".into());
+            }
+        }
+        Some(Ok(Told::Presence(presence))) => {
             presence
                 .services
                 .iter()
@@ -55,6 +72,31 @@ pub fn text(presentity: &str, now: Timestamp, notice: &Notice, fetched: bool) ->
         }
     }
     out
+}
+
+/// A watcher in plain words.
+fn watcher(watcher: &Watcher) -> String {
+    let uri = &watcher.uri;
+    let who = match &watcher.display_name {
+        Some(name) => format!("{name} <{uri}>"),
+        None => uri.clone(),
+    };
+    let does = match (watcher.status.as_str(), watcher.event.as_str()) {
+        ("active", "approved") => "watches: was allowed",
+        ("active", _) => "watches",
+        ("pending", _) => "asks to watch: not yet decided",
+        ("waiting", _) => "asked to watch and is gone: not yet decided",
+        ("terminated", "rejected") => "watches no more: rejected",
+        ("terminated", "approved") => "may watch when it comes again",
+        ("terminated", "giveup") => "asked in vain",
+        ("terminated", "timeout") => "watches no more",
+        (status, event) => return format!("{who}: {status} ({event})"),
+    };
+    let left = match watcher.expiration {
+        Some(left) => format!(", {left} s left"),
+        None => String::new(),
+    };
+    format!("{who} {does}{left}")
 }
 
 fn phase(notice: &Notice) -> &'static str {
@@ -154,18 +196,21 @@ fn device(device: &Device) -> Vec<String> {
     lines(head, details)
 }
 
-/// One line. `presence` is null when the NOTIFY carries no document, `error` says why one could not be read.
+/// One line. `presence` is null when the NOTIFY carries no such document, `watchers` is there when it carries one of
+/// those, `error` says why one could not be read.
 pub fn json(presentity: &str, now: Timestamp, notice: &Notice) -> String {
-    let (presence, error) = match presence(notice) {
-        None => (Value::Null, Value::Null),
-        // a document of plain strings and lists always becomes JSON
-        Some(Ok(presence)) => (
+    // a document of plain strings and lists always becomes JSON
+    let (presence, watchers, error) = match told(notice) {
+        None => (Value::Null, None, Value::Null),
+        Some(Ok(Told::Presence(presence))) => (
             serde_json::to_value(presence).unwrap_or_default(),
+            None,
             Value::Null,
         ),
-        Some(Err(why)) => (Value::Null, Value::from(why)),
+        Some(Ok(Told::Watchers(watchers))) => (Value::Null, Some(watchers), Value::Null),
+        Some(Err(why)) => (Value::Null, None, Value::from(why)),
     };
-    let object = json!({
+    let mut object = json!({
         "time": datetime::format(now),
         "presentity": presentity,
         "subscription": {
@@ -177,6 +222,10 @@ pub fn json(presentity: &str, now: Timestamp, notice: &Notice) -> String {
         "presence": presence,
         "error": error,
     });
+    if let (Some(watchers), Some(object)) = (watchers, object.as_object_mut()) {
+        let watchers = serde_json::to_value(watchers).unwrap_or_default();
+        object.insert("watchers".to_owned(), watchers);
+    }
     object.to_string()
 }
 
@@ -236,6 +285,26 @@ mod tests {
             let text = text("sip:bob@ims.test", Timestamp(3_600_000), &notice, false);
             assert_eq!(text, format!("01:00:00 sip:bob@ims.test {shown}"), "{case}");
         }
+    }
+
+    const WATCHERS: &str = "<watcherinfo xmlns=\"urn:ietf:params:xml:ns:watcherinfo\" version=\"1\" state=\"full\">\
+        <watcher-list resource=\"sip:b@x\" package=\"presence\"><watcher id=\"1\" status=\"active\" event=\"subscribe\" \
+        display-name=\"Alice\" expiration=\"9\">sip:a@x</watcher><watcher id=\"2\" status=\"waiting\" event=\"timeout\">\
+        sip:c@x</watcher><watcher id=\"3\" status=\"terminated\" event=\"noresource\">sip:d@x</watcher></watcher-list>\
+        </watcherinfo>";
+
+    #[test]
+    fn who_watches_is_told_in_plain_words() {
+        let notice = made(Phase::Active, Some("application/watcherinfo+xml"), WATCHERS);
+        let shown = text("sip:b@x", Timestamp(0), &notice, false);
+        assert_eq!(
+            shown,
+            "00:00:00 sip:b@x active, 60 s left\n  Alice <sip:a@x> watches, 9 s left\n  sip:c@x asked to watch and is \
+             gone: not yet decided\n  sip:d@x: terminated (noresource)"
+        );
+        let object: Value = serde_json::from_str(&json("sip:b@x", Timestamp(0), &notice)).unwrap();
+        assert_eq!(object["watchers"]["watchers"][0]["display_name"], "Alice");
+        assert_eq!(object["presence"], Value::Null);
     }
 
     #[test]
