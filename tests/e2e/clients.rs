@@ -1,6 +1,6 @@
 //! The clients as a user runs them: processes with options, exit codes and something to read.
 
-use crate::harness::{Message, SOON, Server, eventually, free_port, peers};
+use crate::harness::{Message, SOON, Server, eventually, free_port, peers, rules};
 use std::fs::{self, File};
 use std::io::Write;
 use std::net::{SocketAddr, UdpSocket};
@@ -176,6 +176,29 @@ fn a_fetch_gives_a_script_one_object_that_steers_no_terminal() {
 }
 
 /// What the refusal tells to do is what helps.
+#[test]
+fn a_presentity_sees_in_plain_words_who_watches_and_who_waits() {
+    let server = Server::start("[subscription]\nnotify_interval_ms = 0");
+    let sip = server.sip.to_string();
+    assert_eq!(server.put_rules(BOB, &rules(ALICE, "confirm")), 201);
+    let winfo = ["watch", BOB, "--event", "presence.winfo", "--server", &sip];
+    let observer = Client::start(&winfo);
+    observer.says("nobody watches");
+    let watcher = Client::start(&["watch", BOB, "--as", ALICE, "--server", &sip]);
+    observer.says(&format!("{ALICE} asks to watch: not yet decided"));
+    assert_eq!(server.put_rules(BOB, &rules(ALICE, "allow")), 200);
+    observer.says(&format!("{ALICE} watches: was allowed"));
+    let json = run(&[&winfo[..], &["--once", "--json"]].concat());
+    let told: serde_json::Value = serde_json::from_str(&json.0).unwrap();
+    let watchers = &told["watchers"];
+    assert_eq!((&watchers["full"], json.1), (&true.into(), Some(0)));
+    assert_eq!(watchers["watchers"][0]["status"], "active");
+    assert!(watcher.interrupt().0.success());
+    observer.says(&format!("{ALICE} watches no more"));
+    assert!(observer.interrupt().0.success());
+    server.stop();
+}
+
 #[test]
 fn a_refused_watcher_is_told_the_command_that_lets_him_in() {
     let server = Server::start("");

@@ -19,4 +19,5 @@ mod requests;
 mod subscription;
 mod torture;
 mod transport;
+mod watchers;
 mod xcap;
