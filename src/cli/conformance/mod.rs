@@ -87,6 +87,8 @@ pub struct Run {
     untrusted: Option<IpAddr>,
     /// Program that is our XCAP client with the root of the target, or what the environment variable `XCAP` names.
     xcap: PathBuf,
+    /// XCAP root, for documents that name lists by absolute URIs; empty without one.
+    root: String,
     offers: Vec<Need>,
     folder: PathBuf,
 }
@@ -172,6 +174,7 @@ fn plan(args: &Args, own: Option<&target::Own>, folder: PathBuf) -> Result<Run, 
         transport: args.transport,
         untrusted,
         xcap: std::env::var_os("XCAP").map_or(xcap, PathBuf::from),
+        root: root.unwrap_or_default(),
         offers,
         folder,
     })

@@ -23,6 +23,7 @@ pub fn judge(run: &Run, scenario: &Scenario, folder: &Path, serial: usize) -> Ve
         users: format!("{}x{serial}", run.name),
         phone: format!("tel:+1201{:07}{serial:03}", std::process::id() % 10_000_000),
         domain: run.domain.clone(),
+        root: run.root.trim_end_matches('/').to_owned(),
     };
     let outcome =
         prepare(run, scenario, folder, &own).and_then(|()| call(run, scenario, folder, &own));
@@ -43,14 +44,17 @@ struct Own {
     users: String,
     phone: String,
     domain: String,
+    /// Where lists are, for rules that name them.
+    root: String,
 }
 
 impl Own {
-    fn keywords(&self) -> [(&'static str, &str); 3] {
+    fn keywords(&self) -> [(&'static str, &str); 4] {
         [
             ("run", &self.users),
             ("phone", &self.phone),
             ("domain", &self.domain),
+            ("root", &self.root),
         ]
     }
 

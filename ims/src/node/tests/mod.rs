@@ -6,6 +6,7 @@ mod conditional;
 mod content;
 mod elements;
 mod filter;
+mod hours;
 mod inline;
 mod leave;
 mod limits;
