@@ -332,6 +332,24 @@ fn only_what_the_presentity_wants_told_is_told_and_then_all_of_it() {
 }
 
 #[test]
+fn one_watcher_is_told_of_some_changes_and_another_of_every_change() {
+    let (mut bench, mut tag, _) = watching("");
+    let trigger = "<trigger><element name=\"basic\"/></trigger>";
+    notify_like(&mut bench, "", trigger); // for Alice
+    let head = "Event: presence\r\nP-Asserted-Identity: <sip:carol@ims.test>\r\nContact: <sip:10.0.0.3:5060>\r\n\
+                From: <sip:carol@ims.test>;tag=c\r\n";
+    let carol = bench.ask("SUBSCRIBE", BOB, head, "");
+    bench.answer(&carol[1], 200, "");
+    bench.wait(6_000);
+    assert_eq!(say(&mut bench, &mut tag, "b"), ["b"], "one NOTIFY");
+    let told = bench.sent(true);
+    assert!(
+        told.iter()
+            .all(|s| s.method() != "NOTIFY" || s.text.contains("10.0.0.3"))
+    );
+}
+
+#[test]
 fn a_change_of_right_waits_for_no_trigger_no_interval_and_no_quiet_hours() {
     let (mut bench, _, _) = watching("");
     let quiet =
