@@ -643,6 +643,63 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever stands in an expression, it is read or refused, and what is read can be applied.
+    #[test]
+    fn no_expression_is_too_strange(tokens in vec(0..TOKENS.len(), 0..24), noise in ".{0,12}", at in 0..24usize) {
+        let mut expression: String = tokens.iter().map(|token| TOKENS[*token]).collect();
+        let at = expression.char_indices().map(|(i, _)| i).nth(at).unwrap_or(0);
+        if noise.len() % 3 == 0 {
+            expression.insert_str(at, &noise);
+        }
+        let escaped = crate::xml::text::escaped(&expression);
+        let set = filters(&format!(
+            "<filter id='1'><what><include>{escaped}</include></what><trigger><changed>{escaped}</changed></trigger></filter>"
+        ));
+        if let Ok(set) = set && let Some(filter) = set.active() {
+            let (two, one) = (document(TWO), state("a", "open", "60", "<r:away/>"));
+            filter.fires(&one, &two);
+            inside(&filter.apply(&two));
+        }
+    }
+}
+
+/// What expressions are made of.
+const TOKENS: &[&str] = &[
+    "/",
+    "//",
+    "*",
+    "p:tuple",
+    "p:presence",
+    "r:class",
+    "p:*",
+    "q:x",
+    ":",
+    "@id",
+    "@",
+    "@*",
+    "[",
+    "]",
+    "[.='IM']",
+    "[r:class=\"IM\" or p:note>'1']",
+    "=",
+    "<",
+    ">",
+    "'",
+    "\"",
+    "..",
+    ".",
+    " and ",
+    " or ",
+    "60",
+    "-",
+    "\u{e9}",
+    "\n",
+    "1.5",
+];
+
 const NAMES: &[&str] = &[
     "*",
     "p:tuple",

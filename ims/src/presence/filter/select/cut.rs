@@ -107,7 +107,7 @@ fn prefix(name: &str) -> &str {
 
 /// The name that begins at `at`.
 fn word(text: &str, at: usize) -> &str {
-    let rest = &text[at..];
+    let rest = text.get(at..).unwrap_or_default();
     let ends = |b: u8| is_space(b) || matches!(b, b'=' | b'/' | b'>');
     let end = rest.bytes().position(ends).unwrap_or(rest.len());
     &rest[..end]
@@ -115,7 +115,10 @@ fn word(text: &str, at: usize) -> &str {
 
 /// The next attribute of a start tag: its name, and where its value is without quotes.
 fn attribute(text: &str, at: usize) -> Option<(&str, Range<usize>)> {
-    let space = |at: usize| text[at..].bytes().take_while(|b| is_space(*b)).count();
+    let space = |at: usize| {
+        let rest = text.get(at..).unwrap_or_default();
+        rest.bytes().take_while(|b| is_space(*b)).count()
+    };
     let name = word(text, at + space(at));
     if name.is_empty() {
         return None;
@@ -124,6 +127,6 @@ fn attribute(text: &str, at: usize) -> Option<(&str, Range<usize>)> {
     at += space(at) + 1; // =
     at += space(at);
     let quote = *text.as_bytes().get(at)?;
-    let length = text[at + 1..].bytes().position(|b| b == quote)?;
+    let length = text.get(at + 1..)?.bytes().position(|b| b == quote)?;
     Some((name, at + 1..at + 1 + length))
 }
