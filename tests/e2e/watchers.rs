@@ -1,6 +1,7 @@
 //! Watcher information over the sockets, and over kill -9.
 
 use crate::harness::{Message, Request, Server, Ua, rules};
+use std::time::Duration;
 
 const BOB: &str = "sip:bob@ims.test";
 const ALICE: &str = "sip:alice@ims.test";
@@ -83,5 +84,6 @@ fn who_waits_for_a_decision_is_remembered_over_kill_9() {
     let (last, status, event, same) = only(&decided);
     assert_eq!((&*status, &*event, same), ("terminated", "approved", id));
     assert!(last > later);
+    alice.pump(Duration::from_millis(200)); // she is told the end again, and the server waits for her answer
     server.stop();
 }
