@@ -36,6 +36,7 @@ impl Node {
                 expires,
                 wishes,
                 filter,
+                acceptable: headers::accepts(ask.request, package),
             };
             let accepted = self.turn(now, out, |presence, directory, turn| {
                 presence.renew(turn, directory, renew)
@@ -84,6 +85,10 @@ impl Node {
             .with(Name::Expires, accepted.lifetime.to_string());
         reply.to_tag = Some(accepted.id.to_string());
         reply.record_route = opens;
+        if opens {
+            // RFC 6665 §4.4.4: in responses that open a dialog
+            reply = reply.with(Name::AllowEvents, headers::ALLOW_EVENTS);
+        }
         reply
     }
 }

@@ -23,6 +23,7 @@ mod reg_event;
 mod register;
 mod requests;
 mod restart;
+mod rfc6665;
 mod winfo;
 mod withheld;
 

@@ -53,6 +53,8 @@ pub struct Renew<'a> {
     pub wishes: Wishes,
     /// A filter document (RFC 4660); without one the filters stay.
     pub filter: Option<&'a [u8]>,
+    /// Whether `Accept` lets in what the package tells; an end is not refused for it.
+    pub acceptable: Result<(), Reject>,
 }
 
 /// What the 2xx says.
@@ -232,6 +234,9 @@ impl Service {
         let subscription = self.subscriptions.get(&id).ok_or(Reject::NoDialog)?;
         check_renewal(subscription, &request)?;
         let lifetime = self.settings.subscription.grant(request.expires)?;
+        if lifetime > Seconds(0) {
+            request.acceptable?; // RFC 6665 §4.1.2.1: Accept is of each SUBSCRIBE
+        }
         let before = subscription.filters.as_deref();
         let filters = self.filtered(directory, &subscription.presentity, before, request.filter)?;
         let subscription = self.subscriptions.get_mut(&id).ok_or(Reject::NoDialog)?;

@@ -19,9 +19,18 @@ impl<'a> Event<'a> {
         let (package, params) = value.split_at(value.find(';').unwrap_or(value.len()));
         let package = trim(package);
         let params = Params::parse(params)?;
-        is_token(package).then(|| Event {
+        let mut ids = params
+            .iter()
+            .filter(|(name, _)| name.eq_ignore_ascii_case("id"));
+        // §8.4: a token, and one of them: it goes back in every NOTIFY
+        let id = match (ids.next(), ids.next()) {
+            (None, _) => None,
+            (Some((_, Some(id))), None) if is_token(id) => Some(id),
+            _ => return None,
+        };
+        is_token(package).then_some(Event {
             package,
-            id: params.value("id"),
+            id,
             params,
         })
     }
@@ -78,6 +87,10 @@ mod tests {
             ";id=1",
             "pre sence",
             "presence;id=\"x",
+            "presence;id=",
+            "presence;id",
+            "presence;id=\"x\"",
+            "presence;id=1;ID=2",
             "presence, dialog",
         ] {
             assert_eq!(Event::parse(value), None, "{value}");
