@@ -144,7 +144,8 @@ pub(super) fn named_in(document: &[u8], new: Vec<Object>, old: &[Object]) -> Vec
         .collect()
 }
 
-/// The content ids that a text refers to by `cid:` URIs, in character data or attributes.
+/// The content ids that a document refers to by `cid:` URIs. A URI counts where it is all that an element or attribute
+/// says: inside prose or another URI, which a watcher may see without what the object belongs to, it is no reference.
 pub(super) fn references(text: &str) -> Vec<String> {
     let bytes = text.as_bytes();
     let mut ids = Vec::new();
@@ -152,18 +153,24 @@ pub(super) fn references(text: &str) -> Vec<String> {
         let Some(start) = colon.checked_sub(3) else {
             continue;
         };
+        let (before, rest) = text.split_at_checked(start).unwrap_or_default();
         let scheme = bytes.get(start..colon).unwrap_or_default();
-        let inside_a_word = start
-            .checked_sub(1)
-            .and_then(|before| bytes.get(before))
-            .is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'));
-        if !scheme.eq_ignore_ascii_case(b"cid") || inside_a_word {
+        let begins = before
+            .trim_ascii_end()
+            .chars()
+            .next_back()
+            .is_none_or(|c| matches!(c, '>' | '"' | '\''));
+        if !scheme.eq_ignore_ascii_case(b"cid") || !begins {
             continue;
         }
-        let rest = text.get(start..).unwrap_or_default();
         let end = rest.find(|c: char| c.is_whitespace() || matches!(c, '<' | '"' | '\'' | '>'));
-        let uri = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
-        ids.extend(content_id(&unescape(uri)));
+        let (uri, after) = rest
+            .split_at_checked(end.unwrap_or(rest.len()))
+            .unwrap_or_default();
+        let ends = after.trim_ascii_start().chars().next();
+        if ends.is_none_or(|c| matches!(c, '<' | '"' | '\'')) {
+            ids.extend(content_id(&unescape(uri)));
+        }
     }
     ids
 }
@@ -261,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn references_are_found_wherever_they_stand() {
+    fn a_reference_is_all_that_an_element_or_attribute_says() {
         for (text, ids) in [
             ("<a>cid:x@y</a>", vec!["x@y"]),
             ("<a b=\"cid:x\" c='CID:y'/>", vec!["x", "y"]),
@@ -270,7 +277,11 @@ mod tests {
             ("<a>cid: x</a>", vec![]),
             ("<a>id:x</a>", vec![]),
             ("cid:%41%zz", vec![]),
-            ("\u{e9}cid:x", vec!["x"]),
+            ("\u{e9}cid:x", vec![]),
+            ("<a>http://h/cid:x</a>", vec![]),
+            ("<a>look at cid:x</a>", vec![]),
+            ("<a>cid:x is mine</a>", vec![]),
+            ("<a>\n cid:x\n</a>", vec!["x"]),
             (":", vec![]),
         ] {
             assert_eq!(references(text), ids, "{text}");
