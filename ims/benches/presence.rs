@@ -3,6 +3,8 @@
 //! The document is one publication of a terminal with three services, a person and a device, about 1.9 KB. Figures and
 //! the machine they are from are in docs/performance.md.
 
+#![allow(clippy::expect_used, clippy::panic)]
+
 use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
 use ims::presence::compose::{Composed, Policy, Source, compose};
