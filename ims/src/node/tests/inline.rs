@@ -105,6 +105,25 @@ fn an_object_goes_to_those_who_may_see_what_refers_to_it_and_take_it() {
 }
 
 #[test]
+fn a_note_that_mentions_a_withheld_object_does_not_bring_it() {
+    let mut bench = Bench::strict();
+    bench.transformations(&format!("{ALL}<pr:provide-note>true</pr:provide-note>"));
+    for note in [
+        "look at cid:i@x",
+        "http://h.test/cid:i@x",
+        "cid:i@x is mine",
+    ] {
+        let noted = format!("<dm:note>{note}</dm:note></dm:person>");
+        let body = with_icon("i@x", PNG).replace("</dm:person>", &noted);
+        let answer = bench.publish_typed(RELATED, "", &body).remove(0);
+        assert_eq!(answer.status(), 200, "{}", answer.text);
+        let notify = bench.fetch_with(TAKES);
+        assert!(notify.body().contains(note), "{note}: {}", notify.text);
+        assert!(!notify.body().contains("PNG"), "{note}: {}", notify.text);
+    }
+}
+
+#[test]
 fn an_object_survives_a_restart_and_a_refresh_and_ends_with_its_publication() {
     let mut bench = Bench::new(settings());
     let mut answer = bench
