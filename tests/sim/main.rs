@@ -39,6 +39,7 @@ fn small(seed: u64) -> Plan {
         crash_every: *dice.pick(&[0, 20, 100]),
         slow_disk: *dice.pick(&[20, 600]),
         conditions: dice.percent(50),
+        follows: false,
     }
 }
 
@@ -83,6 +84,7 @@ fn check_nothing_is_left(world: &mut World) {
         + census.presence.publications
         + census.presence.subscriptions
         + census.registrations
+        + census.followed
         + census.server_transactions
         + census.client_transactions;
     let records = world.soft_records();
@@ -114,6 +116,23 @@ fn every_promise_is_kept_through_loss_duplication_reordering_and_crashes() {
     let xdm = xdm();
     for seed in seeds(1..101) {
         let world = live_through(small(seed), &xdm, "every_promise");
+        if number("SIM_SEED").is_some() {
+            println!("{} events, {:#?}", world.events, world.promises.counts);
+        }
+    }
+}
+
+/// An S-CSCF with the reg event package: contacts come and go, the network de-registers without a REGISTER, documents and
+/// dialogs are lost, and what watchers are shown converges to what the S-CSCF knows.
+#[test]
+fn the_registration_shown_converges_to_that_of_the_s_cscf() {
+    let xdm = xdm();
+    for seed in seeds(2_001..2_061) {
+        let plan = Plan {
+            follows: true,
+            ..small(seed)
+        };
+        let world = live_through(plan, &xdm, "converges_to_that_of_the_s_cscf");
         if number("SIM_SEED").is_some() {
             println!("{} events, {:#?}", world.events, world.promises.counts);
         }

@@ -88,10 +88,16 @@ pub struct Promises {
 impl Promises {
     /// `failures`: failed requests are charged too; `retention`: how long the end of a registration is remembered, in
     /// milliseconds.
-    pub fn new(failures: bool, retention: u64) -> Promises {
+    pub fn new(failures: bool, retention: u64, follows: bool) -> Promises {
+        let truth = Truth {
+            follows,
+            ..Truth::default()
+        };
         Promises {
             charging: Some(failures),
             retention,
+            live: truth.clone(),
+            durable: truth,
             ..Promises::default()
         }
     }
@@ -156,7 +162,9 @@ impl Promises {
         let status = response.status().unwrap_or_default();
         self.count(&format!("{} {status}", request.method()));
         let success = (200..300).contains(&status);
-        if self.charging.is_some_and(|failures| failures || success) {
+        // what we are told by others is not charged
+        let chargeable = request.method() != "NOTIFY";
+        if chargeable && self.charging.is_some_and(|failures| failures || success) {
             let key = format!(
                 "{} {status} {}",
                 request.method(),
@@ -586,6 +594,11 @@ impl Promises {
             "a watcher that stays converges to the last published state it may see",
             || format!("{watcher} of {presentity} sees {seen:?}, not {wanted:?}"),
         );
+    }
+
+    /// Who is registered where the S-CSCF alone knows; `None`: let nobody be sure of it.
+    pub fn registrations_are(&mut self, known: Option<BTreeMap<String, bool>>) {
+        self.live.certain = known.unwrap_or_default();
     }
 
     pub fn check(&mut self, promise: &str, kept: bool, seen: impl FnOnce() -> String) {

@@ -213,6 +213,9 @@ impl World {
                         (Some(_), Cause::Request(request, meaning)) => self
                             .promises
                             .answered(now, turn, request, &message, meaning, changes),
+                        (None, _) if message.method() == "SUBSCRIBE" => {
+                            self.promises.count("SUBSCRIBEs of ours");
+                        }
                         (None, _) if !self.promises.is_repeated(&message) => {
                             self.promises.notify_made(now, turn, &message)
                         }

@@ -123,6 +123,10 @@ pub struct Truth {
     pub registrations: BTreeMap<String, BTreeMap<String, Registration>>,
     /// By the tag of the server's side.
     pub subscriptions: BTreeMap<String, Subscription>,
+    /// Registrations are followed at an S-CSCF: requests alone do not tell who is registered.
+    pub follows: bool,
+    /// Whom that S-CSCF says to be registered, or not, when it matters.
+    pub certain: BTreeMap<String, bool>,
 }
 
 impl Truth {
@@ -279,6 +283,13 @@ impl Truth {
         from: u64,
         now: u64,
     ) -> Vec<Option<&'static str>> {
+        if self.follows {
+            return match self.certain.get(presentity) {
+                Some(true) => vec![Some("active")],
+                Some(false) => vec![Some("terminated"), None],
+                None => vec![Some("active"), Some("terminated"), None],
+            };
+        }
         let mut all = vec![self.registration(presentity, now)];
         for at in [from, from.midpoint(now)] {
             let then = self.registration(presentity, at);

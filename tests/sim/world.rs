@@ -3,7 +3,9 @@
 use crate::dice::Dice;
 use crate::documents::ruleset;
 use crate::network::{Network, Weather};
-use crate::peers::{Alarm, Peer, Season, Turn, scscf::Scscf, source::Source, watcher::Watcher};
+use crate::peers::{
+    Alarm, Peer, Season, Turn, home::Home, scscf::Scscf, source::Source, watcher::Watcher,
+};
 use crate::picture::Wish;
 use crate::promises::{Meaning, Promises};
 use crate::server::Server;
@@ -42,6 +44,8 @@ pub struct Plan {
     pub slow_disk: u64,
     /// Rules that hold for a time, or in a sphere.
     pub conditions: bool,
+    /// Registrations are followed at an S-CSCF that serves the reg event package.
+    pub follows: bool,
 }
 
 #[derive(Debug)]
@@ -99,8 +103,10 @@ impl World {
         let mut dice = Dice::new(plan.seed);
         let failures = dice.percent(50);
         let at = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), 5060);
-        let server = Server::new(at, settings(xdm.clone(), failures), plan.slow_disk);
-        let promises = Promises::new(failures, u64::from(RETENTION) * 1000);
+        let mut settings = settings(xdm.clone(), failures);
+        settings.registration.reg_event = plan.follows;
+        let server = Server::new(at, settings, plan.slow_disk);
+        let promises = Promises::new(failures, u64::from(RETENTION) * 1000, plan.follows);
         let mut world = World {
             now: EPOCH,
             plan,
@@ -150,7 +156,13 @@ impl World {
                 self.settle([2, p, w], Box::new(watcher));
             }
         }
-        self.settle([3, 0, 0], Box::new(Scscf::new(users)));
+        let scscf: Box<dyn Peer> = if self.plan.follows {
+            let kamailio = self.dice.percent(50);
+            Box::new(Home::new(users, kamailio))
+        } else {
+            Box::new(Scscf::new(users))
+        };
+        self.settle([3, 0, 0], scscf);
         self.start_server();
         self.at(EPOCH + 1_000, Happening::Collect);
         self.at(EPOCH + 2_000, Happening::Fault);
@@ -489,6 +501,12 @@ impl World {
 
     /// Judges what every watcher sees now.
     pub fn check_watchers(&mut self) {
+        let homes = self.peers.iter().filter_map(|(_, _, peer)| peer.as_home());
+        let registered: BTreeMap<String, bool> = homes
+            .flat_map(Home::registered)
+            .map(|(user, is)| (user.to_owned(), is))
+            .collect();
+        self.promises.registrations_are(Some(registered));
         for (_, _, peer) in &self.peers {
             if let Some(watcher) = peer.as_watcher() {
                 let (uri, presentity) = watcher.watches();
@@ -496,6 +514,7 @@ impl World {
                     .check_watcher(self.now, presentity, uri, watcher.told());
             }
         }
+        self.promises.registrations_are(None);
     }
 
     pub fn log(&mut self, line: &str) {

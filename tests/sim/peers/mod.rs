@@ -1,5 +1,6 @@
 //! The peers of the server: presence sources, watchers and the S-CSCF, each a small machine of its own.
 
+pub mod home;
 pub mod scscf;
 pub mod source;
 pub mod watcher;
@@ -46,6 +47,9 @@ pub trait Peer: std::fmt::Debug {
     fn wake(&mut self, alarm: Alarm, turn: &mut Turn<'_>);
     /// What its requests mean, by the branch of one of them.
     fn meaning(&self, request: &Message) -> Meaning;
+    fn as_home(&self) -> Option<&home::Home> {
+        None
+    }
     fn as_watcher(&self) -> Option<&watcher::Watcher> {
         None
     }
@@ -98,13 +102,18 @@ impl Client {
 
     /// Sends a request: `head` is everything from the request line to the last header of the peer's own.
     pub fn send(&mut self, head: &str, body: &str, turn: &mut Turn<'_>) {
+        self.send_typed("application/pidf+xml", head, body, turn);
+    }
+
+    /// The same with a body of another type.
+    pub fn send_typed(&mut self, kind: &str, head: &str, body: &str, turn: &mut Turn<'_>) {
         self.serial += 1;
         let branch = format!("z9hG4bK{:x}.{}", turn.dice.number(), self.serial);
         let (request_line, rest) = head.split_once("\r\n").expect("a request line");
         let content = if body.is_empty() {
             String::new()
         } else {
-            "Content-Type: application/pidf+xml\r\n".to_owned()
+            format!("Content-Type: {kind}\r\n")
         };
         let text = format!(
             "{request_line}\r\nVia: SIP/2.0/{} {};branch={branch}\r\nMax-Forwards: 70\r\n{rest}\
