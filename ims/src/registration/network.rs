@@ -190,7 +190,8 @@ impl Registrar {
     /// Everything is read. Where registrations are not followed any more, what is left of it is deleted.
     pub fn recovered(&mut self, now: Timestamp, batch: &mut crate::record::Batch) {
         if let Some(reg_events) = &mut self.reg_events {
-            reg_events.recovered(now);
+            let registrations = &self.registrations;
+            reg_events.recovered(now, &|aor| registrations.contains_key(aor), batch);
         }
         for identity in std::mem::take(&mut self.unfollowed) {
             batch.delete(Table::RegEvent, identity.as_str().as_bytes());

@@ -80,6 +80,8 @@ struct Entry {
     /// Identities of which a REGISTER said that they are gone, and until when the S-CSCF may contradict.
     doubts: Vec<(Aor, Timestamp)>,
     look_at: Option<Timestamp>,
+    /// The identity that is subscribed to is registered no more; others of its set are while this subscription lives.
+    orphan: bool,
 }
 
 /// A subscription that we have ended and that waits for its last NOTIFY.
@@ -163,6 +165,7 @@ impl RegEvents {
                 older: 0,
                 doubts: Vec::new(),
                 look_at: None,
+                orphan: false,
             };
             self.entries.insert(identity.clone(), entry);
             self.subscribe(turn, identity);
@@ -172,6 +175,7 @@ impl RegEvents {
             return Vec::new();
         };
         entry.doubts.retain(|(doubted, _)| doubted != identity);
+        entry.orphan &= key != *identity;
         entry.lifetime = lifetime;
         if let Some(subscriber) = &mut entry.subscriber {
             subscriber.wants(lifetime);
@@ -227,12 +231,10 @@ impl RegEvents {
             let mut rows = entry.tables.rows().iter();
             rows.any(|row| row.aor != *identity && row.state == reginfo::State::Active)
         };
-        if self
-            .entries
-            .get(identity)
-            .is_some_and(|entry| !others(entry))
-        {
-            self.leave(turn, identity);
+        match self.entries.get_mut(identity) {
+            Some(entry) if others(entry) => entry.orphan = true,
+            Some(_) => self.leave(turn, identity),
+            None => {}
         }
     }
 
@@ -287,6 +289,9 @@ impl RegEvents {
 
     /// A new subscription in place of the one there is, whose NOTIFYs are answered 481 from now on.
     fn anew(&mut self, turn: &mut Turn<'_>, key: &Aor) -> Vec<News> {
+        if self.entries.get(key).is_some_and(|entry| entry.orphan) {
+            return self.abandon(turn, key);
+        }
         let Some(entry) = self.entries.get_mut(key) else {
             return Vec::new();
         };
@@ -385,6 +390,9 @@ impl RegEvents {
             return Vec::new();
         };
         self.ids.swap_remove(&old.id);
+        if entry.orphan {
+            return self.abandon(turn, key);
+        }
         if let Ended::Refused(status) = ended {
             self.refusals.refused(now, &entry.scscf, status);
         }
@@ -402,6 +410,13 @@ impl RegEvents {
             self.store(turn, key);
             self.schedule(key);
         }
+        news
+    }
+
+    /// Nobody asks for this identity any more. The next REGISTER of another one of its set follows that one.
+    fn abandon(&mut self, turn: &mut Turn<'_>, key: &Aor) -> Vec<News> {
+        let news = self.unvouched(key);
+        self.leave(turn, key);
         news
     }
 

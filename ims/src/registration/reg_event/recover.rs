@@ -6,7 +6,7 @@ use crate::event::subscriber::{Backoff, Subscriber};
 use crate::event::subscription::SubscriptionId;
 use crate::event::turn::Turn;
 use crate::isc::Charging;
-use crate::record::Table;
+use crate::record::{Batch, Table};
 use crate::registration::reginfo::Tables;
 use crate::sip::Aor;
 use crate::time::{Millis, Seconds, Timestamp};
@@ -69,19 +69,35 @@ impl RegEvents {
             older: 0,
             doubts: record.doubts,
             look_at: None,
+            orphan: false,
         };
         self.entries.insert(identity.clone(), entry);
         self.cover(identity);
     }
 
-    /// Everything is read: what is open goes on, the rest is asked for again, one after the other.
-    pub fn recovered(&mut self, now: Timestamp) {
+    /// Everything is read: what is open goes on, the rest is asked for again, one after the other, while its identity
+    /// `is_registered`.
+    pub fn recovered(
+        &mut self,
+        now: Timestamp,
+        is_registered: &dyn Fn(&Aor) -> bool,
+        batch: &mut Batch,
+    ) {
         let mut at = now;
         let keys: Vec<Aor> = self.entries.keys().cloned().collect();
         for key in keys {
             if let Some(entry) = self.entries.get_mut(&key) {
+                entry.orphan = !is_registered(&key);
                 match &mut entry.subscriber {
                     Some(subscriber) if subscriber.expires_at() > now => subscriber.resume(now),
+                    lost if entry.orphan => {
+                        if let Some(old) = lost.take() {
+                            self.ids.swap_remove(&old.id);
+                        }
+                        self.uncover(&key);
+                        self.entries.swap_remove(&key);
+                        batch.delete(Table::RegEvent, key.as_str().as_bytes());
+                    }
                     lost => {
                         at = at + SPREAD;
                         entry.retry_at = Some(at);
