@@ -151,6 +151,13 @@ impl<'a> Diff<'a> {
         root.map_or(("", ""), |root| (self.names.text(root.uri), &root.local))
     }
 
+    /// The default namespace at the root element, if one is declared there.
+    pub fn default_namespace(&self) -> Option<&str> {
+        let root = self.tree.element(self.tree.root()?)?;
+        let declared = root.declared.iter().find(|d| d.prefix.is_empty())?;
+        Some(self.names.text(declared.uri))
+    }
+
     /// An attribute, of no namespace, of the root element.
     pub fn attribute(&self, name: &str) -> Option<&str> {
         self.tree.element(self.tree.root()?)?.attribute(name)
