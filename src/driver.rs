@@ -3,7 +3,7 @@
 //! Group commit falls out of it: everything that waits is handled in one turn, the turn's batch goes to the
 //! committer, and while that is written the next turn gathers. Effects leave in the order of the turns.
 
-use crate::http::{Busy, Port};
+use crate::http::{Busy, Port, content};
 use crate::store::committer::Committer;
 use crate::store::{Health, StoreError};
 use crate::telemetry::Metrics;
@@ -14,7 +14,9 @@ use crate::transport::tcp::Tcp;
 use crate::transport::udp::{DATAGRAM, Udp};
 use bytes::Bytes;
 use ims::event::turn::Ticket;
-use ims::node::{Administered, Administration, Effect, Input, Node, Outbox, Report};
+use ims::node::{
+    Administered, Administration, Effect, Fetch, Fetched, Input, Node, Outbox, Report,
+};
 use ims::sip::{Destination, KnownMethod, Transport};
 use ims::time::Timestamp;
 use ims::xdm;
@@ -79,6 +81,11 @@ pub enum Notice {
         ticket: Option<Ticket>,
     },
     Undeliverable(Ticket),
+    /// The content of a PUBLISH, or why there is none.
+    Fetched {
+        number: u64,
+        fetched: Fetched,
+    },
     /// Take no new state; stop when everything is told or at this instant.
     Drain {
         until: Instant,
@@ -305,6 +312,9 @@ impl Driver {
                     }
                 }
                 Notice::Undeliverable(ticket) => self.handle_input(Input::Undeliverable(ticket)),
+                Notice::Fetched { number, fetched } => {
+                    self.handle_input(Input::Fetched { number, fetched })
+                }
                 Notice::Drain { until } => {
                     self.node.drain(self.clock.now());
                     self.state.drain_until = Some(until);
@@ -451,12 +461,24 @@ impl Driver {
                     let _ = reply.send(*answer);
                 }
             }
+            Effect::Fetch(fetch) => self.fetch(*fetch),
             Effect::Charge(event) => {
                 if let Some(charging) = &self.charging {
                     charging(vec![*event]);
                 }
             }
         }
+    }
+
+    /// Has the content of a PUBLISH fetched beside the loop.
+    fn fetch(&self, fetch: Fetch) {
+        let (resolver, notices) = (self.resolver.clone(), self.handle.notices());
+        tokio::spawn(async move {
+            let number = fetch.number;
+            let fetched = content::fetch(&resolver, fetch).await;
+            // the driver may have ended, and the publisher asks again
+            let _ = notices.send(Notice::Fetched { number, fetched });
+        });
     }
 
     fn send_to(

@@ -52,6 +52,10 @@ pub enum Reject {
     // Ours: the server cannot, for now.
     /// Something of our own does not read or apply; the phrase says what.
     Internal(&'static str),
+    /// What the request refers to could not be had from its server; the phrase says why.
+    BadGateway(&'static str),
+    /// The same, and nothing came in time.
+    GatewayTimeout(&'static str),
     /// A limit of the server is reached, or it is draining.
     Busy { retry_after: Seconds },
 }
@@ -79,6 +83,8 @@ impl Reject {
             Reject::Forbidden(phrase) => (403, phrase),
             Reject::Internal(phrase) => (500, phrase),
             Reject::NotFound => (404, "Not Found"),
+            Reject::BadGateway(phrase) => (502, phrase),
+            Reject::GatewayTimeout(phrase) => (504, phrase),
             // 503 makes an S-CSCF try the next server, which is what a full or draining node wants
             Reject::Busy { .. } => (503, "Service Unavailable"),
         }
@@ -151,6 +157,8 @@ mod tests {
             (Reject::NotAcceptableHere { why: "x".into() }, 488),
             (Reject::BadEvent, 489),
             (Reject::OutOfOrder, 500),
+            (Reject::BadGateway("x"), 502),
+            (Reject::GatewayTimeout("x"), 504),
             (
                 Reject::Busy {
                     retry_after: Seconds(1),

@@ -1,6 +1,7 @@
 //! Ranges and relations that the types alone do not state.
 
 use super::{BadValue, Config, EngineKind};
+use ims::presence::external;
 use ims::reject::phrase;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -57,6 +58,13 @@ fn service_ranges(config: &Config) -> Result<(), BadValue> {
     within("publication.max_objects", publication.max_objects, 1..=64)?;
     within("publication.max_components", publication.max_components, 1..=10_000)?;
     within("publication.max_elements", publication.max_elements, 1..=60_000)?;
+    within("publication.content_timeout_ms", publication.content_timeout_ms.0, 100..=20_000)?;
+    within("publication.max_fetches", publication.max_fetches, 1..=10_000)?;
+    for authority in &publication.content_servers {
+        if external::server(authority).is_none() {
+            return Err(bad("publication.content_servers", "hosts, each with :port where it is not 80"));
+        }
+    }
     within("subscription.max_per_presentity", subscription.max_per_presentity, 1..=1_000_000)?;
     within("subscription.notify_interval_ms", subscription.notify_interval_ms.0, 0..=3_600_000)?;
     within("subscription.compress_above", subscription.compress_above, 0..=1 << 20)?;

@@ -96,6 +96,10 @@ pub struct Publication {
     pub max_objects: usize,
     pub max_components: usize,
     pub max_elements: usize,
+    /// Host or `host:port`.
+    pub content_servers: Vec<String>,
+    pub content_timeout_ms: Millis,
+    pub max_fetches: usize,
 }
 
 /// RFC 6665.
@@ -301,6 +305,9 @@ impl Default for Publication {
             max_objects: 4,
             max_components: 64,
             max_elements: 1024,
+            content_servers: Vec::new(),
+            content_timeout_ms: Millis(5_000),
+            max_fetches: 64,
         }
     }
 }

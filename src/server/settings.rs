@@ -5,7 +5,7 @@ use crate::transport::tcp;
 use ims::event::lifetime::Lifetimes;
 use ims::event::subscription::End;
 use ims::isc::Trust;
-use ims::presence::{object, pidf, rules, service};
+use ims::presence::{external, object, pidf, rules, service};
 use ims::sip::{Aor, Limits};
 use ims::time::Millis;
 use ims::xdm::{self, Xdm};
@@ -149,6 +149,15 @@ fn service(config: &Config) -> service::Settings {
             elements: publication.max_elements,
         },
         watcher_info: (&config.watcher_info).into(),
+        external: external::Settings {
+            servers: publication
+                .content_servers
+                .iter()
+                .filter_map(|authority| external::server(authority))
+                .collect(),
+            timeout: publication.content_timeout_ms,
+            waiting: publication.max_fetches,
+        },
         objects: object::Limits {
             bytes: publication.max_object,
             count: publication.max_objects,

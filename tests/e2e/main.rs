@@ -7,6 +7,7 @@
 mod authorisation;
 mod clients;
 mod conformance;
+mod content;
 mod diameter_peers;
 mod documents;
 mod durability;

@@ -228,7 +228,7 @@ impl World {
                     }
                     self.promises.count(&format!("XCAP {}", response.status));
                 }
-                Effect::Administered { .. } | Effect::Charge(_) => {}
+                Effect::Administered { .. } | Effect::Fetch(_) | Effect::Charge(_) => {}
             }
         }
     }
@@ -338,7 +338,7 @@ impl World {
         match effect {
             Effect::Send { to, bytes, ticket } => self.server_sends(&to, &bytes, ticket),
             Effect::Xcap { number, response } => self.xcap_answered(number, response.status),
-            Effect::Administered { .. } => {} // no operator here
+            Effect::Administered { .. } | Effect::Fetch(_) => {} // no operator and no content server here
             Effect::Charge(event) => {
                 self.server.spool.insert(event.number, *event);
             }

@@ -4,7 +4,7 @@ use ims::charge::Triggers;
 use ims::event::lifetime::Lifetimes;
 use ims::isc::Trust;
 use ims::node::Settings;
-use ims::presence::{compose, object, pidf, service};
+use ims::presence::{compose, external, object, pidf, service};
 use ims::sip::Limits;
 use ims::time::{Millis, Seconds};
 use ims::xdm::Xdm;
@@ -38,6 +38,11 @@ pub fn settings(xdm: Xdm, failures: bool) -> Settings {
             watcher_info: service::WatcherInfo {
                 give_up: Seconds(1_000), // who waits for a decision is forgotten before the end
                 ..service::WatcherInfo::default()
+            },
+            external: external::Settings {
+                servers: Vec::new(),
+                timeout: Millis(5_000),
+                waiting: 0,
             },
             objects: object::Limits { bytes: 0, count: 0 },
             composition: compose::Policy::default(),

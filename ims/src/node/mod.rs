@@ -5,6 +5,7 @@
 //! in the order of the turns. That is the one rule that makes every answer durable.
 
 mod directory;
+mod fetch;
 mod headers;
 mod overrides;
 mod publish;
@@ -18,6 +19,8 @@ mod subscribe;
 mod tests;
 mod xcap;
 
+use fetch::Fetches;
+pub use fetch::{Fetch, Fetched};
 pub use overrides::{Administered, Administration, BadOverride, Override, Scope};
 pub use recover::Recovery;
 
@@ -97,6 +100,8 @@ pub enum Input<'a> {
     },
     /// The instant of [`Node::next_deadline`] has come.
     Deadline,
+    /// A content server answered, or did not ([`Effect::Fetch`]).
+    Fetched { number: u64, fetched: Fetched },
 }
 
 /// One thing to do.
@@ -118,6 +123,8 @@ pub enum Effect {
         number: u64,
         answer: Box<Administered>,
     },
+    /// Get the content of a PUBLISH from its server.
+    Fetch(Box<Fetch>),
     /// A charging record is committed and may go to a CDF.
     Charge(Box<charge::Event>),
 }
@@ -199,6 +206,7 @@ pub struct Node {
     transactions: Layer<Sent>,
     presence: presence::Service,
     directory: Directory,
+    fetches: Fetches,
     ledger: Ledger,
     /// No new state is taken.
     draining: bool,
@@ -243,6 +251,7 @@ impl Node {
                 overrides: Overrides::new(settings.overrides),
                 pidf: settings.presence.pidf,
             },
+            fetches: Fetches::default(),
             ledger: Ledger::new(settings.triggers, 1),
             settings,
             random,
@@ -262,6 +271,7 @@ impl Node {
             Input::Xcap { number, request } => self.xcap(now, number, request, out),
             Input::Administer { number, request } => self.administer(now, number, request, out),
             Input::Deadline => self.deadline(now, out),
+            Input::Fetched { number, fetched } => self.fetched(now, number, &fetched, out),
         }
     }
 
@@ -270,6 +280,7 @@ impl Node {
         let own = [
             self.presence.next_deadline(),
             self.directory.registrar.next_deadline(),
+            self.fetches.next_deadline(),
         ];
         let settle = (self.settled_is_behind()).then_some(self.settle_at);
         own.into_iter()
@@ -315,8 +326,9 @@ impl Node {
             Framing::Datagram
         };
         let limits = self.settings.limits;
+        let copy = self.copy_to_wait(bytes);
         match sip::parse(bytes, framing, &limits) {
-            Incoming::Request(request) => self.request(now, flow, &request, out),
+            Incoming::Request(request) => self.request(now, flow, &request, copy, out),
             Incoming::Response(response) => self.response(now, &response, out),
             Incoming::Malformed(malformed) => self.malformed(flow, &malformed, out),
             Incoming::KeepAlive | Incoming::Ignored(_) => out.reports.push(Report::Dropped),
@@ -433,6 +445,7 @@ impl Node {
             presence.on_deadline(turn, directory)
         });
         self.expire_registrations(now, out);
+        self.expire_fetches(now, out);
         self.settle(now, out);
     }
 

@@ -3,12 +3,13 @@
 use super::request::{Ask, Reply};
 use super::{Node, Outbox, headers};
 use crate::event::publication::Asked;
-use crate::presence::service::{Package, Publish, Registered};
+use crate::presence::service::{BodyType, Package, Publish, Registered};
 use crate::reject::{Reject, phrase};
 use crate::sip::Aor;
 use crate::sip::Name;
 use crate::sip::header::sip_etag::IfMatch;
 use crate::time::Timestamp;
+use std::borrow::Cow;
 
 impl Node {
     pub(super) fn publish(
@@ -24,8 +25,21 @@ impl Node {
             return Err(Reject::BadEvent); // who watches is for the server to say (RFC 3857)
         }
         self.may_publish(ask, &presentity)?;
-        let body_type = headers::body_type(request);
-        let body = headers::body(request, self.presence.largest_body(body_type))?;
+        let content; // where the body is elsewhere
+        let (body_type, body) = match headers::body_type(request) {
+            Some(BodyType::External(_)) => {
+                content = self.content(now, ask)?;
+                let body_type = BodyType::of(&content.0);
+                if content.1.len() > self.presence.largest_body(Some(body_type)) {
+                    return Err(Reject::TooLarge);
+                }
+                (Some(body_type), Cow::Borrowed(&content.1[..]))
+            }
+            other => {
+                let limit = self.presence.largest_body(other);
+                (other, headers::body(request, limit)?)
+            }
+        };
         let asked = Asked {
             if_match: IfMatch::of(&request.headers),
             expires: headers::expires(&request.headers)?,
@@ -54,7 +68,7 @@ impl Node {
 
     /// The presentity itself, or an application server that the operator trusts to publish for others. The AD
     /// wants the source authenticated; in IMS the core has done it and asserts who it is (AD 6.1.6.1).
-    fn may_publish(&self, ask: &Ask<'_>, presentity: &Aor) -> Result<(), Reject> {
+    pub(super) fn may_publish(&self, ask: &Ask<'_>, presentity: &Aor) -> Result<(), Reject> {
         let publishers = &self.settings.publishers;
         let callers = self.watcher(&ask.caller);
         if callers.iter().any(|aor| publishers.contains(aor)) {

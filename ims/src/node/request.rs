@@ -1,6 +1,6 @@
 //! A request: is it new, may its peer be believed, who serves it, and how it is answered.
 
-use super::{Effect, Node, Outbox, Report, headers};
+use super::{Effect, Fetched, Node, Outbox, Report, headers};
 use crate::charge::{BodyFacts, Chargeable, Event, Role};
 use crate::isc::{self, Caller, Charging};
 use crate::reject::{Reject, phrase};
@@ -17,6 +17,8 @@ pub(super) struct Ask<'a> {
     pub request: &'a Request<'a>,
     pub caller: Caller,
     pub charging: Charging,
+    /// What came of the content that the request refers to, where it had to be fetched.
+    pub fetched: Option<&'a Fetched>,
 }
 
 /// What a served request is answered with, beside the headers that every response has.
@@ -70,6 +72,8 @@ impl From<Reject> for Reply {
                 ..reply
             },
             Reject::OutOfOrder
+            | Reject::BadGateway(_)
+            | Reject::GatewayTimeout(_)
             | Reject::Bad(_)
             | Reject::Internal(_)
             | Reject::UnsupportedScheme
@@ -103,6 +107,7 @@ impl Node {
         now: Timestamp,
         flow: Flow,
         request: &Request<'_>,
+        copy: Option<Vec<u8>>,
         out: &mut Outbox,
     ) {
         let key = match self.transactions.request(now, &flow, request) {
@@ -138,11 +143,28 @@ impl Node {
             }
             Verdict::Overload => return self.refuse_statelessly(&flow, request, out),
         };
+        if let Some(bytes) = copy
+            && self.waits(now, (flow, key), request, bytes, out)
+        {
+            return; // copies that come meanwhile find the transaction, and no answer yet
+        }
+        self.respond(now, (flow, key), request, None, out);
+    }
+
+    /// Serves a request and answers it.
+    pub(super) fn respond(
+        &mut self,
+        now: Timestamp,
+        (flow, key): (Flow, Key),
+        request: &Request<'_>,
+        fetched: Option<&Fetched>,
+        out: &mut Outbox,
+    ) {
         let known = known(&request.method);
         let call_id = tracing::field::display(request.call_id);
         let span = tracing::info_span!("request", %call_id, method = request.method.as_str(), icid = tracing::field::Empty, status = tracing::field::Empty);
         let _entered = span.enter();
-        let reply = self.serve(now, flow, request, out);
+        let reply = self.serve(now, flow, request, fetched, out);
         span.record("status", reply.status);
         if reply.status >= 400 {
             tracing::debug!(
@@ -166,6 +188,7 @@ impl Node {
         now: Timestamp,
         flow: Flow,
         request: &Request<'_>,
+        fetched: Option<&Fetched>,
         out: &mut Outbox,
     ) -> Reply {
         let method = request.method;
@@ -188,6 +211,7 @@ impl Node {
             request,
             caller: Caller::of(&request.headers),
             charging: Charging::of(&request.headers),
+            fetched,
         };
         if let Some(icid) = &ask.charging.icid {
             tracing::Span::current().record("icid", tracing::field::display(icid));
@@ -218,6 +242,7 @@ impl Node {
             request,
             caller: Caller::default(), // whoever knows our tag is the notifier
             charging: Charging::of(&request.headers),
+            fetched: None,
         };
         let mut reply = self.notified(now, &ask, out).unwrap_or_else(Reply::from);
         if let Some(vector) = ask.charging.answer_vector(&self.settings.presence.own_ioi) {

@@ -7,6 +7,7 @@
 pub mod compose;
 pub mod content;
 pub mod datetime;
+pub mod external;
 pub mod filter;
 pub mod notification;
 pub mod object;

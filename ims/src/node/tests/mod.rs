@@ -5,6 +5,7 @@ mod composition;
 mod conditional;
 mod content;
 mod elements;
+mod elsewhere;
 mod filter;
 mod hours;
 mod inline;
@@ -30,7 +31,7 @@ mod withheld;
 use super::*;
 use crate::event::lifetime::Lifetimes;
 use crate::presence::rules::Handling;
-use crate::presence::{compose, object, pidf};
+use crate::presence::{compose, external, object, pidf};
 use crate::record::Op;
 use crate::sip::Transport;
 use crate::time::Seconds;
@@ -109,6 +110,11 @@ fn settings() -> Settings {
             default_handling: Some(Handling::Allow), // where there are no rules
             pidf: pidf::Limits::default(),
             watcher_info: presence::WatcherInfo::default(),
+            external: external::Settings {
+                servers: Vec::new(),
+                timeout: Millis(5_000),
+                waiting: 2,
+            },
             objects: object::Limits {
                 bytes: 1_000,
                 count: 3,

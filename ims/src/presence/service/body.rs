@@ -17,6 +17,12 @@ pub const PUBLISHED_TYPES: &str = "application/pidf+xml, application/pidf-diff+x
 /// The same where a document may come with objects.
 const WITH_OBJECTS: &str = "application/pidf+xml, application/pidf-diff+xml, multipart/related";
 
+/// The same where a body may be elsewhere.
+const WITH_EXTERNAL: &str =
+    "application/pidf+xml, application/pidf-diff+xml, message/external-body";
+const WITH_BOTH: &str =
+    "application/pidf+xml, application/pidf-diff+xml, multipart/related, message/external-body";
+
 /// What a body says it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyType<'a> {
@@ -26,6 +32,8 @@ pub enum BodyType<'a> {
     Partial,
     /// One of the two and the objects that it refers to ([`object::RELATED`]).
     Related(MediaType<'a>),
+    /// Says where the body is ([`crate::presence::external::EXTERNAL`]).
+    External(MediaType<'a>),
     Unknown,
 }
 
@@ -36,6 +44,7 @@ impl<'a> BodyType<'a> {
             Some(media) if media.is("application", "pidf+xml") => BodyType::Whole,
             Some(media) if media.is("application", "pidf-diff+xml") => BodyType::Partial,
             Some(media) if media.is("multipart", "related") => BodyType::Related(media),
+            Some(media) if media.is("message", "external-body") => BodyType::External(media),
             _ => BodyType::Unknown,
         }
     }
@@ -51,10 +60,22 @@ pub(super) struct State<'a> {
 impl Service {
     /// The body types that are taken, for `Accept`.
     pub fn published_types(&self) -> &'static str {
+        let external = !self.settings.external.servers.is_empty();
+        match (self.settings.objects.are_taken(), external) {
+            (false, false) => PUBLISHED_TYPES,
+            (true, false) => WITH_OBJECTS,
+            (false, true) => WITH_EXTERNAL,
+            (true, true) => WITH_BOTH,
+        }
+    }
+
+    /// Largest body of any type that is taken, in bytes.
+    pub fn largest_content(&self) -> usize {
+        let document = self.settings.pidf.body;
         if self.settings.objects.are_taken() {
-            WITH_OBJECTS
+            self.settings.objects.body(document)
         } else {
-            PUBLISHED_TYPES
+            document
         }
     }
 
@@ -84,7 +105,9 @@ impl Service {
                 let root = match BodyType::of(&inline.media_type) {
                     BodyType::Whole => BodyType::Whole,
                     BodyType::Partial => BodyType::Partial,
-                    BodyType::Related(_) | BodyType::Unknown => BodyType::Unknown,
+                    BodyType::Related(_) | BodyType::External(_) | BodyType::Unknown => {
+                        BodyType::Unknown
+                    }
                 };
                 (root, inline.root, inline.objects)
             }
@@ -101,7 +124,7 @@ impl Service {
                 let patched = self.patched(directory, request.presentity, body, present)?;
                 (Cow::Owned(patched), present)
             }
-            BodyType::Related(_) | BodyType::Unknown => {
+            BodyType::Related(_) | BodyType::External(_) | BodyType::Unknown => {
                 return Err(Reject::UnsupportedMedia {
                     accept: self.published_types(),
                 });
@@ -168,6 +191,7 @@ fn refused(failure: Failure) -> Reject {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::presence::external::EXTERNAL;
 
     #[test]
     fn the_types_listed_are_those_that_are_taken() {
@@ -176,5 +200,7 @@ mod tests {
         let listed: Vec<&str> = WITH_OBJECTS.split(", ").collect();
         let related = object::RELATED;
         assert_eq!(listed, [pidf::MEDIA_TYPE, partial::MEDIA_TYPE, related]);
+        assert_eq!(WITH_EXTERNAL, format!("{PUBLISHED_TYPES}, {EXTERNAL}"));
+        assert_eq!(WITH_BOTH, format!("{WITH_OBJECTS}, {EXTERNAL}"));
     }
 }

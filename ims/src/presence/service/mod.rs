@@ -48,7 +48,7 @@ use crate::event::lifetime::Lifetimes;
 use crate::event::subscription::SubscriptionId;
 use crate::event::turn::Turn;
 use crate::presence::rules::{Handling, Ruleset};
-use crate::presence::{compose, object, pidf};
+use crate::presence::{compose, external, object, pidf};
 use crate::record::Table;
 use crate::sip::{Aor, Destination};
 use crate::time::{Millis, Timestamp};
@@ -80,6 +80,7 @@ pub struct Settings {
     pub watcher_info: WatcherInfo,
     pub pidf: pidf::Limits,
     pub objects: object::Limits,
+    pub external: external::Settings,
     /// What becomes of components that several sources describe.
     pub composition: compose::Policy,
     /// Network identifier in `P-Charging-Vector` of what we send: the home domain.
