@@ -12,9 +12,12 @@ fn required() -> Vec<String> {
     let rows = |prefix: &'static str, numbers: Vec<u32>| {
         numbers.into_iter().map(move |n| format!("{prefix}-{n:02}"))
     };
-    let mut ids: Vec<String> = rows("PUB", (1..=19).collect()).collect();
-    ids.extend(rows("SUB", (1..=12).chain([22, 25]).collect()));
-    ids.extend(rows("AUT", (1..=6).chain([10, 14, 23, 25]).collect()));
+    let mut ids: Vec<String> = rows("PUB", (1..=25).collect()).collect();
+    ids.extend(rows("SUB", (1..=26).collect()));
+    ids.extend(rows("AUT", (1..=25).collect()));
+    ids.extend(rows("CNT", (1..=10).collect()));
+    ids.extend(rows("NTF", (1..=2).collect()));
+    ids.extend(rows("WIN", (1..=5).collect()));
     ids.extend(rows("REG", (1..=3).collect()));
     ids.extend(rows("CHG", vec![1, 2]));
     ids.extend(["XCP-01".to_owned(), "ROB-01".to_owned()]);
@@ -22,41 +25,51 @@ fn required() -> Vec<String> {
 }
 
 struct Row {
+    file: &'static str,
     line: usize,
     id: String,
     references: Vec<String>,
 }
 
 fn rows() -> Vec<Row> {
-    let text =
-        std::fs::read_to_string(root().join("docs/conformance.md")).expect("docs/conformance.md");
-    let mut rows = Vec::new();
-    for (at, line) in text.lines().enumerate() {
-        let cells: Vec<&str> = line
-            .trim()
-            .trim_matches('|')
-            .split('|')
-            .map(str::trim)
-            .collect();
-        let id = cells.first().unwrap_or(&"").trim_matches('`').to_owned();
-        let is_id = id.split_once('-').is_some_and(|(name, number)| {
+    let is_id = |id: &str| {
+        let numbered = id.split_once('-').is_some_and(|(name, number)| {
             name.bytes().all(|b| b.is_ascii_uppercase())
                 && !name.is_empty()
                 && number.bytes().all(|b| b.is_ascii_digit())
         });
-        if line.starts_with('|') && (is_id || id.starts_with("S-")) {
-            let cells = cells[1..].join(" ");
-            let references = cells.split('`').skip(1).step_by(2);
-            let references = references
-                .filter(|r| r.contains('/') || r.contains("::"))
-                .map(str::to_owned)
-                .collect();
-            rows.push(Row {
-                line: at + 1,
-                id,
-                references,
-            });
-        }
+        numbered || id.starts_with("S-")
+    };
+    let all = table("docs/conformance.md").into_iter();
+    all.filter(|row| is_id(&row.id)).collect()
+}
+
+/// What docs/features.md answers.
+fn features() -> Vec<Row> {
+    let all = table("docs/features.md").into_iter();
+    all.filter(|row| row.id != "Feature" && !row.id.starts_with("--"))
+        .collect()
+}
+
+/// The rows of all tables of a document: first cell, and what stands in backticks in the others.
+fn table(file: &'static str) -> Vec<Row> {
+    let text = std::fs::read_to_string(root().join(file)).expect(file);
+    let mut rows = Vec::new();
+    for (at, line) in text.lines().enumerate().filter(|(_, l)| l.starts_with('|')) {
+        let cells: Vec<&str> = line.trim().trim_matches('|').split('|').collect();
+        let id = cells[0].trim().trim_matches('`').to_owned();
+        let cells = cells[1..].join(" ");
+        let references = cells.split('`').skip(1).step_by(2);
+        let references = references
+            .filter(|r| r.contains('/') || r.contains("::"))
+            .map(str::to_owned)
+            .collect();
+        rows.push(Row {
+            file,
+            line: at + 1,
+            id,
+            references,
+        });
     }
     rows
 }
@@ -130,10 +143,22 @@ fn every_required_row_is_there_and_shown() {
 }
 
 #[test]
+fn every_feature_is_answered_with_a_test() {
+    let features = features();
+    assert!(features.len() > 30, "{} features", features.len());
+    let silent: Vec<&str> = features
+        .iter()
+        .filter(|row| row.references.is_empty())
+        .map(|row| row.id.as_str())
+        .collect();
+    assert!(silent.is_empty(), "no test for {silent:?}");
+}
+
+#[test]
 fn every_reference_exists() {
     let (tests, scenarios) = (tests(), scenarios());
     let mut missing = Vec::new();
-    for row in rows() {
+    for row in rows().into_iter().chain(features()) {
         for reference in &row.references {
             let name = reference
                 .trim_start_matches("sipp-scenarios/")
@@ -144,8 +169,8 @@ fn every_reference_exists() {
             };
             if !exists {
                 missing.push(format!(
-                    "docs/conformance.md:{}: {} names {reference}",
-                    row.line, row.id
+                    "{}:{}: {} names {reference}",
+                    row.file, row.line, row.id
                 ));
             }
         }

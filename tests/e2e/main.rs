@@ -19,6 +19,7 @@ mod publication;
 mod requests;
 mod subscription;
 mod torture;
+mod traffic;
 mod transport;
 mod watchers;
 mod xcap;

@@ -11,7 +11,7 @@ use crate::xdm::lists::Lists;
 pub(super) use crate::xdm::usage::pidf_manipulation as permanent;
 use crate::xdm::{Document, DocumentKey, Documents, Held};
 use bytes::Bytes;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -68,16 +68,23 @@ impl presence::Directory for Directory {
             .identities(&self.registrar.canonical(identity))
     }
 
-    fn in_list(&self, presentity: &Aor, anchor: &str, identities: &[Aor]) -> Option<bool> {
+    fn in_list(
+        &self,
+        presentity: &Aor,
+        anchor: &str,
+        identities: &[Aor],
+        left: &Cell<usize>,
+    ) -> Option<bool> {
         let mut lists = self.lists.borrow_mut();
-        lists.hold(self, presentity, anchor, identities)
+        lists.hold(self, presentity, anchor, identities, left)
     }
 
     fn depends_on_list(&self, presentity: &Aor, anchor: &str) {
         let mut lists = self.lists.borrow_mut();
         // the lists of a presentity's own are looked after by their owner, see `Directory::readers`
         if lists.foreign() {
-            lists.hold(self, presentity, anchor, &[]);
+            let left = Cell::new(presence::MOST_LISTS);
+            lists.hold(self, presentity, anchor, &[], &left);
         }
     }
 }

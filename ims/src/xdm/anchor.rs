@@ -6,8 +6,9 @@ use super::selector::{Selector, decoded};
 use super::usage::resource_lists::{AUID, NAMESPACE};
 use crate::xml::text::unescaped;
 
-/// Longest node selector, in bytes as received, and most steps in it.
-const SELECTOR: usize = 2048;
+/// Longest URI that is looked at, in bytes.
+pub const LONGEST: usize = 4096;
+/// Most steps in a node selector.
 const STEPS: usize = 32;
 
 /// A list, or an entry of one, in a document of this server.
@@ -48,6 +49,9 @@ impl Anchor {
     /// Reads an XCAP URI. `roots` are the XCAP roots as clients write them; empty: any.
     pub fn parse(text: &str, roots: &[String]) -> Result<Anchor, NoAnchor> {
         let text = text.trim();
+        if text.len() > LONGEST {
+            return Err(NoAnchor::Elsewhere);
+        }
         let (path, query) = text.split_once('?').unwrap_or((text, ""));
         let below = below(path, roots).ok_or(NoAnchor::Elsewhere)?;
         let (document, node) = match below.split_once("/~~/") {
@@ -119,9 +123,6 @@ fn same_authority(one: &str, other: &str) -> bool {
 
 /// The steps below `resource-lists`; `None` for what cannot name a list or an entry.
 fn steps(node: &str, query: &str) -> Option<Vec<Step>> {
-    if node.len() > SELECTOR {
-        return None;
-    }
     let node = decoded(node)?;
     let query = decoded(query)?;
     let mut rest = node.as_str();

@@ -3,12 +3,13 @@
 //! The answer fails closed. A list that is not here, not this subscriber's, on another server, in a loop, or too far
 //! away is one that cannot be read: whoever has not been found in the rest of it is neither in nor out.
 
-use super::anchor::{Anchor, Kind};
+use super::anchor::{self, Anchor, Kind};
 use super::document::{Document, Documents};
 use super::key::DocumentKey;
 use super::outline::Outline;
 use crate::sip::Aor;
 use indexmap::IndexMap;
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ const MOST: usize = 256;
 /// Members and lists of documents that are kept ready, all together: some 100 MB.
 const READY: usize = 1_000_000;
 /// Anchors that are kept taken apart.
-const ANCHORS: usize = 8_192;
+const ANCHORS: usize = 4_096;
 
 /// The lists of all documents, and who depends on them.
 #[derive(Debug)]
@@ -59,10 +60,25 @@ struct Walk<'a> {
     reader: &'a Aor,
     identities: &'a [Aor],
     /// Lists between the question and here.
-    path: Vec<(DocumentKey, u32)>,
+    path: Vec<Place>,
     /// Lists that need not be looked through again.
-    seen: Vec<(DocumentKey, u32)>,
+    seen: Vec<Place>,
+    /// How many more lists and entries may be followed.
+    left: &'a Cell<usize>,
     readable: bool,
+}
+
+/// A list of a document. The number stands first, since it mostly tells two apart.
+type Place = (u32, DocumentKey);
+
+impl Walk<'_> {
+    /// One more list or entry in another place, unless there have been too many.
+    fn follow(&mut self) -> bool {
+        let left = self.left.get().checked_sub(1);
+        self.left.set(left.unwrap_or_default());
+        self.readable &= left.is_some();
+        left.is_some()
+    }
 }
 
 impl Lists {
@@ -86,12 +102,14 @@ impl Lists {
 
     /// Whether one of the identities is in the list that `anchor` names in a rule of `reader`; `None` when it cannot
     /// be read, or not all of it, and they are not in the rest. Remembers that the reader depends on what was read.
+    /// `left`: how many lists and entries in other places may still be followed, over all questions of a decision.
     pub fn hold(
         &mut self,
         documents: &dyn Documents,
         reader: &Aor,
         anchor: &str,
         identities: &[Aor],
+        left: &Cell<usize>,
     ) -> Option<bool> {
         let anchor = self.anchor(anchor)?;
         let mut walk = Walk {
@@ -100,6 +118,7 @@ impl Lists {
             identities,
             path: Vec::new(),
             seen: Vec::new(),
+            left,
             readable: true,
         };
         if self.in_list(&mut walk, reader, &anchor) {
@@ -121,6 +140,9 @@ impl Lists {
         if let Some(known) = self.anchors.get(text) {
             return known.clone();
         }
+        if text.len() > anchor::LONGEST {
+            return None;
+        }
         if self.anchors.len() >= ANCHORS {
             self.anchors.clear();
         }
@@ -131,6 +153,9 @@ impl Lists {
 
     /// `user` is whose rule or document names the list.
     fn in_list(&mut self, walk: &mut Walk<'_>, user: &Aor, anchor: &Anchor) -> bool {
+        if !walk.follow() {
+            return false;
+        }
         let outline = self.reach(walk, user, anchor);
         let list = outline
             .as_ref()
@@ -141,7 +166,7 @@ impl Lists {
             walk.readable = false;
             return false;
         };
-        let here = (anchor.document.clone(), list);
+        let here = (list, anchor.document.clone());
         if walk.seen.contains(&here) {
             return false;
         }
@@ -169,6 +194,9 @@ impl Lists {
     }
 
     fn is_entry(&mut self, walk: &mut Walk<'_>, user: &Aor, anchor: &Anchor) -> bool {
+        if !walk.follow() {
+            return false;
+        }
         let outline = self.reach(walk, user, anchor);
         let steps = anchor.steps.as_deref().unwrap_or_default();
         match outline.as_ref().and_then(|outline| outline.entry(steps)) {

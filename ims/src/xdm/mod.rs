@@ -54,7 +54,7 @@ impl Default for Settings {
             max_document: 256 * 1024,
             max_lists: 1024 * 1024,
             max_documents_per_user: 32,
-            max_bytes_per_user: 4 * 1024 * 1024,
+            max_bytes_per_user: 2 * 1024 * 1024,
             unidentified: 403,
             roots: Vec::new(),
             foreign_lists: false,

@@ -137,24 +137,28 @@ impl Outline {
             return None;
         }
         let list = self.list(lists)?;
-        let places = (0..).zip(&self.owners);
-        let mut own = places.filter(|(_, owner)| **owner == (list, true));
-        let counted: Option<u32> = match last.position {
-            Some(n) => Some(own.nth(usize::try_from(n).ok()?.checked_sub(1)?)?.0),
-            None => None,
+        let is_own = |at: &u32| self.owners.get(*at as usize) == Some(&(list, true));
+        let Some(value) = last.value.as_deref() else {
+            let places = 0..number(self.owners.len());
+            let mut own = places.filter(is_own);
+            let at = match last.position {
+                Some(n) => own.nth(usize::try_from(n).ok()?.checked_sub(1)?)?,
+                None => own.next().filter(|_| own.next().is_none())?,
+            };
+            let mut entries = self.entries.iter();
+            return entries.find(|(_, place)| *place == at).map(|(aor, _)| aor);
         };
-        let fits = |(aor, at): &&(Aor, u32)| {
-            counted.is_none_or(|place| place == *at)
-                && self.owners.get(*at as usize) == Some(&(list, true))
-                && last
-                    .value
-                    .as_deref()
-                    .is_none_or(|value| Aor::parse(value).as_ref() == Some(aor))
-        };
-        let mut found = self.entries.iter().filter(fits);
-        let (aor, _) = found.next()?;
-        // two spellings of one identity are one; two identities are no entry
-        found.all(|(other, _)| other == aor).then_some(aor)
+        let named = Aor::parse(value)?;
+        let first = self.entries.partition_point(|(aor, _)| *aor < named);
+        let spelt = self.entries.get(first..)?.iter();
+        let (aor, at) = spelt
+            .take_while(|(aor, _)| *aor == named)
+            .find(|(_, at)| is_own(at))?;
+        let before = || (0..*at).filter(is_own).count();
+        let counted = last
+            .position
+            .is_none_or(|n| usize::try_from(n).is_ok_and(|n| n == before() + 1));
+        counted.then_some(aor)
     }
 
     /// Whether one of the identities is an entry of the list, or of a list inside it.

@@ -124,12 +124,10 @@ impl Home {
                 }
             }
             // one contact goes: Expires: 0 says it, whoever else stays
-            40..60 => {
-                if user.contacts.remove(&contact).is_some() {
-                    user.gone.push(contact);
-                    user.registers.push_back(0);
-                    user.changed();
-                }
+            40..60 if user.contacts.remove(&contact).is_some() => {
+                user.gone.push(contact);
+                user.registers.push_back(0);
+                user.changed();
             }
             // the network withdraws the registration: only the dialogs are told
             60..75 => user.withdraw(),

@@ -33,7 +33,7 @@ pub use filtering::RecoveredFilters;
 pub use leave::Farewell;
 pub use notify::Answer;
 pub use package::Package;
-pub use policy::Reach;
+pub use policy::{MOST_LISTS, Reach};
 pub use publish::{Publish, Published};
 pub use recover::{Bodies, RecoveredVisits, RecoveredWishes};
 pub use state::CSEQ_RANGE;
@@ -58,6 +58,7 @@ use leave::Leaving;
 use reach::OnlyUdp;
 pub use state::Registered;
 use state::{Presentity, Subscription};
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use watching::Watching;
@@ -106,7 +107,14 @@ pub trait Directory {
     /// Every identity that names the same subscriber as this one.
     fn names(&self, identity: &Aor) -> Vec<Aor>;
     /// Whether one of the identities is in the list that a rule of the presentity names; `None`: it cannot be read.
-    fn in_list(&self, presentity: &Aor, anchor: &str, identities: &[Aor]) -> Option<bool>;
+    /// `left`: what one decision has left of [`MOST_LISTS`].
+    fn in_list(
+        &self,
+        presentity: &Aor,
+        anchor: &str,
+        identities: &[Aor],
+        left: &Cell<usize>,
+    ) -> Option<bool>;
     /// After a restart: a rule of the presentity names this list, and nobody has asked for it yet.
     fn depends_on_list(&self, presentity: &Aor, anchor: &str);
 }

@@ -8,8 +8,12 @@ use crate::event::turn::Turn;
 use crate::presence::rules::{self, Context, Decision, Handling, Ruleset, Watcher};
 use crate::sip::Aor;
 use crate::time::Timestamp;
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+
+/// Most lists, and entries of lists, that one decision follows: some milliseconds.
+pub const MOST_LISTS: usize = 4_096;
 
 /// How far a decision of the operator reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +41,7 @@ impl Service {
         let rulesets = self.rulesets(directory, presentity);
         let identities = directory.identities(presentity);
         let sphere = self.sphere(presentity, &rulesets);
+        let left = Cell::new(MOST_LISTS);
         let context = Context {
             now,
             presentity: &identities,
@@ -45,7 +50,7 @@ impl Service {
             anonymous: None,
             // privacy hides the watcher from the presentity, and not from the operator
             imposed: directory.imposed(&identities, watcher.identities),
-            external_list: &|anchor, watcher| directory.in_list(presentity, anchor, watcher),
+            external_list: &|anchor, watcher| directory.in_list(presentity, anchor, watcher, &left),
         };
         let all: Vec<&Ruleset> = rulesets.iter().map(|rules| &**rules).collect();
         rules::decide(&all, watcher, &context)

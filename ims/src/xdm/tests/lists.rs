@@ -73,8 +73,9 @@ impl Shelf {
     fn holds(&mut self, anchor: &str, watcher: &[&str]) -> Option<bool> {
         let watcher: Vec<Aor> = watcher.iter().map(|text| aor(text)).collect();
         let bob = aor("sip:bob@ims.test");
+        let left = std::cell::Cell::new(4_096);
         self.lists
-            .hold(&Stored(&self.documents), &bob, anchor, &watcher)
+            .hold(&Stored(&self.documents), &bob, anchor, &watcher, &left)
     }
 }
 
@@ -152,6 +153,22 @@ fn a_member_is_found_wherever_the_list_has_it() {
                 + alice
                 + "</list>",
             Some(false),
+        ),
+        (
+            "a reference by position and URI",
+            named(&reference(
+                "list%5B2%5D/entry%5B2%5D%5B@uri=%22sip:alice@ims.test%22%5D",
+            )) + "<list><entry uri='sip:carol@ims.test'/>"
+                + "<entry uri='sip:alice@ims.test'/></list>",
+            Some(true),
+        ),
+        (
+            "a reference by another position and URI",
+            named(&reference(
+                "list%5B2%5D/entry%5B1%5D%5B@uri=%22sip:alice@ims.test%22%5D",
+            )) + "<list><entry uri='sip:carol@ims.test'/>"
+                + "<entry uri='sip:alice@ims.test'/></list>",
+            None,
         ),
         (
             "a reference to nothing",
@@ -350,11 +367,27 @@ fn chains_and_fans_of_lists_end_within_their_bounds() {
         let lists = (1..width).map(|n| format!("<list name='{n}'/>"));
         format!("<list name='0'>{links}</list>") + &lists.collect::<String>()
     };
+    // to one entry under different names, and alice behind all of them
+    let refs = |count: usize| -> String {
+        let to = "resource-lists/users/sip:bob@ims.test/index/~~/resource-lists/list%5B2%5D";
+        let refs: String = (1..count)
+            .map(|n| format!("<entry-ref ref='{to}/entry%5B1%5D?{n}'/>"))
+            .collect();
+        let last = format!("<entry-ref ref='{to}/entry%5B2%5D'/>");
+        let members = entries(["sip:carol@ims.test", "sip:alice@ims.test"]);
+        format!("<list name='0'>{refs}{last}</list><list>{members}</list>")
+    };
     for (case, lists, found) in [
         ("the longest chain", chain(16), Some(true)),
         ("one longer", chain(17), None),
         ("the widest fan", fan(256), Some(false)),
         ("one wider", fan(258), None),
+        (
+            "as many references as a decision follows",
+            refs(4_095),
+            Some(true),
+        ),
+        ("one more", refs(4_096), None),
     ] {
         assert_eq!(
             Shelf::with(&lists).holds(&own("list[@name='0']"), ALICE),
