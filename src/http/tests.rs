@@ -73,7 +73,7 @@ fn echo(request: &xdm::Request) -> Result<xdm::Response, Busy> {
         request.body.len()
     );
     Ok(xdm::Response {
-        content_type: Some("text/plain"),
+        content_type: Some("text/plain".into()),
         etag: Some("\"e1\"".into()),
         body: body.into(),
         ..xdm::Response::empty(200)

@@ -153,8 +153,8 @@ fn written(response: xdm::Response) -> Answer {
     let status = StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut answer = plain(status);
     let headers = answer.headers_mut();
-    if let Some(kind) = response.content_type {
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    if let Some(Ok(kind)) = response.content_type.as_deref().map(HeaderValue::from_str) {
+        headers.insert(header::CONTENT_TYPE, kind);
     }
     if let Some(Ok(etag)) = response.etag.as_deref().map(HeaderValue::from_str) {
         headers.insert(header::ETAG, etag);

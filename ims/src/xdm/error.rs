@@ -78,7 +78,7 @@ impl Reject {
                 ..Response::empty(405)
             },
             Reject::Conflict(conflict) => Response {
-                content_type: Some(XCAP_ERROR),
+                content_type: Some(XCAP_ERROR.into()),
                 body: Bytes::from(conflict.report(oma)),
                 ..Response::empty(409)
             },
@@ -158,7 +158,7 @@ mod tests {
         ] {
             let response = Reject::Conflict(conflict).response(401, oma);
             assert_eq!(
-                (response.status, response.content_type),
+                (response.status, response.content_type.as_deref()),
                 (409, Some(XCAP_ERROR))
             );
             let document = guard::parse(&response.body, &guard::Limits::default()).unwrap();

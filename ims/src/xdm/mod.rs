@@ -20,13 +20,13 @@ pub use error::{Conflict, Reject};
 pub use key::{DocumentKey, Tree};
 pub use request::{Identity, Method, Request, Response};
 
-use crate::xml::guard::{self, Limits, Refusal};
+use crate::xml::guard::{self, Refusal};
 use crate::xml::schema::LoadError;
 use authorize::Access;
 use conditions::Verdict;
 use media::Media;
 use selector::{Selector, Unselectable};
-use usage::{Usage, Usages};
+use usage::{Candidate, Kept, Usage, Usages};
 
 /// How documents are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +72,7 @@ pub struct Xdm {
 impl Xdm {
     /// Loads the schemas that documents are checked against.
     pub fn new(settings: Settings) -> Result<Xdm, LoadError> {
-        let usages = Usages::load(settings.roots.clone(), settings.foreign_lists)?;
+        let usages = Usages::load(&settings)?;
         Ok(Xdm { settings, usages })
     }
 
@@ -98,10 +98,16 @@ impl Xdm {
         let oma = matches!(selected, Ok((usage, _)) if usage.is_oma());
         let outcome = selected.and_then(|(usage, key)| match request.method {
             Method::Get | Method::Head => {
-                let made = self.usages.made(usage, &key);
-                read(request, usage, made.or_else(|| documents.document(&key)))
+                let made = self.usages.made(usage, &key, documents);
+                read(
+                    request,
+                    usage,
+                    made.as_ref().or_else(|| documents.document(&key)),
+                )
             }
-            Method::Put | Method::Delete if key.tree == Tree::Global => Err(Reject::ReadOnly),
+            Method::Put | Method::Delete if matches!(usage.kept(&key.tree), Kept::Made(_)) => {
+                Err(Reject::ReadOnly)
+            }
             Method::Put => self.put(request, usage, key, documents, new_etag),
             Method::Delete => delete(request, key, documents),
             Method::Other(_) => Err(Reject::Method),
@@ -117,13 +123,13 @@ impl Xdm {
         &self,
         request: &Request,
         documents: &dyn Documents,
-    ) -> Result<(Usage, DocumentKey), Reject> {
+    ) -> Result<(&Usage, DocumentKey), Reject> {
         let Selector { key, node } =
             Selector::parse(&request.target).map_err(|error| match error {
                 Unselectable::Malformed => Reject::Malformed,
                 Unselectable::Outside => Reject::NotFound,
             })?;
-        let usage = Usage::named(&key.auid).ok_or(Reject::NotFound)?;
+        let usage = self.usages.named(&key.auid).ok_or(Reject::NotFound)?;
         if matches!(request.method, Method::Other(_)) {
             return Err(Reject::Method);
         }
@@ -133,9 +139,12 @@ impl Xdm {
             Access::Unidentified => return Err(Reject::Unidentified),
             Access::Denied => return Err(Reject::Forbidden),
         }
-        // The one document for everybody is what this server says of itself, and that usage has no other.
-        let global = key.tree == Tree::Global || usage == Usage::XcapCaps;
-        if global && self.usages.made(usage, &key).is_none() {
+        let absent = match usage.kept(&key.tree) {
+            Kept::Nothing => true,
+            Kept::Made(name) => key.name != *name,
+            Kept::Put(_) => false,
+        };
+        if absent {
             return Err(Reject::NotFound);
         }
         if node {
@@ -147,12 +156,12 @@ impl Xdm {
     fn put(
         &self,
         request: &Request,
-        usage: Usage,
+        usage: &Usage,
         key: DocumentKey,
         documents: &dyn Documents,
         new_etag: &mut dyn FnMut() -> String,
     ) -> Result<Outcome, Reject> {
-        let charset = match media::compare(request.content_type.as_deref(), usage.media_type()) {
+        let charset = match media::compare(request.content_type.as_deref(), &usage.media_type) {
             Media::Expected => true,
             Media::OtherCharset => false,
             Media::Other => return Err(Reject::MediaType),
@@ -161,7 +170,7 @@ impl Xdm {
         if !coding.trim().eq_ignore_ascii_case("identity") {
             return Err(Reject::MediaType); // RFC 9110 §15.5.16
         }
-        if request.body.len() > self.limits(usage).bytes {
+        if request.body.len() > usage.limits.bytes {
             return Err(Reject::TooLarge);
         }
         let old = documents.document(&key);
@@ -192,11 +201,11 @@ impl Xdm {
     fn check(
         &self,
         request: &Request,
-        usage: Usage,
+        usage: &Usage,
         key: &DocumentKey,
         documents: &dyn Documents,
     ) -> Result<(), Conflict> {
-        let document = guard::parse(&request.body, &self.limits(usage)).map_err(|refusal| {
+        let document = guard::parse(&request.body, &usage.limits).map_err(|refusal| {
             let phrase = refusal.to_string();
             match refusal {
                 Refusal::NotWellFormed(_) => Conflict::NotWellFormed(phrase),
@@ -204,11 +213,12 @@ impl Xdm {
                 Refusal::NotTaken(_) | Refusal::TooLarge { .. } => Conflict::Local(phrase),
             }
         })?;
-        usage.check(&self.usages, key, request, &document, documents)
-    }
-
-    fn limits(&self, usage: Usage) -> Limits {
-        usage.limits(self.settings.max_document, self.settings.max_lists)
+        usage.check(&Candidate {
+            key,
+            bytes: &request.body,
+            document: &document,
+            documents,
+        })
     }
 
     /// What one user may keep.
@@ -246,7 +256,7 @@ impl Xdm {
 }
 
 /// GET and HEAD (RFC 4825 §8.3).
-fn read(request: &Request, usage: Usage, document: Option<&Document>) -> Result<Outcome, Reject> {
+fn read(request: &Request, usage: &Usage, document: Option<&Document>) -> Result<Outcome, Reject> {
     let document = document.ok_or(Reject::NotFound)?;
     let response = match verdict(request, Some(document))? {
         Verdict::Fails => return Err(Reject::Precondition),
@@ -255,7 +265,7 @@ fn read(request: &Request, usage: Usage, document: Option<&Document>) -> Result<
             ..Response::empty(304)
         },
         Verdict::Holds => Response {
-            content_type: Some(usage.media_type()),
+            content_type: Some(usage.media_type.clone()),
             etag: Some(quoted(&document.etag)),
             body: document.bytes.clone(),
             ..Response::empty(200)

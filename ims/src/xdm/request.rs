@@ -1,6 +1,7 @@
 //! An XCAP request and its answer as values; the program's HTTP side fills and sends them.
 
 use bytes::Bytes;
+use std::borrow::Cow;
 
 /// Request method. Names are case-sensitive (RFC 9110 §9.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +68,7 @@ pub struct Response {
     /// HTTP status code.
     pub status: u16,
     /// `Content-Type`, present exactly when there is a body.
-    pub content_type: Option<&'static str>,
+    pub content_type: Option<Cow<'static, str>>,
     /// Value for `ETag`, with its quotes.
     pub etag: Option<String>,
     /// Value for `Allow`, present exactly with 405.

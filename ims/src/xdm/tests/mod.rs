@@ -7,6 +7,7 @@ mod usages;
 
 use super::*;
 use crate::sip::Aor;
+use crate::xml::guard::Limits;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
@@ -118,7 +119,10 @@ impl Server {
 
 /// The element of a conflict report and its phrase.
 fn conflict(response: &Response) -> (String, String) {
-    assert_eq!(response.content_type, Some("application/xcap-error+xml"));
+    assert_eq!(
+        response.content_type.as_deref(),
+        Some("application/xcap-error+xml")
+    );
     let document = guard::parse(&response.body, &Limits::default()).unwrap();
     let node = document
         .descendants()
@@ -144,7 +148,7 @@ fn a_document_lives_from_put_to_delete() {
 
     let got = server.send(&request("GET", INDEX, ""));
     assert_eq!(
-        (got.status, got.content_type, got.etag.as_deref()),
+        (got.status, got.content_type.as_deref(), got.etag.as_deref()),
         (200, Some(TYPE), Some("\"t1\""))
     );
     assert_eq!(got.body, body);

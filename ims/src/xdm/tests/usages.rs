@@ -221,7 +221,7 @@ fn the_capabilities_are_told_to_everybody_who_is_known_and_changed_by_nobody() {
     let mut server = Server::new();
     let answer = server.send(&request("GET", CAPS, ""));
     assert_eq!(
-        (answer.status, answer.content_type),
+        (answer.status, answer.content_type.as_deref()),
         (200, Some("application/xcap-caps+xml"))
     );
     let document = guard::parse(&answer.body, &Limits::default()).unwrap();

@@ -1,11 +1,15 @@
 //! Presence authorisation rules (RFC 5025 §9) and OMA's constraints on them.
 
+use super::{Candidate, Kept, Names, Rules, Usage};
 use crate::xdm::anchor::{Anchor, NoAnchor};
 use crate::xdm::document::Documents;
 use crate::xdm::error::Conflict;
 use crate::xdm::key::DocumentKey;
-use crate::xml::schema::{Schema, Unknown};
-use roxmltree::{Document, Node};
+use crate::xml::guard::Limits;
+use crate::xml::schema::{LoadError, Schema, Unknown};
+use crate::xml::schemas;
+use roxmltree::Node;
+use std::sync::Arc;
 
 /// Application unique identifier, RFC 5025 §9.1. Any document name; with one document, `index` (§9.7).
 pub const AUID: &str = "pres-rules";
@@ -32,23 +36,46 @@ const CONDITIONS: [(&str, &str); 4] = [
     (OMA_COMMON_POLICY, "anonymous-request"),
 ];
 
-/// What documents are checked against.
-#[derive(Clone, Debug)]
-pub struct PresRules {
-    pub schema: Schema,
-    /// XCAP roots as clients write them; a list must be under one of them. Empty: under any root.
-    pub roots: Vec<String>,
-    /// Whether a rule may refer to lists that are not the owner's.
-    pub foreign_lists: bool,
+/// RFC 5025 §9.
+pub(super) fn usage(rules: Arc<PresRules>, limits: Limits) -> Usage {
+    Usage {
+        auid: AUID.into(),
+        media_type: MEDIA_TYPE.into(),
+        namespace: COMMON_POLICY.into(), // RFC 5025 §9.5
+        limits,
+        users: Kept::Put(Names::Any),
+        global: Kept::Nothing,
+        rules,
+    }
 }
 
-impl PresRules {
-    pub fn check(
-        &self,
-        key: &DocumentKey,
-        document: &Document<'_>,
-        documents: &dyn Documents,
-    ) -> Result<(), Conflict> {
+/// The same documents under OMA's name: a subscriber's documents of both usages apply together.
+pub(super) fn oma_usage(rules: Arc<PresRules>, limits: Limits) -> Usage {
+    Usage {
+        auid: OMA_AUID.into(),
+        users: Kept::Put(Names::One(OMA_NAME.into())),
+        ..usage(rules, limits)
+    }
+}
+
+/// What documents are checked against.
+#[derive(Debug)]
+pub(super) struct PresRules {
+    schema: Schema,
+    /// XCAP roots as clients write them; a list must be under one of them. Empty: under any root.
+    roots: Vec<String>,
+    /// Whether a rule may refer to lists that are not the owner's.
+    foreign_lists: bool,
+}
+
+impl Rules for PresRules {
+    fn check(&self, candidate: &Candidate<'_>) -> Result<(), Conflict> {
+        let Candidate {
+            key,
+            document,
+            documents,
+            ..
+        } = *candidate;
         let root = document.root_element();
         if !is(&root, COMMON_POLICY, "ruleset") {
             // The schema also declares elements that are no document.
@@ -91,6 +118,20 @@ impl PresRules {
             }
         }
         Ok(())
+    }
+
+    fn namespaces(&self) -> Vec<String> {
+        self.schema.namespaces().to_vec()
+    }
+}
+
+impl PresRules {
+    pub(super) fn load(roots: &[String], foreign_lists: bool) -> Result<PresRules, LoadError> {
+        Ok(PresRules {
+            schema: Schema::load(&schemas::PRESENCE_RULES)?,
+            roots: roots.to_vec(),
+            foreign_lists,
+        })
     }
 
     /// A list is the owner's and under an XCAP root of ours, unless others are allowed: resolving it reads

@@ -3,11 +3,14 @@
 //! OMA's well-known lists (`oma_grantedcontacts`, `oma_blockedcontacts` and their like) are names of lists here, no
 //! more: what they mean is said by the rules that name them.
 
+use super::{Candidate, Kept, Names, Rules, Usage};
 use crate::xdm::error::Conflict;
 use crate::xml::guard::Limits;
-use crate::xml::schema::{Schema, Unknown};
+use crate::xml::schema::{LoadError, Schema, Unknown};
+use crate::xml::schemas;
 use roxmltree::{Document, Node};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Application unique identifier, RFC 4826 §3.4.1.
 pub const AUID: &str = "resource-lists";
@@ -26,7 +29,7 @@ const UNIQUE: [(&str, &str); 4] = [
     ("external", "anchor"),
 ];
 
-/// What one document of this usage may cost: a list of 10,000 entries with names takes six nodes an entry.
+/// What one document of lists may cost: a list of 10,000 entries with names takes six nodes an entry.
 pub fn limits(bytes: usize) -> Limits {
     Limits {
         bytes,
@@ -35,8 +38,39 @@ pub fn limits(bytes: usize) -> Limits {
     }
 }
 
+/// RFC 4826 §3.4. `bytes`: longest document.
+pub(super) fn usage(bytes: usize) -> Result<Usage, LoadError> {
+    Ok(Usage {
+        auid: AUID.into(),
+        media_type: MEDIA_TYPE.into(),
+        namespace: NAMESPACE.into(),
+        limits: limits(bytes),
+        users: Kept::Put(Names::Any),
+        global: Kept::Nothing,
+        rules: Arc::new(Lists {
+            schema: Schema::load(&schemas::RESOURCE_LISTS)?,
+        }),
+    })
+}
+
+/// What documents are checked against.
+#[derive(Debug)]
+struct Lists {
+    schema: Schema,
+}
+
+impl Rules for Lists {
+    fn check(&self, candidate: &Candidate<'_>) -> Result<(), Conflict> {
+        check(&self.schema, candidate.document)
+    }
+
+    fn namespaces(&self) -> Vec<String> {
+        self.schema.namespaces().to_vec()
+    }
+}
+
 /// Checks a document against the schema and the constraints of RFC 4826 §3.4.5.
-pub fn check(schema: &Schema, document: &Document<'_>) -> Result<(), Conflict> {
+fn check(schema: &Schema, document: &Document<'_>) -> Result<(), Conflict> {
     let root = document.root_element();
     if !is(root, "resource-lists") {
         let phrase = format!("the document element is resource-lists of {NAMESPACE}");
