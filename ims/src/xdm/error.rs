@@ -40,23 +40,74 @@ pub enum Reject {
     Conflict(Conflict),
 }
 
-/// Why a document cannot be stored: elements of the conflict report. Each holds a phrase for a person.
+/// Why a document cannot be stored or changed: elements of the conflict report. Each holds a phrase for a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Conflict {
     NotWellFormed(String),
     NotUtf8(String),
+    /// The body of a PUT of an element is not one element.
+    NotXmlFrag(String),
+    /// The body of a PUT of an attribute is not a quoted value.
+    NotXmlAttValue(String),
+    /// After the PUT its URI would not give what was put.
+    CannotInsert(String),
+    /// After the DELETE its URI would name another node.
+    CannotDelete(String),
     SchemaValidation(String),
     /// A rule of the application usage that its schema does not express.
     Constraint(String),
     /// A rule of this server: size, number, what it takes from a network.
-    Local(String),
-    /// The directory in which the document would stand is not there.
-    NoParent(String),
-    /// A value that must be unique and is not; `field` is its path below the document.
+    Local(Local),
+    /// The directory, document or element in which it would stand is not there.
+    NoParent {
+        phrase: String,
+        /// The closest element that is there, as a node selector, percent-encoded, with its query (§11.1: relative to
+        /// the document).
+        ancestor: Option<String>,
+    },
+    /// Values that must be unique and are not.
     Uniqueness {
-        field: String,
+        exists: Vec<Exists>,
         phrase: String,
     },
+}
+
+/// A value that must be unique and is not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exists {
+    /// The element or attribute, as a node selector, percent-encoded.
+    pub field: String,
+    /// Values that are free at this moment.
+    pub alternatives: Vec<String>,
+}
+
+/// A rule of this server that is broken, in the words of OMA XDM 1.1 (`local-constraint-failure`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Local {
+    pub phrase: String,
+    /// Values that would be taken, each with the node selector of the place where.
+    pub alternatives: Vec<(String, String)>,
+}
+
+impl Conflict {
+    /// A rule of this server, with nothing to propose.
+    pub fn local(phrase: String) -> Conflict {
+        Conflict::Local(Local {
+            phrase,
+            alternatives: Vec::new(),
+        })
+    }
+
+    /// One value that is not unique.
+    pub fn uniqueness(field: String, alternatives: Vec<String>, phrase: String) -> Conflict {
+        Conflict::Uniqueness {
+            exists: vec![Exists {
+                field,
+                alternatives,
+            }],
+            phrase,
+        }
+    }
 }
 
 impl Reject {
@@ -93,29 +144,64 @@ impl Reject {
 impl Conflict {
     /// The conflict report as a document of `urn:ietf:params:xml:ns:xcap-error`.
     fn report(&self, oma: bool) -> String {
-        let (name, phrase) = match self {
-            Conflict::NotWellFormed(phrase) => ("not-well-formed", phrase),
-            Conflict::NotUtf8(phrase) => ("not-utf-8", phrase),
-            Conflict::SchemaValidation(phrase) => ("schema-validation-error", phrase),
-            Conflict::Constraint(phrase) => ("constraint-failure", phrase),
-            Conflict::NoParent(phrase) => ("no-parent", phrase),
-            Conflict::Uniqueness { field, phrase } => {
-                return enclosed(&format!(
-                    "<uniqueness-failure phrase=\"{}\"><exists field=\"{}\"/></uniqueness-failure>",
-                    escaped(phrase),
-                    escaped(field)
-                ));
+        enclosed(&match self {
+            Conflict::NotWellFormed(phrase) => element("not-well-formed", phrase, ""),
+            Conflict::NotUtf8(phrase) => element("not-utf-8", phrase, ""),
+            Conflict::NotXmlFrag(phrase) => element("not-xml-frag", phrase, ""),
+            Conflict::NotXmlAttValue(phrase) => element("not-xml-att-value", phrase, ""),
+            Conflict::CannotInsert(phrase) => element("cannot-insert", phrase, ""),
+            Conflict::CannotDelete(phrase) => element("cannot-delete", phrase, ""),
+            Conflict::SchemaValidation(phrase) => element("schema-validation-error", phrase, ""),
+            Conflict::Constraint(phrase) => element("constraint-failure", phrase, ""),
+            Conflict::NoParent { phrase, ancestor } => {
+                let ancestor = ancestor.as_ref();
+                let ancestor = ancestor.map(|uri| format!("<ancestor>{}</ancestor>", escaped(uri)));
+                element("no-parent", phrase, &ancestor.unwrap_or_default())
             }
-            Conflict::Local(phrase) if !oma => ("constraint-failure", phrase),
-            Conflict::Local(phrase) => {
-                return enclosed(&format!(
-                    "<extension><local-constraint-failure xmlns=\"urn:oma:xml:xdm:xcap-error\" phrase=\"{}\"/></extension>",
-                    escaped(phrase)
-                ));
+            Conflict::Uniqueness { exists, phrase } => {
+                let exists: String = exists.iter().map(Exists::element).collect();
+                element("uniqueness-failure", phrase, &exists)
             }
-        };
-        enclosed(&format!("<{name} phrase=\"{}\"/>", escaped(phrase)))
+            Conflict::Local(local) if !oma => element("constraint-failure", &local.phrase, ""),
+            Conflict::Local(local) => format!("<extension>{}</extension>", local.element()),
+        })
     }
+}
+
+impl Exists {
+    fn element(&self) -> String {
+        let values = self.alternatives.iter();
+        let values: String = values
+            .map(|value| format!("<alt-value>{}</alt-value>", escaped(value)))
+            .collect();
+        format!(
+            "<exists field=\"{}\">{values}</exists>",
+            escaped(&self.field)
+        )
+    }
+}
+
+impl Local {
+    fn element(&self) -> String {
+        let values = self.alternatives.iter().map(|(field, value)| {
+            let (field, value) = (escaped(field), escaped(value));
+            format!("<alt-value field=\"{field}\">{value}</alt-value>")
+        });
+        format!(
+            "<local-constraint-failure xmlns=\"urn:oma:xml:xdm:xcap-error\" phrase=\"{}\">{}</local-constraint-failure>",
+            escaped(&self.phrase),
+            values.collect::<String>()
+        )
+    }
+}
+
+/// One error condition, with its phrase and content.
+fn element(name: &str, phrase: &str, content: &str) -> String {
+    let phrase = escaped(phrase);
+    if content.is_empty() {
+        return format!("<{name} phrase=\"{phrase}\"/>");
+    }
+    format!("<{name} phrase=\"{phrase}\">{content}</{name}>")
 }
 
 fn enclosed(element: &str) -> String {
@@ -135,26 +221,50 @@ mod tests {
     fn every_report_is_valid_and_says_its_phrase() {
         let schema = Schema::load(&schemas::XCAP_ERROR).unwrap();
         let phrase = || "a \"<b>\" & '\u{e9}'\n\u{1}".to_owned();
+        let uniqueness = Conflict::Uniqueness {
+            exists: ["resource-lists/list%5B2%5D/@name", "a?xmlns(p=u)"]
+                .map(|field| Exists {
+                    field: field.into(),
+                    alternatives: vec![phrase(), "b".into()],
+                })
+                .into(),
+            phrase: phrase(),
+        };
+        let local = Conflict::Local(Local {
+            phrase: phrase(),
+            alternatives: vec![("a/@b".into(), phrase())],
+        });
+        let no_parent = Conflict::NoParent {
+            phrase: phrase(),
+            ancestor: Some("a:b/c%5B@d=%22e&f%22%5D?xmlns(a=urn:x)".into()),
+        };
         for (conflict, oma, name) in [
             (Conflict::NotWellFormed(phrase()), false, "not-well-formed"),
             (Conflict::NotUtf8(phrase()), false, "not-utf-8"),
+            (Conflict::NotXmlFrag(phrase()), false, "not-xml-frag"),
+            (
+                Conflict::NotXmlAttValue(phrase()),
+                false,
+                "not-xml-att-value",
+            ),
+            (Conflict::CannotInsert(phrase()), false, "cannot-insert"),
+            (Conflict::CannotDelete(phrase()), true, "cannot-delete"),
             (
                 Conflict::SchemaValidation(phrase()),
                 true,
                 "schema-validation-error",
             ),
             (Conflict::Constraint(phrase()), true, "constraint-failure"),
-            (Conflict::NoParent(phrase()), false, "no-parent"),
+            (no_parent, false, "no-parent"),
             (
-                Conflict::Uniqueness {
-                    field: "resource-lists/list%5B2%5D/@name".into(),
-                    phrase: phrase(),
-                },
+                Conflict::uniqueness("a/@b".into(), vec![], phrase()),
                 false,
                 "uniqueness-failure",
             ),
-            (Conflict::Local(phrase()), false, "constraint-failure"),
-            (Conflict::Local(phrase()), true, "local-constraint-failure"),
+            (uniqueness, false, "uniqueness-failure"),
+            (Conflict::local(phrase()), false, "constraint-failure"),
+            (Conflict::local(phrase()), true, "local-constraint-failure"),
+            (local, true, "local-constraint-failure"),
         ] {
             let response = Reject::Conflict(conflict).response(401, oma);
             assert_eq!(

@@ -210,7 +210,7 @@ impl Xdm {
             match refusal {
                 Refusal::NotWellFormed(_) => Conflict::NotWellFormed(phrase),
                 Refusal::NotUtf8(_) => Conflict::NotUtf8(phrase),
-                Refusal::NotTaken(_) | Refusal::TooLarge { .. } => Conflict::Local(phrase),
+                Refusal::NotTaken(_) | Refusal::TooLarge { .. } => Conflict::local(phrase),
             }
         })?;
         usage.check(&Candidate {
@@ -240,7 +240,7 @@ impl Xdm {
         } = self.settings;
         if old.is_none() && held.documents >= max_documents_per_user {
             let phrase = format!("a user may keep {max_documents_per_user} documents");
-            return Err(Conflict::Local(phrase));
+            return Err(Conflict::local(phrase));
         }
         let others = held
             .bytes
@@ -249,7 +249,7 @@ impl Xdm {
         // A user who is over a limit that was lowered may still make documents smaller.
         if grows && others.saturating_add(bytes) > max_bytes_per_user {
             let phrase = format!("a user may keep {max_bytes_per_user} bytes of documents");
-            return Err(Conflict::Local(phrase));
+            return Err(Conflict::local(phrase));
         }
         Ok(())
     }

@@ -100,9 +100,10 @@ impl Usage {
     pub fn admits(&self, key: &DocumentKey) -> Result<(), Conflict> {
         if key.name.contains('/') {
             // RFC 4825 §6.2: XCAP has no way to make a directory, so there is none but the user's own.
-            return Err(Conflict::NoParent(
-                "there are no sub-directories".to_owned(),
-            ));
+            return Err(Conflict::NoParent {
+                phrase: "there are no sub-directories".to_owned(),
+                ancestor: None,
+            });
         }
         match self.kept(&key.tree) {
             Kept::Put(Names::Any) => Ok(()),

@@ -100,10 +100,11 @@ fn unique(list: Node<'_, '_>) -> Result<(), Conflict> {
             if let Some(value) = member.attribute(attribute)
                 && !seen.insert(value)
             {
-                return Err(Conflict::Uniqueness {
-                    field: format!("{}/@{attribute}", path(member)),
-                    phrase: format!("two {element} elements of one list have this {attribute}"),
-                });
+                return Err(Conflict::uniqueness(
+                    format!("{}/@{attribute}", path(member)),
+                    Vec::new(),
+                    format!("two {element} elements of one list have this {attribute}"),
+                ));
             }
         }
     }

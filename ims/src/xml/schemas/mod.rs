@@ -42,11 +42,17 @@ pub const XCAP_CAPS: [Source<'static>; 1] = [Source {
     text: include_str!("xcap-caps.xsd"),
 }];
 
-/// The conflict report of XCAP.
-pub const XCAP_ERROR: [Source<'static>; 1] = [Source {
-    name: "xcap-error.xsd",
-    text: include_str!("xcap-error.xsd"),
-}];
+/// The conflict report of XCAP, with OMA's extension.
+pub const XCAP_ERROR: [Source<'static>; 2] = [
+    Source {
+        name: "xcap-error.xsd",
+        text: include_str!("xcap-error.xsd"),
+    },
+    Source {
+        name: "oma-xcap-error.xsd",
+        text: include_str!("oma-xcap-error.xsd"),
+    },
+];
 
 /// Presence documents: PIDF, the data model, RPID, CIPID, capabilities, timed status, the OMA elements and location
 /// objects.
