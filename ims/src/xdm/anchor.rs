@@ -63,7 +63,7 @@ impl Anchor {
         Ok(Anchor {
             document: selector.key,
             steps: node
-                .filter(|_| !selector.node)
+                .filter(|_| selector.node.is_none())
                 .and_then(|node| steps(node, query)),
         })
     }

@@ -18,6 +18,8 @@ const READ_ONLY: &str = "GET, HEAD, OPTIONS";
 pub enum Reject {
     /// Broken percent-encoding, or a condition that makes no sense.
     Malformed,
+    /// A path, node selector or query that is longer than any that names something.
+    UriTooLong,
     /// Nobody trusted says who is asking.
     Unidentified,
     /// Not this user's document.
@@ -116,6 +118,7 @@ impl Reject {
     pub fn response(&self, unidentified: u16, oma: bool) -> Response {
         match self {
             Reject::Malformed => Response::empty(400),
+            Reject::UriTooLong => Response::empty(414), // RFC 9110 §15.5.15
             Reject::Unidentified => Response::empty(unidentified),
             Reject::Forbidden => Response::empty(403),
             Reject::NotFound => Response::empty(404), // RFC 4825 §8

@@ -1,5 +1,14 @@
 //! `Content-Type` of a document (RFC 9110 §8.3, RFC 7303 §3).
 
+/// An element of a document (RFC 4825 §15.2.1).
+pub const ELEMENT: &str = "application/xcap-el+xml";
+
+/// The value of an attribute, in quotes (§15.2.2).
+pub const ATTRIBUTE: &str = "application/xcap-att+xml";
+
+/// The namespace bindings in scope of an element (§15.2.3).
+pub const NAMESPACES: &str = "application/xcap-ns+xml";
+
 /// What a `Content-Type` says of the body it comes with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Media {

@@ -10,6 +10,7 @@ pub mod error;
 pub mod key;
 pub mod lists;
 pub mod media;
+pub mod node;
 mod outline;
 pub mod request;
 pub mod selector;
@@ -126,7 +127,8 @@ impl Xdm {
     ) -> Result<(&Usage, DocumentKey), Reject> {
         let Selector { key, node } =
             Selector::parse(&request.target).map_err(|error| match error {
-                Unselectable::Malformed => Reject::Malformed,
+                Unselectable::Malformed | Unselectable::Unbound => Reject::Malformed,
+                Unselectable::TooLong => Reject::UriTooLong,
                 Unselectable::Outside => Reject::NotFound,
             })?;
         let usage = self.usages.named(&key.auid).ok_or(Reject::NotFound)?;
@@ -147,7 +149,7 @@ impl Xdm {
         if absent {
             return Err(Reject::NotFound);
         }
-        if node {
+        if node.is_some() {
             return Err(Reject::Node);
         }
         Ok((usage, key))

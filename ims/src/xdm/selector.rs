@@ -1,9 +1,14 @@
-//! The path of a request below the XCAP root: which document it names (RFC 4825 §6).
+//! The path of a request below the XCAP root: which document it names (RFC 4825 §6), and what of it.
+
+mod node;
+mod pointer;
+
+pub use node::{Name, NodeSelector, Step, Terminal};
 
 use super::key::{DocumentKey, Tree};
 use crate::sip::Aor;
 
-/// Longest path below the XCAP root, in bytes as received.
+/// Longest path below the XCAP root without a node selector, in bytes as received.
 const TARGET: usize = 2048;
 
 /// Longest document name, in bytes after decoding.
@@ -13,35 +18,48 @@ const NAME: usize = 255;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selector {
     pub key: DocumentKey,
-    /// Whether a node selector follows the document (RFC 4825 §6.3).
-    pub node: bool,
+    /// What follows the node selector separator (RFC 4825 §6.1), still percent-encoded; see [`NodeSelector::parse`].
+    pub node: Option<String>,
 }
 
 /// Why a path names nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unselectable {
-    /// The percent-encoding is broken or the path is over its limit: no server could read it.
+    /// The percent-encoding is broken: no server could read it.
     Malformed,
-    /// A path outside the tree of RFC 4825 §6.2.
+    /// A path, a selector or a query over its limit.
+    TooLong,
+    /// A path outside the tree of RFC 4825 §6.2, or a node selector that is not of the grammar of §6.3.
     Outside,
+    /// A node selector with a prefix that the query does not bind (§6.4).
+    Unbound,
 }
 
 impl Selector {
     /// Takes a path apart. Every segment is percent-decoded exactly once, after the path has been split, so
     /// an encoded `/`, `..` or NUL is never a way to another document.
     pub fn parse(target: &str) -> Result<Selector, Unselectable> {
-        if target.len() > TARGET {
-            return Err(Unselectable::Malformed);
-        }
         let target = target.strip_prefix('/').unwrap_or(target);
         let mut segments = Vec::new();
-        let mut node = false;
-        for segment in target.split('/') {
+        let mut node = None;
+        let mut rest = Some(target);
+        while let Some(text) = rest {
+            if target.len() - text.len() > TARGET {
+                return Err(Unselectable::TooLong);
+            }
+            let (segment, after) = match text.split_once('/') {
+                Some((segment, after)) => (segment, Some(after)),
+                None => (text, None),
+            };
+            if segment.len() > TARGET {
+                return Err(Unselectable::TooLong);
+            }
             let segment = decoded(segment).ok_or(Unselectable::Malformed)?;
             if segment == "~~" {
-                node = true;
+                node = Some(after.unwrap_or_default().to_owned());
                 break;
             }
+            rest = after;
             // A NUL would end a part of the stored key; nobody needs the other controls in a name.
             if segment.is_empty()
                 || segment == "."
@@ -103,10 +121,12 @@ mod tests {
 
     fn shown(target: &str) -> String {
         match Selector::parse(target) {
-            Ok(Selector { key, node: false }) => key.to_string(),
-            Ok(Selector { key, node: true }) => format!("{key} node"),
-            Err(Unselectable::Malformed) => "malformed".to_owned(),
-            Err(Unselectable::Outside) => "outside".to_owned(),
+            Ok(Selector { key, node: None }) => key.to_string(),
+            Ok(Selector {
+                key,
+                node: Some(node),
+            }) => format!("{key} node {node}"),
+            Err(error) => format!("{error:?}").to_lowercase(),
         }
     }
 
@@ -163,13 +183,14 @@ mod tests {
             (
                 "a node",
                 "a/users/sip:b@x.test/d/~~/ruleset/rule%5b1%5d",
-                "a/users/sip:b@x.test/d node",
+                "a/users/sip:b@x.test/d node ruleset/rule%5b1%5d",
             ),
             (
                 "a node behind an encoded separator",
-                "a/users/sip:b@x.test/d/%7E%7e/r",
-                "a/users/sip:b@x.test/d node",
+                "a/users/sip:b@x.test/d/%7E%7e/r/~~/s",
+                "a/users/sip:b@x.test/d node r/~~/s",
             ),
+            ("an empty node", "a/global/d/~~", "a/global/d node "),
             (
                 "decoding happens once",
                 "a/users/sip:b@x.test/%2541",
@@ -225,6 +246,8 @@ mod tests {
         let name = |n: usize| format!("a/global/{}", "x".repeat(n));
         assert_eq!(shown(&name(255)), name(255));
         assert_eq!(shown(&name(256)), "outside");
-        assert_eq!(shown(&name(2048)), "malformed");
+        assert_eq!(shown(&name(2048)), "outside");
+        assert_eq!(shown(&name(2049)), "toolong");
+        assert_eq!(shown(&"a/".repeat(2049)), "toolong");
     }
 }

@@ -178,7 +178,7 @@ fn is_name_char(c: char) -> bool {
 }
 
 /// Whether `value` is a name without colon, Namespaces in XML 1.0 §3.
-pub(in crate::xml) fn is_ncname(value: &str) -> bool {
+pub(crate) fn is_ncname(value: &str) -> bool {
     name(value, false)
 }
 

@@ -20,7 +20,7 @@ mod simple;
 mod validate;
 mod values;
 
-pub(in crate::xml) use builtin::is_ncname;
+pub(crate) use builtin::is_ncname;
 use model::Components;
 use roxmltree::{Document, ParsingOptions};
 use std::fmt;
