@@ -2,6 +2,7 @@
 
 use crate::config::{Aliases, AtShutdown, Config, Handling, Presentities, Shutdown};
 use crate::transport::tcp;
+use ims::event::farewell::Farewell;
 use ims::event::lifetime::Lifetimes;
 use ims::event::subscription::End;
 use ims::isc::Trust;
@@ -98,7 +99,7 @@ pub fn node(config: &Config, xdm: Xdm) -> node::Settings {
 }
 
 /// What watchers are told at shutdown; the other half of the time is for their answers.
-fn farewell(shutdown: &Shutdown) -> Option<service::Farewell> {
+fn farewell(shutdown: &Shutdown) -> Option<Farewell> {
     let end = match shutdown.subscriptions {
         AtShutdown::Keep => return None,
         AtShutdown::Move => End::Deactivated,
@@ -107,7 +108,7 @@ fn farewell(shutdown: &Shutdown) -> Option<service::Farewell> {
         },
     };
     let over = Millis(u64::from(shutdown.drain_s.0) * 500);
-    Some(service::Farewell { end, over })
+    Some(Farewell { end, over })
 }
 
 fn service(config: &Config) -> service::Settings {

@@ -1,7 +1,9 @@
 //! What the node reads of a request's headers, typed, with the refusal where they are wrong.
 
+use crate::event::notice::Answer;
 use crate::event::publication::Etag;
-use crate::presence::service::{Answer, BodyType, Condition, Package, Wishes};
+use crate::event::tag::Condition;
+use crate::presence::service::{BodyType, Package, Wishes};
 use crate::presence::{filter, partial, pidf};
 use crate::reject::Reject;
 use crate::sip::coding::{Coding, Fault};

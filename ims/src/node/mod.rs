@@ -25,11 +25,13 @@ pub use overrides::{Administered, Administration, BadOverride, Override, Scope};
 pub use recover::Recovery;
 
 use crate::charge::{Ledger, Triggers};
+use crate::event::farewell::Farewell;
+use crate::event::notice::Answer;
 use crate::event::subscriber;
+use crate::event::tag::TagKey;
 use crate::event::turn::{Outgoing, Random, Ticket, Turn};
 use crate::isc::Trust;
 use crate::presence::service as presence;
-use crate::presence::service::Answer;
 use crate::record::{Batch, Table, encode};
 use crate::registration::{self, Registrar};
 use crate::sip::Aor;
@@ -59,7 +61,7 @@ pub struct Settings {
     pub xdm: xdm::Xdm,
     pub triggers: Triggers,
     /// What subscriptions are told when the node leaves; without it they wait in the store for its return.
-    pub farewell: Option<presence::Farewell>,
+    pub farewell: Option<Farewell>,
     /// Reason phrases of the operator, each under the one of [`reject::phrase`](crate::reject::phrase) that it
     /// replaces: handsets act on them.
     pub phrases: BTreeMap<String, String>,
@@ -238,7 +240,7 @@ impl Node {
         };
         let (tables, transactions, registrations) = (hash(), hash(), hash());
         let (lists, rules) = (hash(), hash());
-        let tags = presence::TagKey(std::array::from_fn(|_| random.number()));
+        let tags = TagKey(std::array::from_fn(|_| random.number()));
         Node {
             transactions: Layer::new(settings.transactions, transactions),
             presence: presence::Service::new(settings.presence.clone(), tables, tags),

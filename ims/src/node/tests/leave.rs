@@ -1,8 +1,8 @@
 //! A node that leaves, and what refusals say to handsets.
 
 use super::*;
+use crate::event::farewell::Farewell;
 use crate::event::subscription::End;
-use crate::presence::service::Farewell;
 
 /// A node that tells its watchers how to go on, over one second.
 fn leaving(end: End) -> Bench {

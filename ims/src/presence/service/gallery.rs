@@ -1,9 +1,9 @@
 //! What watchers are shown: one document for each distinct outcome of the policy, rendered once for all who share it.
 
 use super::state::{Debt, Presentity};
-use super::tag::TagKey;
 use super::{Directory, Service};
 use crate::event::subscription::SubscriptionId;
+use crate::event::tag::TagKey;
 use crate::event::watcherinfo::{self, Extent};
 use crate::presence::compose::{self, Composed};
 use crate::presence::content::{self, Authorized, Body};

@@ -1,69 +1,36 @@
 //! The end of this node's service: watchers are told to subscribe elsewhere, or later (RFC 6665 §4.1.3).
 
 use super::{Directory, Service};
+use crate::event::farewell::{Farewell, Leaving};
 use crate::event::subscription::{End, Input, Owed, SubscriptionId};
 use crate::event::turn::Turn;
 use crate::sip::Aor;
-use crate::time::{Millis, Timestamp};
-
-/// What becomes of live subscriptions when the node leaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Farewell {
-    /// What their watchers are told.
-    pub end: End,
-    /// Time over which the NOTIFYs are spread, so that watchers do not come back all at once.
-    pub over: Millis,
-}
-
-/// NOTIFYs leave in steps of this length.
-const STEP: Millis = Millis(10);
-
-/// Subscriptions that are still to be ended.
-#[derive(Debug)]
-pub(super) struct Leaving {
-    left: Vec<SubscriptionId>,
-    /// How many in one step.
-    share: usize,
-    next: Timestamp,
-    end: End,
-}
+use crate::time::Timestamp;
 
 impl Service {
     /// Begins to end every subscription. Those that time does not suffice for stay in the store, and with them their
     /// watchers stay subscribed here.
     pub fn leave(&mut self, now: Timestamp, farewell: Farewell) {
         let left: Vec<SubscriptionId> = self.subscriptions.keys().rev().copied().collect();
-        let steps = usize::try_from(farewell.over.0 / STEP.0)
-            .unwrap_or(usize::MAX)
-            .max(1);
-        self.leaving = Some(Leaving {
-            share: left.len().div_ceil(steps),
-            left,
-            next: now,
-            end: farewell.end,
-        });
+        self.leaving = Some(Leaving::begin(now, farewell, left));
     }
 
     /// Nobody is left who must be told that the node leaves.
     pub fn has_left(&self) -> bool {
-        self.leaving.as_ref().is_none_or(|l| l.left.is_empty())
+        self.leaving.as_ref().is_none_or(Leaving::is_done)
     }
 
     pub(super) fn next_farewell(&self) -> Option<Timestamp> {
-        let leaving = self.leaving.as_ref().filter(|l| !l.left.is_empty());
-        leaving.map(|leaving| leaving.next)
+        self.leaving.as_ref().and_then(Leaving::next)
     }
 
     /// Ends the subscriptions of one step, oldest first.
     pub(super) fn say_farewell(&mut self, turn: &mut Turn<'_>, directory: &dyn Directory) {
-        let Some(leaving) = self.leaving.as_mut().filter(|l| l.next <= turn.now) else {
+        let Some(leaving) = &mut self.leaving else {
             return;
         };
-        let from = leaving.left.len().saturating_sub(leaving.share);
-        let share = leaving.left.split_off(from);
-        leaving.next = turn.now + STEP;
-        let end = leaving.end;
-        for id in share.into_iter().rev() {
+        let (share, end) = leaving.step(turn.now);
+        for id in share {
             self.end_subscription(turn, directory, id, Input::Leaving(end));
         }
     }

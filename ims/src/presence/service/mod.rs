@@ -4,7 +4,6 @@
 //! send in the [`Turn`].
 
 mod body;
-mod debts;
 mod filtering;
 mod gallery;
 mod leave;
@@ -16,7 +15,6 @@ mod partial;
 mod permanent;
 mod policy;
 mod publish;
-mod reach;
 mod recover;
 mod roll;
 mod state;
@@ -30,32 +28,29 @@ mod wishes;
 
 pub use body::{BodyType, PUBLISHED_TYPES};
 pub use filtering::RecoveredFilters;
-pub use leave::Farewell;
-pub use notify::Answer;
 pub use package::Package;
 pub use policy::{MOST_LISTS, Reach};
 pub use publish::{Publish, Published};
 pub use recover::{Bodies, RecoveredVisits, RecoveredWishes};
-pub use state::CSEQ_RANGE;
 pub use subscribe::{Accepted, Renew, Subscribe};
-pub use tag::TagKey;
 pub use visit::Visit;
 pub use winfo::WatcherInfo;
-pub use wishes::{Condition, Wishes};
+pub use wishes::Wishes;
 
 use crate::event::deadlines::Deadlines;
+use crate::event::debts::Debts;
+use crate::event::farewell::Leaving;
 use crate::event::lifetime::Lifetimes;
+use crate::event::reach::OnlyUdp;
 use crate::event::subscription::SubscriptionId;
+use crate::event::tag::TagKey;
 use crate::event::turn::Turn;
 use crate::presence::rules::{Handling, Ruleset};
 use crate::presence::{compose, external, object, pidf};
 use crate::record::Table;
 use crate::sip::{Aor, Destination};
 use crate::time::{Millis, Timestamp};
-use debts::Debts;
 use indexmap::IndexMap;
-use leave::Leaving;
-use reach::OnlyUdp;
 pub use state::Registered;
 use state::{Presentity, Subscription};
 use std::cell::Cell;

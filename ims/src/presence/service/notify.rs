@@ -3,39 +3,15 @@
 use super::gallery::Shown;
 use super::message::Told;
 use super::partial::Form;
-use super::state::{CSEQ_RANGE, Debt, LastBody, Subscription};
+use super::state::{Debt, Subscription};
 use super::{Directory, Service, Subscriptions};
-use crate::charge::{BodyFacts, Chargeable, Event, Role};
+use crate::charge::Chargeable;
+use crate::event::notice::{Answer, CSEQ_RANGE, LastBody};
 use crate::event::subscription::{End, Input, State, SubscriptionId, ends_subscription};
 use crate::event::turn::{Ticket, Turn};
 use crate::presence::rules::Handling;
 use crate::sip::Aor;
-use crate::sip::header::rate::Rates;
-use crate::time::{Seconds, Timestamp};
-
-/// Pause before state is shown again to a watcher whose NOTIFY failed without ending the subscription and
-/// without Retry-After: 30 s, about the life of the transaction that failed.
-const RETRY: Seconds = Seconds(30);
-/// Longest Retry-After that is obeyed; a longer one would outlast most subscriptions.
-const LONGEST_RETRY: Seconds = Seconds(3600);
-
-/// The final response to a NOTIFY, as far as it counts.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Answer {
-    pub status: u16,
-    pub retry_after: Option<Seconds>,
-    /// Rates in its `Event` (RFC 6446 §9.3), if it has one.
-    pub rates: Option<Rates>,
-}
-
-impl Answer {
-    /// None came.
-    pub const TIMEOUT: Answer = Answer {
-        status: 408,
-        retry_after: None,
-        rates: None,
-    };
-}
+use crate::time::Timestamp;
 
 impl Service {
     /// Shows the present state to every active watcher of the presentity whose view of it changed.
@@ -256,7 +232,9 @@ impl Service {
         let Some(subscription) = self.subscriptions.get_mut(&id) else {
             return;
         };
-        subscription.last_body = body.as_ref().map(LastBody::of);
+        subscription.last_body = body
+            .as_ref()
+            .map(|body| LastBody::new(body.media_type(), body.bytes()));
         subscription.unanswered = subscription.unanswered.saturating_add(1);
         subscription.record.dialog.local_cseq += 1;
         if subscription.record.dialog.local_cseq > subscription.record.cseq_reserved {
@@ -303,7 +281,10 @@ impl Service {
         };
         subscription.unanswered = subscription.unanswered.saturating_sub(1);
         if turn.ledger.wants(Chargeable::Notify, status) {
-            let event = charge_event(subscription, requested_at, turn.now, status);
+            let (record, body) = (&subscription.record, subscription.last_body);
+            let times = (requested_at, turn.now);
+            let notice = subscription.notice();
+            let event = notice.charge(&record.charging, &record.entity, body, times, status);
             turn.ledger.write(turn.batch, event);
         }
         if ends_subscription(status) {
@@ -329,9 +310,9 @@ impl Service {
             }
             return; // else it waits for the answers to its other NOTIFYs, each of which is charged
         }
-        if !(200..300).contains(&status) {
+        if !answer.is_success() {
             // this NOTIFY failed and the subscription lives: the state is shown again later
-            let pause = answer.retry_after.unwrap_or(RETRY).min(LONGEST_RETRY);
+            let pause = answer.pause();
             subscription.last_told = 0;
             subscription.last_whole = None;
             subscription.lost_track();
@@ -348,7 +329,7 @@ impl Service {
             return;
         };
         if subscription.debt != Debt::Nothing && subscription.unanswered == 0 {
-            let at_once = subscription.debt == Debt::Whole && (200..300).contains(&status);
+            let at_once = subscription.debt == Debt::Whole && answer.is_success();
             if turn.now < subscription.not_before && !at_once {
                 self.paced.insert((subscription.not_before, id));
                 self.waits_long(turn, id);
@@ -401,41 +382,5 @@ fn is_open(subscriptions: &Subscriptions) -> impl Fn(Timestamp, SubscriptionId) 
         subscriptions
             .get(&id)
             .is_some_and(|s| s.owed_since == Some(since))
-    }
-}
-
-fn charge_event(
-    subscription: &Subscription,
-    requested_at: Timestamp,
-    answered_at: Timestamp,
-    status: u16,
-) -> Event {
-    let record = &subscription.record;
-    let text = |value: &Option<Box<str>>| value.as_deref().map(str::to_owned);
-    Event {
-        number: 0,
-        method: Chargeable::Notify,
-        role: Role::Originating,
-        package: Some(subscription.visit.package.name().to_owned()),
-        expires: None,
-        call_id: record.dialog.call_id.to_string(),
-        calling: vec![record.entity.to_string()],
-        called: record.dialog.target.to_string(),
-        requested: None,
-        icid: text(&record.charging.icid),
-        orig_ioi: text(&record.charging.orig_ioi),
-        term_ioi: text(&record.charging.term_ioi),
-        access_network: None,
-        service: None,
-        associated: Vec::new(),
-        requested_at,
-        answered_at,
-        status,
-        body: subscription.last_body.map(|body| BodyFacts {
-            content_type: body.media_type.to_owned(),
-            length: body.length,
-            disposition: None,
-        }),
-        ccf: record.charging.ccf.iter().map(|a| a.to_string()).collect(),
     }
 }

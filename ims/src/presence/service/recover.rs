@@ -5,12 +5,12 @@ use super::partial::Held;
 use super::state::{
     Debt, Presentity, Registered, Subscription, SubscriptionRecord, parse_publication_key,
 };
-use super::tag::{QUENCHED, TagKey};
 use super::visit::Visit;
-use super::wishes::{Condition, Wishes};
+use super::wishes::Wishes;
 use super::{Directory, Service};
 use crate::event::publication::{Publication, PublicationRecord};
 use crate::event::subscription::{State, SubscriptionId};
+use crate::event::tag::{Condition, QUENCHED, TagKey};
 use crate::presence::object::Object;
 use crate::presence::pidf::{self, Contribution};
 use crate::sip::Aor;

@@ -4,17 +4,17 @@ use super::pace::Rhythm;
 use super::partial::Held;
 use super::permanent::Permanent;
 use super::roll::Roll;
-use super::tag::QUENCHED;
 use super::visit::Visit;
 use super::winfo::Observer;
-use super::wishes::{Condition, Wishes};
+use super::wishes::Wishes;
 use crate::dialog::Dialog;
+use crate::event::notice::LastBody;
 use crate::event::publication::Publication;
 use crate::event::subscription::{State, SubscriptionId};
+use crate::event::tag::{Condition, QUENCHED};
 use crate::isc::Charging;
 use crate::presence::compose::{Composed, Policy, RegistrationFacts, Source, compose};
 use crate::presence::content::Authorized;
-use crate::presence::content::Body;
 use crate::presence::filter::Filters;
 use crate::presence::pidf::Contribution;
 use crate::presence::rules::{Decision, Ruleset};
@@ -166,23 +166,6 @@ pub struct Subscription {
     pub stored: bool,
 }
 
-/// What a charging record says of a body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LastBody {
-    pub media_type: &'static str,
-    /// Bytes, as sent.
-    pub length: u32,
-}
-
-impl LastBody {
-    pub fn of(body: &Body) -> LastBody {
-        LastBody {
-            media_type: body.media_type(),
-            length: u32::try_from(body.bytes().len()).unwrap_or(u32::MAX),
-        }
-    }
-}
-
 impl Subscription {
     /// `Suppress-If-Match` of the last SUBSCRIBE, while it holds.
     pub fn condition(&self) -> Option<Condition> {
@@ -227,10 +210,6 @@ pub struct SubscriptionRecord {
     /// headers may go back along it (RFC 7315 §4.5, §4.6).
     pub inside: bool,
 }
-
-/// How many NOTIFYs a subscription may send before its record is written again. RFC 3261 §12.2.2 lets a CSeq
-/// jump ahead, so a restart skips to the end of the range and no NOTIFY costs a write.
-pub const CSEQ_RANGE: u32 = 256;
 
 /// Key of a publication and of its body: presentity, a zero byte, its number.
 pub fn publication_key(presentity: &Aor, number: u64) -> Vec<u8> {

@@ -1,11 +1,12 @@
 //! SUBSCRIBE: new subscriptions, refreshes, ends and fetches (RFC 6665 §4.2.1, RFC 3856 §6.6).
 
 use super::package::Package;
-use super::state::{CSEQ_RANGE, Debt, Subscription, SubscriptionRecord};
+use super::state::{Debt, Subscription, SubscriptionRecord};
 use super::visit::Visit;
 use super::wishes::Wishes;
 use super::{Directory, Service, policy};
 use crate::dialog::Dialog;
+use crate::event::notice::CSEQ_RANGE;
 use crate::event::subscription::{Input, State, SubscriptionId, begin};
 use crate::event::turn::Turn;
 use crate::isc::{Caller, Charging};

@@ -1,9 +1,9 @@
 //! What a watcher asks for besides plain state, from the headers and the body of its SUBSCRIBE.
 
 use super::state::Debt;
-use super::tag::QUENCHED;
 use super::{Directory, Service};
 use crate::event::subscription::{State, SubscriptionId};
+use crate::event::tag::{Condition, QUENCHED};
 use crate::event::turn::Turn;
 use crate::record::Table;
 use crate::sip::coding::Coding;
@@ -33,26 +33,6 @@ impl Wishes {
     /// The wishes as a subscription keeps them: nothing where nothing is wished.
     pub fn kept(self) -> Option<Box<Wishes>> {
         (self != Wishes::default()).then(|| Box::new(self))
-    }
-}
-
-/// `Suppress-If-Match` (RFC 5839 §6.2, §6.3): while it holds, the watcher is sent no state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Condition {
-    /// `*`: it always holds, until a SUBSCRIBE without it.
-    Always,
-    /// It holds while the state has this tag, and is over with the first state that has another: from then on the
-    /// watcher has the newer state, and the old tag coming back is news to it.
-    Tag(u64),
-}
-
-impl Condition {
-    /// Whether it holds for state with this tag.
-    pub fn holds(self, tag: u64) -> bool {
-        match self {
-            Condition::Always => true,
-            Condition::Tag(known) => known == tag,
-        }
     }
 }
 

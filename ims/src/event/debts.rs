@@ -1,6 +1,6 @@
 //! Since when watchers are owed a NOTIFY or an answer to one, oldest first.
 
-use crate::event::subscription::SubscriptionId;
+use super::subscription::SubscriptionId;
 use crate::time::Timestamp;
 use std::collections::VecDeque;
 
@@ -11,7 +11,7 @@ const SLACK: usize = 1024;
 /// comes to the front; one that stays there (a watcher with a long Retry-After) must not let the others pile up behind
 /// it, so the queue is looked through when it is longer than what can be open.
 #[derive(Debug, Default)]
-pub(super) struct Debts(VecDeque<(Timestamp, SubscriptionId)>);
+pub struct Debts(VecDeque<(Timestamp, SubscriptionId)>);
 
 impl Debts {
     /// Adds a debt; `held` is the number of subscriptions, each of which has at most one that `is_open`.

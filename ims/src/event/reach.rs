@@ -11,7 +11,7 @@ const MOST: usize = 4096;
 
 /// Next hops that refused or did not answer a connection, and until when that is believed.
 #[derive(Debug, Default)]
-pub(super) struct OnlyUdp(BTreeMap<(Box<str>, Option<u16>), Timestamp>);
+pub struct OnlyUdp(BTreeMap<(Box<str>, Option<u16>), Timestamp>);
 
 impl OnlyUdp {
     pub fn insert(&mut self, now: Timestamp, to: &Destination) {
