@@ -10,13 +10,13 @@ pub const XCAP_ERROR: &str = "application/xcap-error+xml";
 /// What an XCAP document resource takes; the program answers OPTIONS with the same list.
 const ALLOW: &str = "GET, HEAD, PUT, DELETE, OPTIONS";
 
-/// What a document takes that the server makes itself.
+/// What a document takes that the server makes itself, and what bindings take (RFC 4825 §8.2, §8.4).
 const READ_ONLY: &str = "GET, HEAD, OPTIONS";
 
 /// Why a request is refused: one variant for each answer on which a client acts differently.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reject {
-    /// Broken percent-encoding, or a condition that makes no sense.
+    /// Broken percent-encoding, a prefix that the query does not bind, or a condition that makes no sense.
     Malformed,
     /// A path, node selector or query that is longer than any that names something.
     UriTooLong,
@@ -28,16 +28,13 @@ pub enum Reject {
     NotFound,
     /// A method that no XCAP resource has.
     Method,
-    /// A change of a document that the server makes itself.
+    /// A change of a document that the server makes itself, or of namespace bindings.
     ReadOnly,
     /// An `If-Match` or `If-None-Match` that does not hold.
     Precondition,
     TooLarge,
-    /// Another media type than the application usage has, or a content coding.
+    /// Another media type than the application usage, an element or an attribute has, or a content coding.
     MediaType,
-    /// A part of a document. These operations are not offered yet: 501 rather than 404, which would say that
-    /// the element is absent, and rather than 409 `no-parent`, which would say that its document is.
-    Node,
     /// A document that may not be stored as it is.
     Conflict(Conflict),
 }
@@ -139,7 +136,6 @@ impl Reject {
             Reject::Precondition => Response::empty(412),
             Reject::TooLarge => Response::empty(413),
             Reject::MediaType => Response::empty(415), // RFC 4825 §8.2.2
-            Reject::Node => Response::empty(501),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! XML document management: XCAP (RFC 4825) on whole documents, one application usage per file.
+//! XML document management: XCAP (RFC 4825) on documents and their parts, one application usage per file.
 //!
 //! [`Xdm::handle`] is told what documents there are and answers with what becomes of them; it stores nothing.
 
@@ -6,12 +6,15 @@ pub mod anchor;
 pub mod authorize;
 pub mod conditions;
 pub mod document;
+mod edit;
 pub mod error;
+mod fragment;
 pub mod key;
 pub mod lists;
 pub mod media;
 pub mod node;
 mod outline;
+mod parts;
 pub mod request;
 pub mod selector;
 pub mod usage;
@@ -24,9 +27,12 @@ pub use request::{Identity, Method, Request, Response};
 use crate::xml::guard::{self, Refusal};
 use crate::xml::schema::LoadError;
 use authorize::Access;
+use bytes::Bytes;
 use conditions::Verdict;
 use media::Media;
-use selector::{Selector, Unselectable};
+use parts::Part;
+use selector::{NodeSelector, Selector, Unselectable};
+use std::borrow::Cow;
 use usage::{Candidate, Kept, Usage, Usages};
 
 /// How documents are kept.
@@ -96,22 +102,34 @@ impl Xdm {
         new_etag: &mut dyn FnMut() -> String,
     ) -> Outcome {
         let selected = self.select(request, documents);
-        let oma = matches!(selected, Ok((usage, _)) if usage.is_oma());
-        let outcome = selected.and_then(|(usage, key)| match request.method {
-            Method::Get | Method::Head => {
-                let made = self.usages.made(usage, &key, documents);
-                read(
-                    request,
-                    usage,
-                    made.as_ref().or_else(|| documents.document(&key)),
-                )
+        let oma = matches!(selected, Ok((usage, ..)) if usage.is_oma());
+        let outcome = selected.and_then(|(usage, key, node)| {
+            let part = node.as_ref().map(|selector| Part {
+                usage,
+                key: &key,
+                selector,
+                documents,
+            });
+            match (&request.method, part) {
+                (Method::Get | Method::Head, part) => {
+                    let made = self.usages.made(usage, &key, documents);
+                    let document = made.as_ref().or_else(|| documents.document(&key));
+                    match part {
+                        Some(part) => parts::read(request, &part, document),
+                        None => read(request, usage, document),
+                    }
+                }
+                (Method::Put | Method::Delete, _)
+                    if matches!(usage.kept(&key.tree), Kept::Made(_)) =>
+                {
+                    Err(Reject::ReadOnly)
+                }
+                (Method::Put, Some(part)) => self.put_part(request, &part, new_etag),
+                (Method::Put, None) => self.put(request, usage, key, documents, new_etag),
+                (Method::Delete, Some(part)) => self.delete_part(request, &part, new_etag),
+                (Method::Delete, None) => delete(request, key, documents),
+                (Method::Other(_), _) => Err(Reject::Method),
             }
-            Method::Put | Method::Delete if matches!(usage.kept(&key.tree), Kept::Made(_)) => {
-                Err(Reject::ReadOnly)
-            }
-            Method::Put => self.put(request, usage, key, documents, new_etag),
-            Method::Delete => delete(request, key, documents),
-            Method::Other(_) => Err(Reject::Method),
         });
         outcome.unwrap_or_else(|reject| Outcome {
             response: reject.response(self.settings.unidentified, oma),
@@ -124,16 +142,20 @@ impl Xdm {
         &self,
         request: &Request,
         documents: &dyn Documents,
-    ) -> Result<(&Usage, DocumentKey), Reject> {
-        let Selector { key, node } =
-            Selector::parse(&request.target).map_err(|error| match error {
-                Unselectable::Malformed | Unselectable::Unbound => Reject::Malformed,
-                Unselectable::TooLong => Reject::UriTooLong,
-                Unselectable::Outside => Reject::NotFound,
-            })?;
+    ) -> Result<(&Usage, DocumentKey, Option<NodeSelector>), Reject> {
+        let Selector { key, node } = Selector::parse(&request.target).map_err(unselectable)?;
         let usage = self.usages.named(&key.auid).ok_or(Reject::NotFound)?;
         if matches!(request.method, Method::Other(_)) {
             return Err(Reject::Method);
+        }
+        let node = node
+            .map(|node| NodeSelector::parse(&node, request.query.as_deref(), &usage.namespace))
+            .transpose();
+        // Only prefixes are looked at after authorisation.
+        if let Err(error) = node
+            && error != Unselectable::Unbound
+        {
+            return Err(unselectable(error));
         }
         let reads = matches!(request.method, Method::Get | Method::Head);
         match authorize::access(&request.identity, &key, reads, documents) {
@@ -149,10 +171,7 @@ impl Xdm {
         if absent {
             return Err(Reject::NotFound);
         }
-        if node.is_some() {
-            return Err(Reject::Node);
-        }
-        Ok((usage, key))
+        Ok((usage, key, node.map_err(unselectable)?))
     }
 
     fn put(
@@ -163,25 +182,11 @@ impl Xdm {
         documents: &dyn Documents,
         new_etag: &mut dyn FnMut() -> String,
     ) -> Result<Outcome, Reject> {
-        let charset = match media::compare(request.content_type.as_deref(), &usage.media_type) {
-            Media::Expected => true,
-            Media::OtherCharset => false,
-            Media::Other => return Err(Reject::MediaType),
-        };
-        let coding = request.content_encoding.as_deref().unwrap_or("identity");
-        if !coding.trim().eq_ignore_ascii_case("identity") {
-            return Err(Reject::MediaType); // RFC 9110 §15.5.16
-        }
-        if request.body.len() > usage.limits.bytes {
-            return Err(Reject::TooLarge);
-        }
+        let charset = self.body_taken(request, &usage.media_type, usage)?;
         let old = documents.document(&key);
         unconditional(request, old)?;
         usage.admits(&key).map_err(Reject::Conflict)?;
-        if !charset {
-            let phrase = "the Content-Type names another charset than UTF-8".to_owned();
-            return Err(Reject::Conflict(Conflict::NotUtf8(phrase)));
-        }
+        charset.map_err(Reject::Conflict)?;
         if let Some(old) = old.filter(|old| old.bytes == request.body) {
             // The same document again changes nothing, so neither does its entity-tag.
             return Ok(stored(200, &old.etag, None));
@@ -197,6 +202,30 @@ impl Xdm {
         };
         let etag = document.etag.clone();
         Ok(stored(status, &etag, Some(Change::Put { key, document })))
+    }
+
+    /// Whether a body is of the media type `kind`, uncoded and within the limits; inside, whether its charset is UTF-8.
+    fn body_taken(
+        &self,
+        request: &Request,
+        kind: &str,
+        usage: &Usage,
+    ) -> Result<Result<(), Conflict>, Reject> {
+        let charset = match media::compare(request.content_type.as_deref(), kind) {
+            Media::Expected => Ok(()),
+            Media::OtherCharset => Err(Conflict::NotUtf8(
+                "the Content-Type names another charset than UTF-8".to_owned(),
+            )),
+            Media::Other => return Err(Reject::MediaType),
+        };
+        let coding = request.content_encoding.as_deref().unwrap_or("identity");
+        if !coding.trim().eq_ignore_ascii_case("identity") {
+            return Err(Reject::MediaType); // RFC 9110 §15.5.16
+        }
+        if request.body.len() > usage.limits.bytes {
+            return Err(Reject::TooLarge);
+        }
+        Ok(charset)
     }
 
     /// RFC 4825 §8.2.2 and §8.2.5.
@@ -257,9 +286,28 @@ impl Xdm {
     }
 }
 
+fn unselectable(error: Unselectable) -> Reject {
+    match error {
+        Unselectable::Malformed | Unselectable::Unbound => Reject::Malformed, // RFC 4825 §8
+        Unselectable::TooLong => Reject::UriTooLong,
+        Unselectable::Outside => Reject::NotFound,
+    }
+}
+
 /// GET and HEAD (RFC 4825 §8.3).
 fn read(request: &Request, usage: &Usage, document: Option<&Document>) -> Result<Outcome, Reject> {
     let document = document.ok_or(Reject::NotFound)?;
+    let media_type = usage.media_type.clone();
+    answered(request, document, media_type, document.bytes.clone())
+}
+
+/// The answer to a GET of a document or of a part of it, under the one entity-tag that they have (§8.5).
+fn answered(
+    request: &Request,
+    document: &Document,
+    content_type: Cow<'static, str>,
+    body: Bytes,
+) -> Result<Outcome, Reject> {
     let response = match verdict(request, Some(document))? {
         Verdict::Fails => return Err(Reject::Precondition),
         Verdict::Unchanged => Response {
@@ -267,9 +315,9 @@ fn read(request: &Request, usage: &Usage, document: Option<&Document>) -> Result
             ..Response::empty(304)
         },
         Verdict::Holds => Response {
-            content_type: Some(usage.media_type.clone()),
+            content_type: Some(content_type),
             etag: Some(quoted(&document.etag)),
-            body: document.bytes.clone(),
+            body,
             ..Response::empty(200)
         },
     };

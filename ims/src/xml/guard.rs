@@ -97,22 +97,27 @@ fn check<'a>(bytes: &'a [u8], limits: &Limits) -> Result<&'a str, Refusal> {
             limit: limits.bytes,
         });
     }
+    let text = utf8(bytes)?;
+    let body = text.strip_prefix('\u{feff}').unwrap_or(text);
+    declaration(body)?;
+    Scan::new(body, limits).run()?;
+    Ok(text)
+}
+
+/// The bytes as text, unless they are of another encoding.
+pub fn utf8(bytes: &[u8]) -> Result<&str, Refusal> {
     let marks: [&[u8]; 4] = [&[0xfe, 0xff], &[0xff, 0xfe], &[0, b'<'], &[b'<', 0]];
     if marks.iter().any(|mark| bytes.starts_with(mark)) {
         return Err(Refusal::NotUtf8(
             "the document is in UTF-16 or UTF-32".into(),
         ));
     }
-    let text = std::str::from_utf8(bytes).map_err(|error| {
+    std::str::from_utf8(bytes).map_err(|error| {
         Refusal::NotUtf8(format!(
             "byte {} is not part of a UTF-8 character",
             error.valid_up_to() + 1
         ))
-    })?;
-    let body = text.strip_prefix('\u{feff}').unwrap_or(text);
-    declaration(body)?;
-    Scan::new(body, limits).run()?;
-    Ok(text)
+    })
 }
 
 /// Checks the XML declaration (XML 1.0 §2.8), where there is one.

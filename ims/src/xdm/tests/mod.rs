@@ -252,9 +252,14 @@ fn requests_are_refused_before_their_content_is_looked_at() {
             bob(),
             404,
         ),
-        ("a node is not offered yet", "GET", node, bob(), 501),
-        ("nor for change", "PUT", node, bob(), 501),
-        ("nor to others", "GET", node, Identity::Unknown, 403),
+        ("an element that is not there", "GET", node, bob(), 404),
+        (
+            "an element, for others",
+            "GET",
+            node,
+            Identity::Unknown,
+            403,
+        ),
     ] {
         let response = server.send(&Request {
             identity,
