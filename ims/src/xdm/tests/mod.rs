@@ -3,6 +3,7 @@
 mod content;
 mod hostile;
 mod lists;
+mod parts;
 mod usages;
 
 use super::*;
