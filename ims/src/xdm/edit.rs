@@ -71,7 +71,7 @@ pub(super) fn put_element(
     let counted = || elements().filter(|node| is_named(*node, step));
     let at = match step.position {
         // "earliest last": behind the last of the same name
-        None => elements().filter(alike).last().map(|last| last.range().end),
+        None => elements().rfind(alike).map(|last| last.range().end),
         Some(0) => return cannot_insert("positions are counted from 1"),
         // before the first there is; where there is none it is no constraint
         Some(1) => counted().next().map(|first| first.range().start),
@@ -123,7 +123,7 @@ pub(super) fn put_attribute(
     }
     let local = &name.local;
     let qualified_name = match prefix(element, name) {
-        Some(prefix) if prefix.is_empty() => local.to_string(),
+        Some("") => local.to_string(),
         Some(prefix) => format!("{prefix}:{local}"),
         // §7.10: "A client cannot set the namespace prefixes in scope for an element."
         None => {
