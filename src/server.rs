@@ -1,5 +1,6 @@
 //! Wiring: what is started in which order, and how it ends.
 
+mod documents;
 mod settings;
 
 use crate::admin::Readiness;
@@ -40,8 +41,8 @@ pub enum Error {
         "no random numbers from the system ({0}); tags and entity-tags cannot be made without them"
     )]
     Random(getrandom::Error),
-    #[error("a built-in schema cannot be loaded ({0}); this is a defect, please report it")]
-    Schema(#[from] ims::xml::schema::LoadError),
+    #[error(transparent)]
+    Documents(#[from] documents::Error),
     #[error("cannot start threads ({0})")]
     Threads(std::io::Error),
     #[error(
@@ -56,10 +57,11 @@ impl Error {
         match self {
             Error::Store(_) | Error::Charging(_) => Exit::Store,
             Error::ChargingSettings(_) => Exit::Config,
+            Error::Documents(why) if why.is_configured() => Exit::Config,
             Error::Http(_) | Error::Listen(_) => Exit::Unavailable,
             Error::Signals(_)
             | Error::Random(_)
-            | Error::Schema(_)
+            | Error::Documents(_)
             | Error::Threads(_)
             | Error::Driver => Exit::Internal,
         }
@@ -218,7 +220,7 @@ fn recover(
 ) -> Result<(Node, Outbox, Recovery), Error> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(Error::Random)?;
-    let mut node = Node::new(settings::node(config, settings::xdm(config)?), seed);
+    let mut node = Node::new(settings::node(config, documents::xdm(config)?), seed);
     let mut recovery = Recovery::default();
     engine
         .reader()

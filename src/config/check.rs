@@ -14,6 +14,7 @@ pub(super) fn check(config: &Config) -> Result<(), BadValue> {
     names(config)?;
     choices(config)?;
     config.watcher_info.check()?;
+    config.xcap.check()?;
     let home = config.sip.home_domains.first().map_or("", String::as_str);
     match config.charging.check(home) {
         Ok(_) => Ok(()),
@@ -50,7 +51,7 @@ fn transport_ranges(config: &Config) -> Result<(), BadValue> {
 #[rustfmt::skip] // one line a key
 fn service_ranges(config: &Config) -> Result<(), BadValue> {
     const YEAR: u32 = 31_536_000;
-    let Config { publication, subscription, registration, xcap, limits, shutdown, .. } = config;
+    let Config { publication, subscription, registration, limits, shutdown, .. } = config;
     let registration_default = registration.expires_default.0;
     within("publication.max_per_presentity", publication.max_per_presentity, 1..=1_000)?;
     within("publication.max_body", publication.max_body, 100..=1 << 20)?;
@@ -71,9 +72,6 @@ fn service_ranges(config: &Config) -> Result<(), BadValue> {
     within("registration.expires_default", registration_default, 1..=YEAR)?;
     within("registration.expires_max", registration.expires_max.0, registration_default..=YEAR)?;
     within("registration.terminated_retention_s", registration.terminated_retention_s.0, 0..=86_400)?;
-    within("xcap.max_document", xcap.max_document, 1_000..=16 << 20)?;
-    within("xcap.max_lists", xcap.max_lists, 1_000..=16 << 20)?;
-    within("xcap.max_documents_per_user", xcap.max_documents_per_user, 1..=10_000)?;
     within("limits.publications", limits.publications, 1..=100_000_000)?;
     within("limits.subscriptions", limits.subscriptions, 1..=100_000_000)?;
     within("limits.registrations", limits.registrations, 1..=100_000_000)?;
@@ -204,19 +202,6 @@ fn choices(config: &Config) -> Result<(), BadValue> {
         if own.is_empty() || own.len() > 128 || !own.chars().all(printable) {
             return Err(bad("presence.phrases", "1 to 128 bytes of plain text"));
         }
-    }
-    if ![401, 403].contains(&config.xcap.unknown_identity) {
-        return Err(bad("xcap.unknown_identity", "401 or 403"));
-    }
-    let is_root = |root: &String| {
-        let http = root
-            .strip_prefix("http://")
-            .or_else(|| root.strip_prefix("https://"));
-        http.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
-    };
-    if !config.xcap.roots.iter().all(is_root) {
-        let expected = "absolute HTTP URIs, for example [\"http://xcap.example.net/xcap-root\"]";
-        return Err(bad("xcap.roots", expected));
     }
     Ok(())
 }

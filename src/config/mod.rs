@@ -6,6 +6,7 @@ mod locate;
 mod sections;
 mod summary;
 mod watcher_info;
+mod xcap;
 
 pub use crate::charging::settings::Settings as Charging;
 pub use composition::Composition;
@@ -13,6 +14,7 @@ pub use ims::network::{Cidr, any_contains};
 pub use sections::*;
 pub use summary::Summary;
 pub use watcher_info::{Observers, WatcherInfo};
+pub use xcap::{GlobalTree, Xcap, XcapUsage};
 
 use serde::Deserialize;
 use std::fmt;

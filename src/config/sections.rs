@@ -167,22 +167,6 @@ pub enum Aliases {
     Set,
 }
 
-/// RFC 4825.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Xcap {
-    /// Bytes.
-    pub max_document: usize,
-    /// Bytes.
-    pub max_lists: usize,
-    /// As clients write them; empty: any.
-    pub roots: Vec<String>,
-    pub foreign_lists: bool,
-    pub max_documents_per_user: usize,
-    /// 401 or 403.
-    pub unknown_identity: u16,
-}
-
 /// Log lines.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -346,19 +330,6 @@ impl Default for Registration {
             terminated_retention_s: Seconds(300),
             reg_event: true,
             aliases: Aliases::Tel,
-        }
-    }
-}
-
-impl Default for Xcap {
-    fn default() -> Xcap {
-        Xcap {
-            max_document: 262_144,
-            max_lists: 1 << 20,
-            roots: Vec::new(),
-            foreign_lists: false,
-            max_documents_per_user: 32,
-            unknown_identity: 403,
         }
     }
 }

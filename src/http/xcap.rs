@@ -1,6 +1,7 @@
 //! An XCAP request over HTTP to a value and back (RFC 4825 §7, §8).
 
 use super::{Answer, Busy, Service, plain};
+use crate::telemetry::log::AUDIT_TARGET;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
@@ -9,7 +10,7 @@ use hyper::{Request, StatusCode};
 use ims::xdm::request::{self as xdm, Identity};
 use std::net::IpAddr;
 use std::time::Duration;
-use tracing::warn;
+use tracing::{info, warn};
 
 /// What an XCAP resource takes (RFC 4825 §7); `OPTIONS` is answered here.
 const ALLOW: HeaderValue = HeaderValue::from_static("GET, HEAD, PUT, DELETE, OPTIONS");
@@ -44,6 +45,10 @@ pub(super) async fn answer(
         false => Identity::Unknown,
     };
     let is_unknown = identity == Identity::Unknown;
+    let trail = match &identity {
+        Identity::User(who) => Some((who.clone(), head.method.clone())),
+        Identity::Server | Identity::Unknown => None,
+    };
     let request = xdm::Request {
         method: xdm::Method::named(head.method.as_str()),
         target: target.to_owned(),
@@ -61,7 +66,13 @@ pub(super) async fn answer(
     };
     match decided {
         Ok(Ok(response)) if is_unknown && [401, 403].contains(&response.status) => unknown(service),
-        Ok(Ok(response)) => written(response),
+        Ok(Ok(response)) => {
+            if let Some((by, method)) = trail.filter(|_| response.crossed) {
+                let status = response.status;
+                info!(target: AUDIT_TARGET, %peer, by, %method, document = target, status, "documents of others");
+            }
+            written(response)
+        }
         Ok(Err(_)) | Err(_) => {
             warn!("an XCAP request was not decided");
             busy()

@@ -10,7 +10,6 @@ use ims::presence::{external, object, pidf, rules, service};
 use ims::sip::{Aor, Limits};
 use ims::time::Millis;
 use ims::xdm::{self, Xdm};
-use ims::xml::schema::LoadError;
 use ims::{charge, node, registration, transaction};
 use std::time::Duration;
 
@@ -32,19 +31,6 @@ pub fn tcp(config: &Config) -> tcp::Settings {
         max_connections: config.sip.max_connections,
         idle: Duration::from_secs(u64::from(config.sip.tcp_idle_s.0)),
     }
-}
-
-/// The document service, with its schemas loaded.
-pub fn xdm(config: &Config) -> Result<Xdm, LoadError> {
-    Xdm::new(xdm::Settings {
-        max_document: config.xcap.max_document,
-        max_lists: config.xcap.max_lists,
-        roots: config.xcap.roots.clone(),
-        foreign_lists: config.xcap.foreign_lists,
-        max_documents_per_user: config.xcap.max_documents_per_user,
-        unidentified: config.xcap.unknown_identity,
-        ..xdm::Settings::default()
-    })
 }
 
 pub fn node(config: &Config, xdm: Xdm) -> node::Settings {

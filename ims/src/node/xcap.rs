@@ -21,10 +21,11 @@ impl Node {
             .settings
             .xdm
             .handle(request, &self.directory, &mut new_etag);
-        let (response, change) = match outcome.change {
+        let (mut response, change) = match outcome.change {
             Some(Change::Put { .. }) if refused => (xdm::Response::empty(503), None),
             change => (outcome.response, change),
         };
+        response.crossed = self.settings.xdm.crosses(request, &self.directory);
         if let Some(change) = change {
             self.apply(now, change, out);
         }

@@ -3,24 +3,43 @@
 use super::document::Documents;
 use super::key::{DocumentKey, Tree};
 use super::request::Identity;
+use super::usage::{Readers, Usage};
 use crate::sip::Aor;
+use std::collections::BTreeSet;
 
 /// Most identities of one subscriber in an asserted-identity header.
 const IDENTITIES: usize = 16;
+
+/// Identities that may do more than a subscriber, as a trusted proxy asserts them. Empty: nobody may.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Privileged {
+    /// Presence Servers and Resource List Servers: read every tree.
+    pub servers: BTreeSet<Aor>,
+    /// Read and write every tree.
+    pub administrators: BTreeSet<Aor>,
+    /// Read global documents that show what all users have.
+    pub global_readers: BTreeSet<Aor>,
+}
 
 /// What the requester may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     Granted,
+    /// Granted for what the requester is, not for whose the document is: the operator wants to know.
+    Privileged,
     /// Nobody says who is asking.
     Unidentified,
     Denied,
 }
 
-/// The default policy: users reach their own tree only and may read the global one, servers of the operator reach
-/// every tree. `reads`: the request changes nothing.
+/// Whether a request on a document of `usage` may be made. `reads`: it changes nothing.
+///
+/// Users reach their own tree only and read what is global for everybody; servers of the operator read every tree;
+/// administrators, and the program itself, also write.
 pub fn access(
+    privileged: &Privileged,
     identity: &Identity,
+    usage: &Usage,
     key: &DocumentKey,
     reads: bool,
     documents: &dyn Documents,
@@ -30,15 +49,21 @@ pub fn access(
         Identity::Unknown => return Access::Unidentified,
         Identity::User(asserted) => identities(asserted),
     };
+    let is_in = |set: &BTreeSet<Aor>| asserted.iter().any(|user| set.contains(user));
+    // Each identity is one of the same subscriber, so one that owns the tree is enough.
+    let owns = |owner: &Aor| asserted.iter().any(|user| documents.same_user(user, owner));
     match &key.tree {
         _ if asserted.is_empty() => Access::Unidentified,
-        Tree::Global if reads => Access::Granted,
-        Tree::Global => Access::Denied,
-        // Each identity is one of the same subscriber, so one that owns the tree is enough.
-        Tree::User(owner) if asserted.iter().any(|user| documents.same_user(user, owner)) => {
-            Access::Granted
-        }
-        Tree::User(_) => Access::Denied,
+        Tree::User(owner) if owns(owner) => Access::Granted,
+        Tree::Global if reads && usage.readers == Readers::Everybody => Access::Granted,
+        _ if is_in(&privileged.administrators) => Access::Privileged,
+        _ if reads && is_in(&privileged.servers) => Access::Privileged,
+        Tree::Global if reads && is_in(&privileged.global_readers) => Access::Privileged,
+        Tree::User(owner) if reads && usage.shown => match documents.shows(owner, &asserted) {
+            true => Access::Granted,
+            false => Access::Denied,
+        },
+        Tree::Global | Tree::User(_) => Access::Denied,
     }
 }
 
@@ -65,6 +90,7 @@ fn identities(header: &str) -> Vec<Aor> {
 #[cfg(test)]
 mod tests {
     use super::super::document::{Document, Held};
+    use super::super::usage::Usages;
     use super::*;
 
     /// Bob is known under a telephone number as well.
@@ -89,6 +115,21 @@ mod tests {
         }
     }
 
+    fn set(users: &[&str]) -> BTreeSet<Aor> {
+        users.iter().map(|user| Aor::parse(user).unwrap()).collect()
+    }
+
+    fn asked(identity: &Identity, key: &DocumentKey, reads: bool) -> Access {
+        let privileged = Privileged {
+            servers: set(&["sip:ps.ims.test"]),
+            administrators: set(&["sip:root@ims.test"]),
+            global_readers: set(&["sip:rls.ims.test"]),
+        };
+        let usages = Usages::load(&super::super::Settings::default()).unwrap();
+        let usage = usages.named(&key.auid).unwrap();
+        access(&privileged, identity, usage, key, reads, &Registered)
+    }
+
     #[test]
     fn users_reach_their_own_tree_and_servers_every_tree() {
         let user = |header: &str| Identity::User(header.to_owned());
@@ -99,7 +140,8 @@ mod tests {
         );
         let global = DocumentKey {
             tree: Tree::Global,
-            ..own.clone()
+            auid: "xcap-caps".into(),
+            name: "index".into(),
         };
         for (case, identity, key, expected) in [
             (
@@ -167,15 +209,11 @@ mod tests {
                 Access::Granted,
             ),
         ] {
-            assert_eq!(
-                access(&identity, key, false, &Registered),
-                expected,
-                "{case}"
-            );
+            assert_eq!(asked(&identity, key, false), expected, "{case}");
         }
         let reader = user("sip:bob@ims.test");
         assert_eq!(
-            access(&reader, &global, true, &Registered),
+            asked(&reader, &global, true),
             Access::Granted,
             "everybody reads the global tree"
         );

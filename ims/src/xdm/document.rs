@@ -59,6 +59,11 @@ pub trait Documents {
         one == other
     }
 
+    /// Whether any of these identities of one watcher may see presence of this user now.
+    fn shows(&self, _owner: &Aor, _watcher: &[Aor]) -> bool {
+        false
+    }
+
     /// Reads a presence document: the URI of the presentity that it is about, or what is wrong with it.
     fn entity_of(&self, presence: &[u8]) -> Result<String, String>;
 }

@@ -25,15 +25,15 @@ pub use key::{DocumentKey, Tree};
 pub use request::{Identity, Method, Request, Response};
 
 use crate::xml::guard::{self, Refusal};
-use crate::xml::schema::LoadError;
-use authorize::Access;
+use authorize::{Access, Privileged};
 use bytes::Bytes;
 use conditions::Verdict;
 use media::Media;
 use parts::Part;
 use selector::{NodeSelector, Selector, Unselectable};
 use std::borrow::Cow;
-use usage::{Candidate, Kept, Usage, Usages};
+use usage::declared::Declaration;
+use usage::{Candidate, Failed, Kept, Usage, Usages};
 
 /// How documents are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +53,10 @@ pub struct Settings {
     pub roots: Vec<String>,
     /// Whether a rule may name lists of other users.
     pub foreign_lists: bool,
+    /// Who may do more than a subscriber.
+    pub privileged: Privileged,
+    /// Application usages of the operator's own.
+    pub declared: Vec<Declaration>,
 }
 
 impl Default for Settings {
@@ -65,6 +69,8 @@ impl Default for Settings {
             unidentified: 403,
             roots: Vec::new(),
             foreign_lists: false,
+            privileged: Privileged::default(),
+            declared: Vec::new(),
         }
     }
 }
@@ -78,7 +84,7 @@ pub struct Xdm {
 
 impl Xdm {
     /// Loads the schemas that documents are checked against.
-    pub fn new(settings: Settings) -> Result<Xdm, LoadError> {
+    pub fn new(settings: Settings) -> Result<Xdm, Failed> {
         let usages = Usages::load(&settings)?;
         Ok(Xdm { settings, usages })
     }
@@ -158,8 +164,8 @@ impl Xdm {
             return Err(unselectable(error));
         }
         let reads = matches!(request.method, Method::Get | Method::Head);
-        match authorize::access(&request.identity, &key, reads, documents) {
-            Access::Granted => {}
+        match self.access(&request.identity, usage, &key, reads, documents) {
+            Access::Granted | Access::Privileged => {}
             Access::Unidentified => return Err(Reject::Unidentified),
             Access::Denied => return Err(Reject::Forbidden),
         }
@@ -172,6 +178,44 @@ impl Xdm {
             return Err(Reject::NotFound);
         }
         Ok((usage, key, node.map_err(unselectable)?))
+    }
+
+    fn access(
+        &self,
+        identity: &Identity,
+        usage: &Usage,
+        key: &DocumentKey,
+        reads: bool,
+        documents: &dyn Documents,
+    ) -> Access {
+        let privileged = &self.settings.privileged;
+        authorize::access(privileged, identity, usage, key, reads, documents)
+    }
+
+    /// Whether this identity may read a document, which need not be there.
+    pub fn may_read(
+        &self,
+        identity: &Identity,
+        key: &DocumentKey,
+        documents: &dyn Documents,
+    ) -> bool {
+        let Some(usage) = self.usages.named(&key.auid) else {
+            return false;
+        };
+        let access = self.access(identity, usage, key, true, documents);
+        matches!(access, Access::Granted | Access::Privileged)
+    }
+
+    /// Whether a request reaches a document that is not the requester's own, for what the requester is.
+    pub fn crosses(&self, request: &Request, documents: &dyn Documents) -> bool {
+        let Ok(Selector { key, .. }) = Selector::parse(&request.target) else {
+            return false;
+        };
+        let reads = matches!(request.method, Method::Get | Method::Head);
+        self.usages.named(&key.auid).is_some_and(|usage| {
+            let access = self.access(&request.identity, usage, &key, reads, documents);
+            access == Access::Privileged
+        })
     }
 
     fn put(

@@ -74,6 +74,8 @@ pub struct Response {
     /// Value for `Allow`, present exactly with 405.
     pub allow: Option<&'static str>,
     pub body: Bytes,
+    /// The requester reached what is not their own, for what they are: the operator wants a line in the log.
+    pub crossed: bool,
 }
 
 impl Response {
@@ -85,6 +87,7 @@ impl Response {
             etag: None,
             allow: None,
             body: Bytes::new(),
+            crossed: false,
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! [`Usage`] is what every usage says of itself; each file beside this one is one usage.
 
+pub mod declared;
 pub mod pidf_manipulation;
 pub mod pres_rules;
 pub mod resource_lists;
@@ -13,6 +14,7 @@ use super::error::Conflict;
 use super::key::{DocumentKey, Tree};
 use crate::xml::guard::Limits;
 use crate::xml::schema::LoadError;
+use declared::Undeclarable;
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
@@ -32,6 +34,10 @@ pub struct Usage {
     pub users: Kept,
     /// What stands below `global`.
     pub global: Kept,
+    /// Who reads what stands below `global` (§5.8).
+    pub readers: Readers,
+    /// Whether those who may see presence of a user may read the user's documents.
+    pub shown: bool,
     /// The schema (§5.2) and what it does not say (§5.5).
     pub rules: Arc<dyn Rules>,
 }
@@ -52,6 +58,15 @@ pub enum Kept {
 pub enum Names {
     Any,
     One(Cow<'static, str>),
+}
+
+/// Who reads documents below `global`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readers {
+    /// Everybody who is identified.
+    Everybody,
+    /// Servers of the operator and whom it has named.
+    Trusted,
 }
 
 /// The schema of a usage and its further constraints (RFC 4825 §8.2.5).
@@ -123,6 +138,39 @@ impl Usage {
     }
 }
 
+/// Why the usages cannot be served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failed {
+    /// A schema of our own is not what it should be.
+    BuiltIn(LoadError),
+    /// A usage that the operator declared, by its name.
+    Declared(String, Undeclarable),
+}
+
+impl From<LoadError> for Failed {
+    fn from(error: LoadError) -> Failed {
+        Failed::BuiltIn(error)
+    }
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failed::BuiltIn(error) => {
+                write!(
+                    f,
+                    "a built-in schema cannot be loaded ({error}); this is a defect, please report it"
+                )
+            }
+            Failed::Declared(auid, why) => {
+                write!(f, "the application usage {auid} of xcap.usages: {why}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Failed {}
+
 /// Every usage served, loaded once.
 #[derive(Clone, Debug)]
 pub struct Usages {
@@ -132,7 +180,7 @@ pub struct Usages {
 
 impl Usages {
     /// Loads the schemas.
-    pub fn load(settings: &Settings) -> Result<Usages, LoadError> {
+    pub fn load(settings: &Settings) -> Result<Usages, Failed> {
         let rules = Arc::new(pres_rules::PresRules::load(
             &settings.roots,
             settings.foreign_lists,
@@ -141,13 +189,20 @@ impl Usages {
             bytes: settings.max_document,
             ..Limits::default()
         };
-        let all = vec![
+        let mut all = vec![
             xcap_caps::usage(limits),
             pres_rules::usage(rules.clone(), limits),
             pres_rules::oma_usage(rules, limits),
             resource_lists::usage(settings.max_lists)?,
             pidf_manipulation::usage(limits),
         ];
+        for declaration in &settings.declared {
+            let failed = |why| Failed::Declared(declaration.auid.clone(), why);
+            if all.iter().any(|usage| usage.auid == declaration.auid) {
+                return Err(failed(Undeclarable::Taken));
+            }
+            all.push(declared::usage(declaration).map_err(failed)?);
+        }
         let capabilities = xcap_caps::document(&all);
         Ok(Usages { all, capabilities })
     }

@@ -1,6 +1,6 @@
 //! Permanent presence state (RFC 4827): one document of a user, an input of composition that never expires.
 
-use super::{Candidate, Kept, Names, Rules, Usage};
+use super::{Candidate, Kept, Names, Readers, Rules, Usage};
 use crate::sip::Aor;
 use crate::xdm::error::Conflict;
 use crate::xml::guard::Limits;
@@ -31,6 +31,8 @@ pub(super) fn usage(limits: Limits) -> Usage {
         limits,
         users: Kept::Put(Names::One(NAME.into())),
         global: Kept::Nothing,
+        readers: Readers::Everybody,
+        shown: false,
         rules: Arc::new(State),
     }
 }

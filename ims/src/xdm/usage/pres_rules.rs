@@ -1,6 +1,6 @@
 //! Presence authorisation rules (RFC 5025 §9) and OMA's constraints on them.
 
-use super::{Candidate, Kept, Names, Rules, Usage};
+use super::{Candidate, Kept, Names, Readers, Rules, Usage};
 use crate::xdm::anchor::{Anchor, NoAnchor};
 use crate::xdm::document::Documents;
 use crate::xdm::error::Conflict;
@@ -45,6 +45,8 @@ pub(super) fn usage(rules: Arc<PresRules>, limits: Limits) -> Usage {
         limits,
         users: Kept::Put(Names::Any),
         global: Kept::Nothing,
+        readers: Readers::Everybody,
+        shown: false,
         rules,
     }
 }

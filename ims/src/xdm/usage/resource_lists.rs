@@ -3,7 +3,7 @@
 //! OMA's well-known lists (`oma_grantedcontacts`, `oma_blockedcontacts` and their like) are names of lists here, no
 //! more: what they mean is said by the rules that name them.
 
-use super::{Candidate, Kept, Names, Rules, Usage};
+use super::{Candidate, Kept, Names, Readers, Rules, Usage};
 use crate::xdm::error::Conflict;
 use crate::xml::guard::Limits;
 use crate::xml::schema::{LoadError, Schema, Unknown};
@@ -46,7 +46,9 @@ pub(super) fn usage(bytes: usize) -> Result<Usage, LoadError> {
         namespace: NAMESPACE.into(),
         limits: limits(bytes),
         users: Kept::Put(Names::Any),
-        global: Kept::Nothing,
+        global: Kept::Put(Names::Any), // lists of the operator
+        readers: Readers::Everybody,
+        shown: false,
         rules: Arc::new(Lists {
             schema: Schema::load(&schemas::RESOURCE_LISTS)?,
         }),

@@ -1,6 +1,6 @@
 //! What this server can do (RFC 4825 §12): one document for everybody, made by the server itself.
 
-use super::{Candidate, Kept, Rules, Usage};
+use super::{Candidate, Kept, Readers, Rules, Usage};
 use crate::xdm::document::Document;
 use crate::xdm::error::Conflict;
 use crate::xml::guard::Limits;
@@ -29,6 +29,8 @@ pub(super) fn usage(limits: Limits) -> Usage {
         limits,
         users: Kept::Nothing,
         global: Kept::Made(NAME),
+        readers: Readers::Everybody,
+        shown: false,
         rules: Arc::new(Own(NAMESPACE)),
     }
 }
