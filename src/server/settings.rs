@@ -9,7 +9,7 @@ use ims::isc::Trust;
 use ims::presence::{external, object, pidf, rules, service};
 use ims::sip::{Aor, Limits};
 use ims::time::Millis;
-use ims::xdm::{self, Xdm};
+use ims::xdm::Xdm;
 use ims::{charge, node, registration, transaction};
 use std::time::Duration;
 
