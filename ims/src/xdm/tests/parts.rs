@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::xdm::media::{ATTRIBUTE, ELEMENT, NAMESPACES};
-use crate::xdm::usage::{Names, Rules};
+use crate::xdm::usage::{Names, Readers, Rules};
 use std::sync::Arc;
 
 /// A usage without a schema; a document with an element `bad`, or without `need` where it had one, is invalid.
@@ -52,6 +52,8 @@ impl Sheet {
                 limits,
                 users: Kept::Put(Names::Any),
                 global: Kept::Nothing,
+                readers: Readers::Everybody,
+                shown: false,
                 rules: Arc::new(Free),
             },
             documents: BTreeMap::from([(Sheet::key(), Document { etag, bytes })]),
