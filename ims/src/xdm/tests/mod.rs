@@ -1,6 +1,7 @@
 //! Whole documents over XCAP: every row of RFC 4825 §8 that concerns them.
 
 mod content;
+mod edits;
 mod hostile;
 mod lists;
 mod parts;

@@ -41,7 +41,7 @@ pub(super) fn usage(rules: Arc<PresRules>, limits: Limits) -> Usage {
     Usage {
         auid: AUID.into(),
         media_type: MEDIA_TYPE.into(),
-        namespace: COMMON_POLICY.into(), // RFC 5025 §9.5
+        namespace: PRES_RULES.into(), // RFC 5025 §9.3, although the document element is of another
         limits,
         users: Kept::Put(Names::Any),
         global: Kept::Nothing,
@@ -55,6 +55,7 @@ pub(super) fn usage(rules: Arc<PresRules>, limits: Limits) -> Usage {
 pub(super) fn oma_usage(rules: Arc<PresRules>, limits: Limits) -> Usage {
     Usage {
         auid: OMA_AUID.into(),
+        namespace: COMMON_POLICY.into(), // the one that names rules; clients are advised to bind prefixes
         users: Kept::Put(Names::One(OMA_NAME.into())),
         ..usage(rules, limits)
     }
