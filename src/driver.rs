@@ -3,7 +3,7 @@
 //! Group commit falls out of it: everything that waits is handled in one turn, the turn's batch goes to the
 //! committer, and while that is written the next turn gathers. Effects leave in the order of the turns.
 
-use crate::http::{Busy, Port, content};
+use crate::http::{Busy, Port, fetch};
 use crate::store::committer::Committer;
 use crate::store::{Health, StoreError};
 use crate::telemetry::Metrics;
@@ -81,7 +81,7 @@ pub enum Notice {
         ticket: Option<Ticket>,
     },
     Undeliverable(Ticket),
-    /// The content of a PUBLISH, or why there is none.
+    /// What an HTTP server answered, or why it did not.
     Fetched {
         number: u64,
         fetched: Fetched,
@@ -470,12 +470,12 @@ impl Driver {
         }
     }
 
-    /// Has the content of a PUBLISH fetched beside the loop.
-    fn fetch(&self, fetch: Fetch) {
+    /// Has something fetched beside the loop.
+    fn fetch(&self, wanted: Fetch) {
         let (resolver, notices) = (self.resolver.clone(), self.handle.notices());
         tokio::spawn(async move {
-            let number = fetch.number;
-            let fetched = content::fetch(&resolver, fetch).await;
+            let number = wanted.number;
+            let fetched = fetch::fetch(&resolver, wanted).await;
             // the driver may have ended, and the publisher asks again
             let _ = notices.send(Notice::Fetched { number, fetched });
         });

@@ -3,7 +3,7 @@
 //! A client is bounded in what it sends (head, body), in the time it takes to send or read, and in the number
 //! of its connections; trusted addresses have connections of their own, so that probes get through a flood.
 
-pub(crate) mod content;
+pub(crate) mod fetch;
 pub(crate) mod overrides;
 mod patience;
 mod xcap;

@@ -1,5 +1,6 @@
-//! PUBLISHes that wait for content from elsewhere (RFC 4483). Such a request is looked at twice: when it comes, as far as
-//! it can be without its content, and when the content has come, as if it had brought it.
+//! What the node has fetched over HTTP, and the PUBLISHes that wait for content from elsewhere (RFC 4483). Such a request
+//! is looked at twice: when it comes, as far as it can be without its content, and when the content has come, as if it had
+//! brought it.
 
 use super::request::Ask;
 use super::{Effect, Node, Outbox, headers};
@@ -14,16 +15,30 @@ use bytes::Bytes;
 use memchr::memmem;
 use std::collections::BTreeMap;
 
-/// What came of a fetch.
-pub type Fetched = Result<Content, Fault>;
+/// What came of a fetch: the answer of the server whatever its status, or why there is none.
+pub type Fetched = Result<HttpAnswer, Fault>;
 
-/// A request to a content server. It is answered by [`super::Input::Fetched`] with its number.
+/// An HTTP answer, as far as it counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HttpAnswer {
+    pub status: u16,
+    pub media_type: Option<String>,
+    /// `ETag` as it came, with its quotes.
+    pub etag: Option<String>,
+    pub bytes: Bytes,
+}
+
+/// A GET. It is answered by [`super::Input::Fetched`] with its number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetch {
     pub number: u64,
+    /// Over TLS.
+    pub tls: bool,
     pub host: String,
     pub port: u16,
     pub path: String,
+    /// Header fields besides `Host`.
+    pub headers: Vec<(&'static str, String)>,
     /// Most bytes taken.
     pub limit: usize,
     /// After so long it has failed.
@@ -43,11 +58,18 @@ struct Waiting {
 /// All that wait, by the number of their fetch.
 #[derive(Debug, Default)]
 pub(super) struct Fetches {
+    /// Number of the last fetch, whoever wanted it.
     last: u64,
     waiting: BTreeMap<u64, Waiting>,
 }
 
 impl Fetches {
+    /// A number that no fetch has had.
+    pub fn number(&mut self) -> u64 {
+        self.last += 1;
+        self.last
+    }
+
     pub fn next_deadline(&self) -> Option<Timestamp> {
         self.waiting.values().map(|waiting| waiting.until).min()
     }
@@ -98,8 +120,7 @@ impl Node {
             return false;
         }
         let timeout = self.settings.presence.external.timeout;
-        self.fetches.last += 1;
-        let number = self.fetches.last;
+        let number = self.fetches.number();
         let waiting = Waiting {
             flow,
             key,
@@ -110,6 +131,8 @@ impl Node {
         out.free.push(Effect::Fetch(Box::new(Fetch {
             number,
             limit: self.largest_content(&external),
+            tls: false,
+            headers: Vec::new(),
             host: external.host,
             port: external.port,
             path: external.path,
@@ -154,7 +177,15 @@ impl Node {
     pub(super) fn content(&self, now: Timestamp, ask: &Ask<'_>) -> Result<(String, Bytes), Reject> {
         let external = self.external(now, ask.request)?;
         match ask.fetched {
-            Some(Ok(content)) => Ok((external.check(content)?, content.bytes.clone())),
+            Some(Ok(answer)) if answer.status == 200 => {
+                let content = Content {
+                    media_type: answer.media_type.clone(),
+                    bytes: answer.bytes.clone(),
+                };
+                Ok((external.check(&content)?, content.bytes))
+            }
+            // a redirection is not followed: the operator has listed this server and no other
+            Some(Ok(_)) => Err(external::refused(Fault::Refused)),
             Some(Err(fault)) => Err(external::refused(*fault)),
             // in order, and yet it does not wait: there are too many
             None => Err(Reject::Busy { retry_after: AWAY }),

@@ -20,7 +20,7 @@ mod tests;
 mod xcap;
 
 use fetch::Fetches;
-pub use fetch::{Fetch, Fetched};
+pub use fetch::{Fetch, Fetched, HttpAnswer};
 pub use overrides::{Administered, Administration, BadOverride, Override, Scope};
 pub use recover::Recovery;
 
@@ -102,7 +102,7 @@ pub enum Input<'a> {
     },
     /// The instant of [`Node::next_deadline`] has come.
     Deadline,
-    /// A content server answered, or did not ([`Effect::Fetch`]).
+    /// An HTTP server answered, or did not ([`Effect::Fetch`]).
     Fetched { number: u64, fetched: Fetched },
 }
 
@@ -125,7 +125,7 @@ pub enum Effect {
         number: u64,
         answer: Box<Administered>,
     },
-    /// Get the content of a PUBLISH from its server.
+    /// Get something over HTTP.
     Fetch(Box<Fetch>),
     /// A charging record is committed and may go to a CDF.
     Charge(Box<charge::Event>),

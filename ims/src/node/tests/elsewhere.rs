@@ -1,7 +1,7 @@
 //! Content indirection (RFC 4483): a PUBLISH whose body is fetched, and what it is answered when it cannot be.
 
 use super::*;
-use crate::presence::external::{Content, Fault, server};
+use crate::presence::external::{Fault, server};
 
 const URL: &str = "http://content.ims.test/bob.xml";
 const INNER: &str = "Content-Type: application/pidf+xml\r\nContent-Disposition: render\r\n\r\n";
@@ -38,9 +38,10 @@ impl Bench {
 }
 
 fn here(text: &str) -> Fetched {
-    Ok(Content {
-        media_type: None,
+    Ok(HttpAnswer {
+        status: 200,
         bytes: Bytes::copy_from_slice(text.as_bytes()),
+        ..HttpAnswer::default()
     })
 }
 

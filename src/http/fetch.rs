@@ -1,14 +1,14 @@
-//! Content of a PUBLISH from its server, by HTTP (RFC 4483). Redirections are not followed: the operator has listed this
-//! server and no other.
+//! What the node wants over HTTP: content of a PUBLISH (RFC 4483), documents of other XDMSs (RFC 4825). Redirections are
+//! not followed: the operator has listed this server and no other.
 
 use crate::transport::resolve::Resolver;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Limited};
-use hyper::header::{CONNECTION, CONTENT_TYPE, HOST};
+use hyper::header::{CONNECTION, CONTENT_TYPE, ETAG, HOST, HeaderMap, HeaderName};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use ims::node::{Fetch, Fetched};
-use ims::presence::external::{Content, Fault};
+use ims::node::{Fetch, Fetched, HttpAnswer};
+use ims::presence::external::Fault;
 use std::time::Duration;
 use tokio::net::TcpStream;
 
@@ -29,25 +29,31 @@ async fn get(resolver: &Resolver, fetch: &Fetch) -> Fetched {
     let stream = stream.map_err(|_| Fault::Unreachable)?;
     let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
     let (mut sender, connection) = handshake.map_err(|_| Fault::Unreachable)?;
-    let request = Request::get(&fetch.path)
+    let mut request = Request::get(&fetch.path)
         .header(HOST, format!("{}:{}", fetch.host, fetch.port))
-        .header(CONNECTION, "close")
-        .body(Empty::<Bytes>::new())
-        .map_err(|_| Fault::Refused)?;
+        .header(CONNECTION, "close");
+    for (name, value) in &fetch.headers {
+        request = request.header(*name, value);
+    }
+    let request = request.body(Empty::<Bytes>::new());
+    let request = request.map_err(|_| Fault::Refused)?;
     let exchange = async {
         let response = sender.send_request(request).await;
         let response = response.map_err(|_| Fault::Unreachable)?;
-        if response.status() != StatusCode::OK {
-            return Err(Fault::Refused);
+        let (head, body) = response.into_parts();
+        let answer = HttpAnswer {
+            status: head.status.as_u16(),
+            media_type: text(&head.headers, CONTENT_TYPE),
+            etag: text(&head.headers, ETAG),
+            bytes: Bytes::new(),
+        };
+        if head.status != StatusCode::OK {
+            return Ok(answer); // what else it says is for people
         }
-        let media_type = response.headers().get(CONTENT_TYPE);
-        let media_type = media_type.and_then(|value| value.to_str().ok());
-        let media_type = media_type.map(str::to_owned);
-        let body = Limited::new(response.into_body(), fetch.limit);
-        match body.collect().await {
-            Ok(body) => Ok(Content {
-                media_type,
+        match Limited::new(body, fetch.limit).collect().await {
+            Ok(body) => Ok(HttpAnswer {
                 bytes: body.to_bytes(),
+                ..answer
             }),
             Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(Fault::TooLarge),
             Err(_) => Err(Fault::Unreachable),
@@ -59,4 +65,9 @@ async fn get(resolver: &Resolver, fetch: &Fetch) -> Fetched {
         fetched = &mut exchange => fetched,
         _ = connection => exchange.await,
     }
+}
+
+fn text(headers: &HeaderMap, name: HeaderName) -> Option<String> {
+    let value = headers.get(name)?;
+    value.to_str().ok().map(str::to_owned)
 }
