@@ -47,15 +47,18 @@ pub enum Table {
     Objects = 18,
     /// What the operator imposes above the rules of presentities.
     Override = 19,
+    /// Copy of a document of another XDMS on which live subscriptions rest.
+    RemoteCopy = 20,
 }
 
 impl Table {
     /// Every table, in the order in which recovery reads them.
-    pub const ALL: [Table; 19] = [
+    pub const ALL: [Table; 20] = [
         Table::Node,
         Table::Document,
         Table::PermanentSince,
         Table::Override,
+        Table::RemoteCopy,
         Table::Registration,
         Table::Alias,
         Table::RegEvent,

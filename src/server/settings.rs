@@ -66,6 +66,7 @@ pub fn node(config: &Config, xdm: Xdm) -> node::Settings {
             },
         },
         xdm,
+        remote: ims::xdm::remote::Settings::default(),
         triggers: triggers(config),
         farewell: farewell(&config.shutdown),
         phrases: presence.phrases.clone(),

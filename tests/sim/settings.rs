@@ -60,6 +60,7 @@ pub fn settings(xdm: Xdm, failures: bool) -> Settings {
             aliases: registration::Aliases::Tel,
         },
         xdm,
+        remote: ims::xdm::remote::Settings::default(),
         triggers: Triggers {
             publish: true,
             subscribe: true,

@@ -8,6 +8,8 @@ use crate::registration::Registrar;
 use crate::sip::Aor;
 use crate::time::Timestamp;
 use crate::xdm::lists::Lists;
+use crate::xdm::remote::{Reading, Remote, Unreadable};
+use crate::xdm::usage::pres_rules;
 pub(super) use crate::xdm::usage::pidf_manipulation as permanent;
 use crate::xdm::{Document, DocumentKey, Documents, Held};
 use bytes::Bytes;
@@ -20,6 +22,8 @@ use std::sync::Arc;
 pub(crate) struct Directory {
     pub(super) registrar: Registrar,
     pub(super) documents: BTreeMap<DocumentKey, Document>,
+    /// Those that are on other XDMSs, as far as they are in use.
+    pub(super) remote: Remote,
     /// Which of them are permanent presence state, and when each last changed.
     pub(super) permanent: BTreeMap<DocumentKey, Timestamp>,
     /// The lists among the documents; behind a cell since a decision that asks for one makes it ready.
@@ -35,11 +39,20 @@ impl presence::Directory for Directory {
     fn rulesets(&self, presentity: &Aor) -> Arc<[Arc<Ruleset>]> {
         let identities = self.registrar.identities(presentity);
         let mut rules = self.rules.borrow_mut();
-        identities
-            .iter()
-            .flat_map(|user| policies_of(&self.documents, user))
-            .map(|(key, document)| rules.of(key, document))
-            .collect()
+        let mut all = Vec::new();
+        for user in &identities {
+            for (auid, name) in POLICIES {
+                if self.remote.has(auid, user) {
+                    all.extend(self.elsewhere(&mut rules, &DocumentKey::user(user.clone(), auid, name)));
+                }
+            }
+            let here = policies_of(&self.documents, user);
+            let here = here.filter(|(key, _)| !self.remote.has(&key.auid, user));
+            all.extend(here.map(|(key, document)| rules.of(key, document)));
+            // asked for with the rules, so that it is here when somebody may see it
+            self.remote.read(&permanent_of(user));
+        }
+        all.into()
     }
 
     fn identities(&self, presentity: &Aor) -> Vec<Aor> {
@@ -51,7 +64,11 @@ impl presence::Directory for Directory {
             return Vec::new(); // another name of somebody, whose state this is
         }
         let document = |user: &Aor| {
-            let key = DocumentKey::user(user.clone(), permanent::AUID, permanent::NAME);
+            let key = permanent_of(user);
+            if self.remote.has(permanent::AUID, user) {
+                let document = self.remote.counting(&key)?;
+                return Some((document.bytes.clone(), self.remote.since(&key)?));
+            }
             let at = *self.permanent.get(&key)?;
             Some((self.documents.get(&key)?.bytes.clone(), at))
         };
@@ -76,7 +93,11 @@ impl presence::Directory for Directory {
         left: &Cell<usize>,
     ) -> Option<bool> {
         let mut lists = self.lists.borrow_mut();
-        lists.hold(self, presentity, anchor, identities, left)
+        lists.hold(&Sources(self), presentity, anchor, identities, left)
+    }
+
+    fn take_stalled(&self) -> bool {
+        self.remote.take_stalled()
     }
 
     fn depends_on_list(&self, presentity: &Aor, anchor: &str) {
@@ -84,7 +105,7 @@ impl presence::Directory for Directory {
         // the lists of a presentity's own are looked after by their owner, see `Directory::readers`
         if lists.foreign() {
             let left = Cell::new(presence::MOST_LISTS);
-            lists.hold(self, presentity, anchor, &[], &left);
+            lists.hold(&Sources(self), presentity, anchor, &[], &left);
         }
     }
 }
@@ -97,7 +118,8 @@ impl Directory {
         let mut readers = lists.changed(document);
         readers.insert(owner);
         // ready now, so that no SUBSCRIBE waits for it
-        if let Some(written) = self.documents.get(document) {
+        let written = self.documents.get(document);
+        if let Some(written) = written.or_else(|| self.remote.counting(document)) {
             lists.prepare(document, written);
         }
         readers
@@ -107,8 +129,21 @@ impl Directory {
     pub(super) fn rules_changed(&mut self, key: &DocumentKey) {
         let rules = self.rules.get_mut();
         rules.changed(key);
-        if let Some(document) = self.documents.get(key) {
+        let document = self.documents.get(key);
+        if let Some(document) = document.or_else(|| self.remote.counting(key)) {
             rules.of(key, document);
+        }
+    }
+
+    /// The rules of a document of another XDMS; nobody is let in by what is not here.
+    fn elsewhere(&self, rules: &mut Rules, key: &DocumentKey) -> Option<Arc<Ruleset>> {
+        match self.remote.read(key) {
+            Reading::Elsewhere | Reading::Known(None) => None,
+            Reading::Known(Some(document)) => Some(rules.of(key, document)),
+            Reading::Waiting | Reading::Unreadable(Unreadable::Pending) => {
+                Some(Arc::new(Ruleset::waiting()))
+            }
+            Reading::Unreadable(Unreadable::Rejected) => Some(Arc::new(Ruleset::closed())),
         }
     }
 
@@ -151,8 +186,47 @@ fn policies_of<'a>(
     let own = documents
         .range(DocumentKey::user(user.clone(), "", "")..)
         .take_while(move |(key, _)| key.owner() == Some(user));
-    own.filter(|(key, _)| POLICIES.contains(&key.auid.as_str()))
+    own.filter(|(key, _)| is_policy(&key.auid))
 }
 
-/// Application usages whose documents are presence authorisation rules.
-pub(super) const POLICIES: [&str; 2] = ["pres-rules", "org.openmobilealliance.pres-rules"];
+/// The one document of permanent state that a user has.
+fn permanent_of(user: &Aor) -> DocumentKey {
+    DocumentKey::user(user.clone(), permanent::AUID, permanent::NAME)
+}
+
+/// Documents here and on other XDMSs alike, for lists that refer to one another.
+struct Sources<'a>(&'a Directory);
+
+impl Documents for Sources<'_> {
+    fn document(&self, key: &DocumentKey) -> Option<&Document> {
+        match self.0.remote.read(key) {
+            Reading::Elsewhere => self.0.documents.get(key),
+            Reading::Known(document) => document,
+            Reading::Waiting | Reading::Unreadable(_) => None,
+        }
+    }
+
+    fn held(&self, owner: &Aor) -> Held {
+        self.0.held(owner)
+    }
+
+    fn same_user(&self, one: &Aor, other: &Aor) -> bool {
+        self.0.same_user(one, other)
+    }
+
+    fn entity_of(&self, presence: &[u8]) -> Result<String, String> {
+        self.0.entity_of(presence)
+    }
+}
+
+/// Application usages whose documents are presence authorisation rules, and the name under which each is asked for at
+/// another XDMS (RFC 5025 §9.7, OMA Presence XDM).
+pub(super) const POLICIES: [(&str, &str); 2] = [
+    (pres_rules::AUID, "index"),
+    (pres_rules::OMA_AUID, pres_rules::OMA_NAME),
+];
+
+/// Whether documents of this usage are presence authorisation rules.
+pub(super) fn is_policy(auid: &str) -> bool {
+    POLICIES.iter().any(|(policy, _)| *policy == auid)
+}

@@ -201,7 +201,7 @@ impl Node {
         out: &mut Outbox,
     ) {
         let Some(mut waiting) = self.fetches.waiting.remove(&number) else {
-            return; // given up on
+            return self.remote_fetched(now, number, fetched, out); // no PUBLISH waits for it
         };
         let framing = match waiting.flow.transport.is_reliable() {
             true => Framing::Stream,

@@ -12,6 +12,7 @@ mod publish;
 mod recover;
 mod reg_event;
 mod register;
+mod remote;
 mod request;
 mod rules;
 mod subscribe;
@@ -23,6 +24,7 @@ use fetch::Fetches;
 pub use fetch::{Fetch, Fetched, HttpAnswer};
 pub use overrides::{Administered, Administration, BadOverride, Override, Scope};
 pub use recover::Recovery;
+pub use remote::Asked;
 
 use crate::charge::{Ledger, Triggers};
 use crate::event::farewell::Farewell;
@@ -37,6 +39,7 @@ use crate::registration::{self, Registrar};
 use crate::sip::Aor;
 use crate::sip::{self, Destination, Flow, Framing, Incoming, KnownMethod, Malformed};
 use crate::time::{Millis, Timestamp};
+use crate::xdm::remote::Remote;
 use crate::transaction::{self, Layer};
 use crate::{charge, xdm};
 use bytes::Bytes;
@@ -59,6 +62,8 @@ pub struct Settings {
     pub presence: presence::Settings,
     pub registration: registration::Settings,
     pub xdm: xdm::Xdm,
+    /// Documents that are kept on other XDMSs.
+    pub remote: xdm::remote::Settings,
     pub triggers: Triggers,
     /// What subscriptions are told when the node leaves; without it they wait in the store for its return.
     pub farewell: Option<Farewell>,
@@ -143,6 +148,8 @@ pub enum Report {
     Notified { status: u16 },
     /// A SUBSCRIBE of ours got its final response, 408 for none.
     Subscribed { status: u16 },
+    /// Another XDMS was asked for a document.
+    Asked(Asked),
     /// A request came again and was answered from memory.
     Retransmission,
     /// A message was not understood and got no answer.
@@ -166,15 +173,17 @@ pub(crate) enum Usage {
     Presence,
     /// SUBSCRIBE to an S-CSCF.
     RegEvent,
+    /// SUBSCRIBE to another XDMS.
+    XcapDiff,
 }
 
 impl Usage {
-    const ALL: [Usage; 2] = [Usage::Presence, Usage::RegEvent];
+    const ALL: [Usage; 3] = [Usage::Presence, Usage::RegEvent, Usage::XcapDiff];
 
     fn method(self) -> sip::Method<'static> {
         sip::Method::Known(match self {
             Usage::Presence => KnownMethod::Notify,
-            Usage::RegEvent => KnownMethod::Subscribe,
+            Usage::RegEvent | Usage::XcapDiff => KnownMethod::Subscribe,
         })
     }
 }
@@ -196,6 +205,8 @@ pub struct Census {
     /// Subscriptions of ours by which registrations are followed.
     pub followed: usize,
     pub documents: usize,
+    /// Documents of other XDMSs.
+    pub remote: xdm::remote::Census,
     pub server_transactions: usize,
     pub client_transactions: usize,
 }
@@ -239,14 +250,21 @@ impl Node {
             )
         };
         let (tables, transactions, registrations) = (hash(), hash(), hash());
-        let (lists, rules) = (hash(), hash());
+        let (lists, rules, remote) = (hash(), hash(), hash());
+        let followed = follow(&settings);
         let tags = TagKey(std::array::from_fn(|_| random.number()));
         Node {
             transactions: Layer::new(settings.transactions, transactions),
             presence: presence::Service::new(settings.presence.clone(), tables, tags),
             directory: Directory {
-                registrar: Registrar::new(settings.registration, follow(&settings), registrations),
+                registrar: Registrar::new(settings.registration, followed.clone(), registrations),
                 documents: BTreeMap::new(),
+                remote: Remote::new(
+                    settings.remote.clone(),
+                    followed.own,
+                    followed.timer_n,
+                    remote,
+                ),
                 permanent: BTreeMap::new(),
                 lists: RefCell::new(settings.xdm.lists(lists)),
                 rules: RefCell::new(Rules::new(rules)),
@@ -275,6 +293,7 @@ impl Node {
             Input::Deadline => self.deadline(now, out),
             Input::Fetched { number, fetched } => self.fetched(now, number, &fetched, out),
         }
+        self.remote_step(now, out);
     }
 
     /// When [`Input::Deadline`] is wanted.
@@ -283,6 +302,7 @@ impl Node {
             self.presence.next_deadline(),
             self.directory.registrar.next_deadline(),
             self.fetches.next_deadline(),
+            self.directory.remote.next_deadline(),
         ];
         let settle = (self.settled_is_behind()).then_some(self.settle_at);
         own.into_iter()
@@ -316,6 +336,7 @@ impl Node {
             registrations: self.directory.registrar.len(),
             followed: self.directory.registrar.followed(),
             documents: self.directory.documents.len(),
+            remote: self.directory.remote.census(),
             server_transactions: self.transactions.servers(),
             client_transactions: self.transactions.clients(),
         }
@@ -383,6 +404,10 @@ impl Node {
                 let answer = response.map_or(reg_event::NOBODY, reg_event::answer);
                 self.subscribe_answered(now, sent.ticket, &answer, out);
             }
+            Usage::XcapDiff => {
+                let answer = response.map_or(reg_event::NOBODY, reg_event::answer);
+                self.changes_answered(now, sent.ticket, &answer, out);
+            }
         }
     }
 
@@ -448,6 +473,7 @@ impl Node {
         });
         self.expire_registrations(now, out);
         self.expire_fetches(now, out);
+        self.remote_due(now, out);
         self.settle(now, out);
     }
 
@@ -487,7 +513,7 @@ impl Node {
             bytes,
         } in outgoing
         {
-            self.subscribing += usize::from(usage == Usage::RegEvent);
+            self.subscribing += usize::from(usage != Usage::Presence);
             let sent = Sent {
                 usage,
                 ticket,

@@ -62,6 +62,9 @@ impl Node {
             Table::Override => decode::<Imposed>(value)
                 .and_then(|imposed| self.directory.overrides.recover(key, imposed))
                 .is_some(),
+            Table::RemoteCopy => {
+                decode(value).is_some_and(|record| self.directory.remote.recover(key, record))
+            }
             Table::Registration => decode(value)
                 .and_then(|record| self.directory.registrar.recover(key, record))
                 .is_some(),
@@ -137,6 +140,7 @@ impl Node {
             .directory
             .permanent
             .keys()
+            .chain(self.directory.remote.keys())
             .filter_map(DocumentKey::owner)
             .map(|owner| self.directory.registrar.canonical(owner))
             .collect();
@@ -147,6 +151,7 @@ impl Node {
 
     /// Everything is read: writes the format, schedules what is due and owes what was not delivered.
     pub fn recovered(&mut self, now: Timestamp, recovery: &mut Recovery, out: &mut Outbox) {
+        self.directory.remote.recovered(now, &mut out.batch);
         self.recover_registrations();
         self.recover_permanent();
         self.directory.registrar.recovered(now, &mut out.batch);
@@ -169,6 +174,7 @@ impl Node {
         // charging numbers used and acknowledged before the restart are not in the store: start a new range
         self.ledger
             .skip_past(charge::first_of(now).saturating_sub(1));
+        self.remote_step(now, out);
     }
 }
 

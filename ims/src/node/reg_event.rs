@@ -79,6 +79,9 @@ impl Node {
         let request = ask.request;
         let tag = request.to.tag().ok_or(Reject::NoDialog)?;
         let id = SubscriptionId::parse(tag).ok_or(Reject::NoDialog)?;
+        if self.directory.remote.follows(id) {
+            return self.remote_notified(now, ask, id, out);
+        }
         let order = self.directory.registrar.order(id, request)?;
         headers::require(request)?;
         let event = request.headers.get(Name::Event).and_then(Event::parse);

@@ -1,10 +1,10 @@
 //! XCAP at the node: the document service decides, the batch keeps the change, live subscriptions follow.
 
-use super::directory::{POLICIES, permanent};
+use super::directory::{is_policy, permanent};
 use super::{Effect, Node, Outbox};
 use crate::record::Table;
 use crate::time::Timestamp;
-use crate::xdm::{self, Change, usage};
+use crate::xdm::{self, Change, DocumentKey, usage};
 
 impl Node {
     pub(super) fn xcap(
@@ -61,11 +61,16 @@ impl Node {
                 key
             }
         };
+        self.changed(now, &key, out);
+    }
+
+    /// A document changed, came or went, here or on another XDMS: live subscriptions that rest on it follow.
+    pub(super) fn changed(&mut self, now: Timestamp, key: &DocumentKey, out: &mut Outbox) {
         let Some(owner) = key.owner() else { return };
         let owner = self.directory.registrar.canonical(owner);
         match key.auid.as_str() {
             usage::resource_lists::AUID => {
-                let readers = self.directory.readers(&key, owner);
+                let readers = self.directory.readers(key, owner);
                 self.turn(now, out, |presence, directory, turn| {
                     for reader in &readers {
                         presence.lists_changed(turn, directory, reader);
@@ -77,8 +82,8 @@ impl Node {
                     presence.permanent_changed(turn, directory, &owner)
                 });
             }
-            auid if POLICIES.contains(&auid) => {
-                self.directory.rules_changed(&key);
+            auid if is_policy(auid) => {
+                self.directory.rules_changed(key);
                 self.turn(now, out, |presence, directory, turn| {
                     presence.policy_changed(turn, directory, &owner)
                 });

@@ -136,6 +136,12 @@ impl Lists {
         readers.map(|readers| readers.all).unwrap_or_default()
     }
 
+    /// The presentities on whose watchers was decided with this document.
+    pub fn readers(&self, document: &DocumentKey) -> impl Iterator<Item = &Aor> {
+        let readers = self.readers.get(document).into_iter();
+        readers.flat_map(|readers| &readers.all)
+    }
+
     fn anchor(&mut self, text: &str) -> Option<Arc<Anchor>> {
         if let Some(known) = self.anchors.get(text) {
             return known.clone();

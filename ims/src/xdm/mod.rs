@@ -15,6 +15,7 @@ pub mod media;
 pub mod node;
 mod outline;
 mod parts;
+pub mod remote;
 pub mod request;
 pub mod selector;
 pub mod usage;

@@ -99,6 +99,7 @@ impl Bench {
             package: "reg",
             accept: "application/reginfo+xml",
             charging: Some(&charging),
+            body: None,
         };
         let outgoing = self.subscriber.request(&own, &terms).unwrap();
         let text = String::from_utf8(outgoing.bytes.to_vec()).unwrap();

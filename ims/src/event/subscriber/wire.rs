@@ -31,8 +31,11 @@ pub struct Terms<'a> {
     pub hop: &'a str,
     /// Who asks: `From` and `P-Asserted-Identity`, a URI.
     pub identity: &'a str,
+    /// With the parameters that the package has.
     pub package: &'static str,
     pub accept: &'static str,
+    /// Type and bytes of the body.
+    pub body: Option<(&'a str, &'a [u8])>,
     /// `P-Charging-Function-Addresses`, where the home network has told them.
     pub charging: Option<&'a Charging>,
 }
@@ -98,6 +101,9 @@ impl Subscriber {
             .header(Name::Accept, terms.accept)
             .number(Name::Expires, if ending { 0 } else { self.lifetime.0 });
         self.write_network(&mut writer, own, terms);
+        if let Some((media_type, body)) = terms.body.filter(|_| !ending) {
+            writer.body(media_type, body);
+        }
         writer.finish()
     }
 

@@ -22,6 +22,7 @@ mod polite;
 mod rates;
 mod reg_event;
 mod register;
+mod remote;
 mod requests;
 mod restart;
 mod rfc6665;
@@ -134,6 +135,7 @@ fn settings() -> Settings {
             aliases: registration::Aliases::Tel,
         },
         xdm: xdm::Xdm::new(xdm::Settings::default()).unwrap(),
+        remote: xdm::remote::Settings::default(),
         triggers: Triggers::OFF,
         farewell: None,
         phrases: BTreeMap::new(),

@@ -96,6 +96,7 @@ pub fn decide(rulesets: &[&Ruleset], watcher: &Watcher<'_>, ctx: &Context<'_>) -
     };
     let (notification, unread) = match reason {
         Reason::Own => (Notification::default(), false), // what it asks for others is not for itself
+        _ if handling == Handling::Block => (Notification::default(), false), // is not notified
         _ => notification(rulesets, watcher, ctx),
     };
     Decision {

@@ -76,12 +76,12 @@ pub(super) fn decide(
 }
 
 impl OrderedPolicy {
-    /// Rejects everybody: in place of what cannot be understood.
-    pub(super) fn closed() -> OrderedPolicy {
+    /// The same for everybody: in place of what cannot be understood, or is not here yet.
+    pub(super) fn of(handling: Handling) -> OrderedPolicy {
         OrderedPolicy {
             lists: Vec::new(),
-            default: Some(Handling::Block),
-            anonymous: Some(Handling::Block),
+            default: Some(handling),
+            anonymous: Some(handling),
         }
     }
 

@@ -283,7 +283,7 @@ fn order(rule: Node<'_, '_>) -> Option<OrderedPolicy> {
         .filter(|part| name(*part) == (POLICY, "conditions"))
         .any(|conditions| elements(conditions).next().is_some());
     Some(if conditional {
-        OrderedPolicy::closed()
+        OrderedPolicy::of(Handling::Block)
     } else {
         policy
     })

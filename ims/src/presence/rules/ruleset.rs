@@ -94,7 +94,15 @@ impl Ruleset {
     /// Rejects everybody but the presentity itself: in place of a document that cannot be read any more.
     pub fn closed() -> Ruleset {
         Ruleset {
-            ordered: Some(OrderedPolicy::closed()),
+            ordered: Some(OrderedPolicy::of(Handling::Block)),
+            ..Ruleset::default()
+        }
+    }
+
+    /// Has everybody but the presentity itself wait: in place of a document that is on its way.
+    pub fn waiting() -> Ruleset {
+        Ruleset {
+            ordered: Some(OrderedPolicy::of(Handling::Confirm)),
             ..Ruleset::default()
         }
     }

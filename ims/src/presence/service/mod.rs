@@ -112,6 +112,8 @@ pub trait Directory {
     ) -> Option<bool>;
     /// After a restart: a rule of the presentity names this list, and nobody has asked for it yet.
     fn depends_on_list(&self, presentity: &Aor, anchor: &str);
+    /// Whether a list was asked for since the last call that cannot be read now and may be soon.
+    fn take_stalled(&self) -> bool;
 }
 
 /// An entry of the deadline queue: whom to look at.
@@ -200,6 +202,12 @@ impl Service {
     /// Whether anything is known of this presentity.
     pub fn knows(&self, presentity: &Aor) -> bool {
         self.presentities.contains_key(presentity)
+    }
+
+    /// Whether anybody watches this presentity, or those who do.
+    pub fn is_watched(&self, presentity: &Aor) -> bool {
+        let entry = self.presentities.get(presentity);
+        entry.is_some_and(|p| !p.watchers.is_empty() || !p.observers.is_empty())
     }
 
     /// A next hop took no TCP: large NOTIFYs to it leave over UDP for a while.

@@ -42,6 +42,7 @@ impl Service {
         let identities = directory.identities(presentity);
         let sphere = self.sphere(presentity, &rulesets);
         let left = Cell::new(MOST_LISTS);
+        directory.take_stalled();
         let context = Context {
             now,
             presentity: &identities,
@@ -53,7 +54,16 @@ impl Service {
             external_list: &|anchor, watcher| directory.in_list(presentity, anchor, watcher, &left),
         };
         let all: Vec<&Ruleset> = rulesets.iter().map(|rules| &**rules).collect();
-        rules::decide(&all, watcher, &context)
+        let decision = rules::decide(&all, watcher, &context);
+        // a list that would let the watcher in is on its way: a rejection could not be taken back
+        let waits = decision.handling == Handling::Block && decision.unresolved;
+        if waits && directory.take_stalled() {
+            return Decision {
+                handling: Handling::Confirm,
+                ..decision
+            };
+        }
+        decision
     }
 
     /// The published sphere, composed only when a rule asks for it.

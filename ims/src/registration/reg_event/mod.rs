@@ -534,5 +534,6 @@ fn terms<'a>(key: &'a Aor, hop: &'a str, identity: &'a str, charging: &'a Chargi
         package: PACKAGE,
         accept: reginfo::MEDIA_TYPE,
         charging: Some(charging),
+        body: None,
     }
 }
