@@ -7,7 +7,7 @@ use crate::http::{Busy, Port, fetch};
 use crate::store::committer::Committer;
 use crate::store::{Health, StoreError};
 use crate::telemetry::Metrics;
-use crate::telemetry::metrics::{Held, Method, NotifyOutcome, Queue, Rejected};
+use crate::telemetry::metrics::{Held, Method, NotifyOutcome, Queue, Rejected, RemoteAnswer};
 use crate::transport::Arrival;
 use crate::transport::resolve::Resolver;
 use crate::transport::tcp::Tcp;
@@ -15,7 +15,7 @@ use crate::transport::udp::{DATAGRAM, Udp};
 use bytes::Bytes;
 use ims::event::turn::Ticket;
 use ims::node::{
-    Administered, Administration, Effect, Fetch, Fetched, Input, Node, Outbox, Report,
+    Administered, Administration, Asked, Effect, Fetch, Fetched, Input, Node, Outbox, Report,
 };
 use ims::sip::{Destination, KnownMethod, Transport};
 use ims::time::Timestamp;
@@ -532,6 +532,14 @@ impl Driver {
                 });
             }
             Report::Subscribed { status } => self.metrics.sent(Method::Subscribe, status),
+            Report::Asked(asked) => self.metrics.remote(match asked {
+                Asked::Document => RemoteAnswer::Document,
+                Asked::Unchanged => RemoteAnswer::Unchanged,
+                Asked::Absent => RemoteAnswer::Absent,
+                Asked::Unusable => RemoteAnswer::Unusable,
+                Asked::Refused => RemoteAnswer::Refused,
+                Asked::Silence => RemoteAnswer::Silence,
+            }),
             Report::Retransmission => self.metrics.retransmission(),
             Report::Dropped => self.metrics.rejected(Rejected::Malformed),
         }
@@ -552,6 +560,12 @@ impl Driver {
             .set_held(Held::Registrations, census.registrations);
         self.metrics.set_held(Held::Followed, census.followed);
         self.metrics.set_held(Held::Documents, census.documents);
+        let remote = census.remote;
+        self.metrics.set_held(Held::RemoteDocuments, remote.copies);
+        self.metrics.set_held(Held::RemoteFollowed, remote.followed);
+        self.metrics.set_held(Held::RemoteSilent, remote.silent);
+        let silence = remote.silent_since.map(|at| self.clock.now().since(at).0);
+        self.metrics.set_remote_silence(silence.unwrap_or(0) / 1000);
         self.metrics
             .set_held(Held::ServerTransactions, census.server_transactions);
         self.metrics

@@ -15,6 +15,7 @@ pub(super) fn check(config: &Config) -> Result<(), BadValue> {
     choices(config)?;
     config.watcher_info.check()?;
     config.xcap.check()?;
+    config.remote_xdms.check()?;
     let home = config.sip.home_domains.first().map_or("", String::as_str);
     match config.charging.check(home) {
         Ok(_) => Ok(()),

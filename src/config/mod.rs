@@ -3,6 +3,7 @@
 mod check;
 mod composition;
 mod locate;
+mod remote_xdms;
 mod sections;
 mod summary;
 mod watcher_info;
@@ -11,6 +12,7 @@ mod xcap;
 pub use crate::charging::settings::Settings as Charging;
 pub use composition::Composition;
 pub use ims::network::{Cidr, any_contains};
+pub use remote_xdms::{RemoteXdms, Unreadable, XdmsServer};
 pub use sections::*;
 pub use summary::Summary;
 pub use watcher_info::{Observers, WatcherInfo};
@@ -38,6 +40,7 @@ pub struct Config {
     pub composition: Composition,
     pub registration: Registration,
     pub xcap: Xcap,
+    pub remote_xdms: RemoteXdms,
     pub charging: Charging,
     pub log: Log,
     pub limits: Limits,
@@ -160,7 +163,11 @@ mod tests {
     #[test]
     fn the_printed_file_explains_every_key() {
         let mut sections: Vec<String> = known_keys("").iter().map(|s| format!("[{s}]")).collect();
-        sections.extend(["[charging.triggers]".into(), "[[charging.peers]]".into()]);
+        sections.extend([
+            "[charging.triggers]".into(),
+            "[[charging.peers]]".into(),
+            "[[remote_xdms.servers]]".into(),
+        ]);
         for section in sections {
             let start = DEFAULT_FILE
                 .find(&format!("{section}\n"))

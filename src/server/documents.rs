@@ -43,7 +43,7 @@ pub fn xdm(config: &Config) -> Result<Xdm, Error> {
     Ok(Xdm::new(xdm::Settings {
         max_document: xcap.max_document,
         max_lists: xcap.max_lists,
-        roots: xcap.roots.clone(),
+        roots: roots(config),
         foreign_lists: xcap.foreign_lists,
         max_documents_per_user: xcap.max_documents_per_user,
         unidentified: xcap.unknown_identity,
@@ -55,6 +55,13 @@ pub fn xdm(config: &Config) -> Result<Xdm, Error> {
         declared: declared?,
         ..xdm::Settings::default()
     })?)
+}
+
+/// XCAP roots below which a list may be named: those of this server and of the others. None: any.
+fn roots(config: &Config) -> Vec<String> {
+    let own = &config.xcap.roots;
+    let others = config.remote_xdms.roots().filter(|_| !own.is_empty());
+    own.iter().cloned().chain(others).collect()
 }
 
 fn declaration(usage: &XcapUsage, max_document: usize) -> Result<Declaration, Error> {

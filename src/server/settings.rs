@@ -66,7 +66,7 @@ pub fn node(config: &Config, xdm: Xdm) -> node::Settings {
             },
         },
         xdm,
-        remote: ims::xdm::remote::Settings::default(),
+        remote: config.remote_xdms.settings(&config.as_uri()),
         triggers: triggers(config),
         farewell: farewell(&config.shutdown),
         phrases: presence.phrases.clone(),

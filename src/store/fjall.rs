@@ -132,6 +132,7 @@ fn name(table: Table) -> &'static str {
         Table::RegEvent => "reg-event",
         Table::Objects => "objects",
         Table::Override => "override",
+        Table::RemoteCopy => "remote-copy",
     }
 }
 

@@ -117,6 +117,12 @@ labels! {
         Registrations = "registrations",
         Followed = "followed_registrations",
         Documents = "documents",
+        /// Copies of documents of other XDMSs.
+        RemoteDocuments = "remote_documents",
+        /// Users whose documents on other XDMSs are followed by the xcap-diff package.
+        RemoteFollowed = "remote_followed",
+        /// Other XDMSs that do not answer.
+        RemoteSilent = "remote_xdms_silent",
         ServerTransactions = "server_transactions",
         ClientTransactions = "client_transactions",
         Connections = "connections",
@@ -133,6 +139,21 @@ labels! {
         Quarantined = "quarantined",
         /// Sent again after a time-out or a lost connection.
         Resent = "resent",
+    }
+}
+
+labels! {
+    /// What another XDMS answered to a question for a document.
+    RemoteAnswer {
+        Document = "document",
+        Unchanged = "unchanged",
+        Absent = "absent",
+        /// Too large, or no valid document of its usage and user.
+        Unusable = "unusable",
+        /// Another status.
+        Refused = "refused",
+        /// No connection, or too late.
+        Silence = "silence",
     }
 }
 
@@ -216,6 +237,7 @@ struct Fixed {
     notifies: Counters<NotifyOutcome>,
     rejected: Counters<Rejected>,
     charging: Counters<ChargingOutcome>,
+    remote: Counters<RemoteAnswer>,
     held: Gauges<Held>,
     queues: Gauges<Queue>,
 }
@@ -227,6 +249,7 @@ pub struct Metrics {
     commit_seconds: Histogram,
     commit_batches: Histogram,
     spool_depth: Gauge,
+    remote_silence: Gauge,
     peers: Family<PeerLabel, Gauge>,
     retransmissions: Counter,
     store_healthy: Gauge,
@@ -256,12 +279,14 @@ impl Metrics {
                 notifies: Counters::new(),
                 rejected: Counters::new(),
                 charging: Counters::new(),
+                remote: Counters::new(),
                 held: Gauges::new(),
                 queues: Gauges::new(),
             }),
             commit_seconds: Histogram::new(seconds),
             commit_batches: Histogram::new(batches),
             spool_depth: Gauge::default(),
+            remote_silence: Gauge::default(),
             peers: Family::default(),
             retransmissions: Counter::default(),
             store_healthy: Gauge::default(),
@@ -302,6 +327,16 @@ impl Metrics {
             .charging
             .at(outcome)
             .fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn remote(&self, answer: RemoteAnswer) {
+        self.fixed.remote.at(answer).fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Seconds for which the XDMS that has been silent longest has not answered; 0 while all answer.
+    pub fn set_remote_silence(&self, seconds: u64) {
+        self.remote_silence
+            .set(i64::try_from(seconds).unwrap_or(i64::MAX));
     }
 
     /// A request that was absorbed because it repeats one already seen.
@@ -375,6 +410,11 @@ impl Metrics {
             "charging_spool_depth",
             "Charging records not yet acknowledged",
             m.spool_depth,
+        );
+        registry.register(
+            "remote_xdms_silent_seconds",
+            "How long another XDMS has not answered, the longest of all",
+            m.remote_silence,
         );
         registry.register(
             "diameter_peer_open",
@@ -453,6 +493,13 @@ impl Collector for Exposition {
             "Charging records by outcome",
             "outcome",
             &fixed.charging,
+        )?;
+        counters(
+            &mut encoder,
+            "remote_documents_asked",
+            "Questions to other XDMSs for documents, by what they answered",
+            "answer",
+            &fixed.remote,
         )?;
         gauges(
             &mut encoder,

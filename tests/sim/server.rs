@@ -202,7 +202,7 @@ impl World {
                 Report::Notified { status } => self.promises.notify_ended(turn, *status),
                 Report::Retransmission => self.promises.count("retransmissions"),
                 Report::Dropped => self.promises.count("dropped"),
-                Report::Answered { .. } | Report::Subscribed { .. } => {}
+                Report::Answered { .. } | Report::Subscribed { .. } | Report::Asked(_) => {}
             }
         }
         for effect in made {

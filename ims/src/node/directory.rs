@@ -9,8 +9,8 @@ use crate::sip::Aor;
 use crate::time::Timestamp;
 use crate::xdm::lists::Lists;
 use crate::xdm::remote::{Reading, Remote, Unreadable};
-use crate::xdm::usage::pres_rules;
 pub(super) use crate::xdm::usage::pidf_manipulation as permanent;
+use crate::xdm::usage::pres_rules;
 use crate::xdm::{Document, DocumentKey, Documents, Held};
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
@@ -43,7 +43,9 @@ impl presence::Directory for Directory {
         for user in &identities {
             for (auid, name) in POLICIES {
                 if self.remote.has(auid, user) {
-                    all.extend(self.elsewhere(&mut rules, &DocumentKey::user(user.clone(), auid, name)));
+                    all.extend(
+                        self.elsewhere(&mut rules, &DocumentKey::user(user.clone(), auid, name)),
+                    );
                 }
             }
             let here = policies_of(&self.documents, user);

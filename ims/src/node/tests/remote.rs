@@ -1,9 +1,9 @@
 //! Rules, lists and permanent state on another XDMS: what watchers get while it answers, does not, or says nonsense.
 
 use super::*;
-use std::collections::BTreeSet;
 use crate::presence::external::Fault;
 use crate::xdm::remote::{Root, Server, Unreadable};
+use std::collections::BTreeSet;
 
 const RULES: &str = "/root/pres-rules/users/sip:bob@ims.test/index";
 const LISTS: &str = "/root/resource-lists/users/sip:bob@ims.test/index";
@@ -138,10 +138,15 @@ impl World {
     fn serve(&mut self) {
         let mut waiting: Vec<Fetch> = Vec::new();
         loop {
-            let fetches = self.bench.out.free.iter().filter_map(|effect| match effect {
-                Effect::Fetch(fetch) => Some((**fetch).clone()),
-                _ => None,
-            });
+            let fetches = self
+                .bench
+                .out
+                .free
+                .iter()
+                .filter_map(|effect| match effect {
+                    Effect::Fetch(fetch) => Some((**fetch).clone()),
+                    _ => None,
+                });
             waiting.extend(fetches);
             self.bench.out = Outbox::default();
             if waiting.is_empty() {
@@ -253,7 +258,10 @@ fn a_change_there_reaches_live_subscriptions_with_the_next_poll() {
     let condition = ("if-none-match", "\"v1\"".to_owned());
     assert!(asked[1..].iter().all(|f| f.headers.contains(&condition)));
     world.told.clear();
-    world.put(RULES, &ruleset("polite-block", "<identity><many/></identity>"));
+    world.put(
+        RULES,
+        &ruleset("polite-block", "<identity><many/></identity>"),
+    );
     world.pass(POLL);
     assert_eq!(world.told.len(), 1, "{:?}", world.told);
     assert!(!world.told[0].contains("hello"));
@@ -270,7 +278,8 @@ fn a_change_there_reaches_live_subscriptions_with_the_next_poll() {
 fn lists_that_rules_name_are_got_too_and_nobody_is_rejected_while_one_is_on_its_way() {
     let mut world = World::new();
     world.bench.publish("", "hello");
-    let anchor = format!("http://xdms.ims.test:8000{LISTS}/~~/resource-lists/list%5B@name=%22friends%22%5D");
+    let anchor =
+        format!("http://xdms.ims.test:8000{LISTS}/~~/resource-lists/list%5B@name=%22friends%22%5D");
     let list = format!(
         "<ocp:external-list xmlns:ocp=\"urn:oma:xml:xdm:common-policy\"><ocp:entry anc=\"{anchor}\"/></ocp:external-list>"
     );
@@ -285,7 +294,11 @@ fn lists_that_rules_name_are_got_too_and_nobody_is_rejected_while_one_is_on_its_
     assert_eq!(world.subscribe("").status(), 202);
     let said = world.confirm();
     assert_eq!(said.first().map(String::as_str), Some("pending "));
-    assert_eq!(said.last().map(String::as_str), Some("active hello"), "{said:?}");
+    assert_eq!(
+        said.last().map(String::as_str),
+        Some("active hello"),
+        "{said:?}"
+    );
     world.put(LISTS, &lists("sip:carol@ims.test"));
     world.told.clear();
     world.pass(POLL);
@@ -300,7 +313,10 @@ fn permanent_state_from_there_is_composed_with_the_rest() {
     world.subscribe("");
     world.confirm();
     world.pass(6_000);
-    assert_eq!(world.told.last().map(String::as_str), Some("active for good"));
+    assert_eq!(
+        world.told.last().map(String::as_str),
+        Some("active for good")
+    );
     let other = pidf("of another").replace(BOB, "sip:eve@ims.test");
     world.put(STATE, &other);
     world.pass(POLL * 2);
@@ -317,8 +333,16 @@ fn while_it_cannot_be_read_watchers_wait_or_are_rejected_as_the_operator_says() 
         ("it redirects", Mode::Says(302), ""),
         ("unchanged, of what was never had", Mode::Says(304), ""),
         ("no XML", Mode::Answers, "garbage"),
-        ("another document", Mode::Answers, "<presence xmlns=\"urn:ietf:params:xml:ns:pidf\"/>"),
-        ("entities", Mode::Answers, "<!DOCTYPE a [<!ENTITY b \"c\">]><a>&b;</a>"),
+        (
+            "another document",
+            Mode::Answers,
+            "<presence xmlns=\"urn:ietf:params:xml:ns:pidf\"/>",
+        ),
+        (
+            "entities",
+            Mode::Answers,
+            "<!DOCTYPE a [<!ENTITY b \"c\">]><a>&b;</a>",
+        ),
         ("huge", Mode::Answers, "huge"),
     ] {
         for (unreadable, status) in [(Unreadable::Pending, 202), (Unreadable::Rejected, 403)] {
@@ -327,14 +351,34 @@ fn while_it_cannot_be_read_watchers_wait_or_are_rejected_as_the_operator_says() 
             let mut world = World::with(settings);
             world.bench.publish("", "secret");
             world.mode = mode;
-            let body = if body == "huge" { "x".repeat(300_000) } else { body.to_owned() };
+            let body = if body == "huge" {
+                "x".repeat(300_000)
+            } else {
+                body.to_owned()
+            };
             world.put(RULES, &body);
-            assert_eq!(world.subscribe("").status(), 202, "{case}: it is asked first");
+            assert_eq!(
+                world.subscribe("").status(),
+                202,
+                "{case}: it is asked first"
+            );
             world.confirm();
             world.pass(10_000);
-            assert!(world.told.iter().all(|s| !s.contains("secret")), "{case}: {:?}", world.told);
-            let ends = world.told.last().is_some_and(|s| s.starts_with("terminated"));
-            assert_eq!(ends, unreadable == Unreadable::Rejected, "{case}: {:?}", world.told);
+            assert!(
+                world.told.iter().all(|s| !s.contains("secret")),
+                "{case}: {:?}",
+                world.told
+            );
+            let ends = world
+                .told
+                .last()
+                .is_some_and(|s| s.starts_with("terminated"));
+            assert_eq!(
+                ends,
+                unreadable == Unreadable::Rejected,
+                "{case}: {:?}",
+                world.told
+            );
             assert_eq!(world.subscribe("").status(), status, "{case}");
             world.confirm();
             // and it comes back
@@ -343,7 +387,10 @@ fn while_it_cannot_be_read_watchers_wait_or_are_rejected_as_the_operator_says() 
             world.pass(POLL + 5_000);
             world.subscribe("");
             let said = world.confirm();
-            assert!(said.last().is_some_and(|s| s == "active secret"), "{case}: {said:?}");
+            assert!(
+                said.last().is_some_and(|s| s == "active secret"),
+                "{case}: {said:?}"
+            );
         }
     }
 }
@@ -359,7 +406,11 @@ fn a_copy_counts_while_its_xdms_is_silent_and_no_longer_than_the_operator_allows
     world.told.clear();
     world.pass(STALE - 10_000);
     assert_eq!(world.told, [] as [&str; 0]);
-    assert_eq!(world.subscribe("").status(), 200, "a new watcher is let in by the copy");
+    assert_eq!(
+        world.subscribe("").status(),
+        200,
+        "a new watcher is let in by the copy"
+    );
     world.confirm();
     world.told.clear();
     assert_eq!(world.bench.node.census().remote.silent, 1);
@@ -370,7 +421,10 @@ fn a_copy_counts_while_its_xdms_is_silent_and_no_longer_than_the_operator_allows
     world.told.clear();
     world.mode = Mode::Answers;
     world.pass(31_000);
-    assert_eq!(world.told, ["active hello"; 3], "back within its longest pause");
+    assert_eq!(
+        world.told, ["active hello"; 3],
+        "back within its longest pause"
+    );
     assert_eq!(world.bench.node.census().remote.silent, 0);
 }
 
@@ -401,7 +455,11 @@ fn after_a_restart_the_copy_decides_until_its_xdms_answers() {
     world.serve();
     assert_eq!(published.status(), 200);
     world.pass(6_000);
-    assert_eq!(world.told, ["active again"], "decided from the copy in the store");
+    assert_eq!(
+        world.told,
+        ["active again"],
+        "decided from the copy in the store"
+    );
     // one that is too old decides nothing
     world.bench.restart(STALE);
     world.serve();
@@ -410,7 +468,11 @@ fn after_a_restart_the_copy_decides_until_its_xdms_answers() {
     world.bench.publish(&if_match(&published), "secret");
     world.sent = world.bench.sent(true);
     world.pass(6_000);
-    assert!(world.told.iter().all(|s| s == "pending "), "{:?}", world.told);
+    assert!(
+        world.told.iter().all(|s| s == "pending "),
+        "{:?}",
+        world.told
+    );
     assert!(!world.told.is_empty());
     world.mode = Mode::Answers;
     world.pass(31_000);
@@ -424,18 +486,31 @@ fn what_nobody_needs_leaves_the_store_and_what_is_kept_is_bounded() {
     let mut world = World::with(settings);
     world.put(RULES, &allow(""));
     let answer = world.subscribe("");
-    let opened = Sent { text: answer.text.clone(), ..answer };
+    let opened = Sent {
+        text: answer.text.clone(),
+        ..answer
+    };
     world.confirm();
     let kept = |world: &World| {
-        let copies = world.bench.store.keys().filter(|(t, _)| *t == Table::RemoteCopy);
+        let copies = world
+            .bench
+            .store
+            .keys()
+            .filter(|(t, _)| *t == Table::RemoteCopy);
         copies.count()
     };
-    assert_eq!(kept(&world), 2, "the rules, and that there is no permanent state");
+    assert_eq!(
+        kept(&world),
+        2,
+        "the rules, and that there is no permanent state"
+    );
     for n in 0..20 {
         let head = format!(
             "Event: presence\r\nP-Asserted-Identity: <{ALICE}>\r\nContact: <sip:10.0.0.2:5060>\r\nExpires: 0\r\n"
         );
-        world.sent = world.bench.ask("SUBSCRIBE", &format!("sip:u{n}@ims.test"), &head, "");
+        world.sent = world
+            .bench
+            .ask("SUBSCRIBE", &format!("sip:u{n}@ims.test"), &head, "");
         world.serve();
         world.confirm();
         assert!(world.bench.node.census().remote.copies <= 4, "{n}");
@@ -444,7 +519,226 @@ fn what_nobody_needs_leaves_the_store_and_what_is_kept_is_bounded() {
     world.confirm();
     world.pass(3 * POLL);
     assert_eq!(kept(&world), 0);
-    assert_eq!(world.bench.node.census().remote.bytes, allow("").len(), "for the next one who needs it");
-    assert_eq!(world.subscribe("").status(), 202, "it is asked whether it is current");
+    assert_eq!(
+        world.bench.node.census().remote.bytes,
+        allow("").len(),
+        "for the next one who needs it"
+    );
+    assert_eq!(
+        world.subscribe("").status(),
+        202,
+        "it is asked whether it is current"
+    );
     assert_eq!(world.confirm().last().map(String::as_str), Some("active "));
+}
+
+/// The notifier of the other XDMS, by hand.
+impl World {
+    /// SUBSCRIBEs that the node has sent, and what watchers were told meanwhile.
+    fn subscribes(&mut self) -> Vec<Sent> {
+        let sent: Vec<Sent> = self.sent.clone();
+        self.confirm();
+        sent.into_iter()
+            .filter(|s| s.method() == "SUBSCRIBE")
+            .collect()
+    }
+
+    /// The XDMS answers a SUBSCRIBE.
+    fn grants(&mut self, subscribe: &Sent, status: u16) {
+        let sent = self.bench.answer(subscribe, status, "Expires: 3600\r\n");
+        self.sent.extend(sent);
+        self.serve();
+    }
+
+    /// It tells of documents: path below the root and entity-tag.
+    fn tell(
+        &mut self,
+        subscribe: &Sent,
+        cseq: u32,
+        state: &str,
+        documents: &[(&str, Option<u32>)],
+    ) -> u16 {
+        let element = |(path, etag): &(&str, Option<u32>)| {
+            let sel = path.trim_start_matches("/root/");
+            let etag = etag
+                .map(|n| format!(" new-etag=\"v{n}\""))
+                .unwrap_or_default();
+            format!("<document sel=\"{sel}\"{etag}/>")
+        };
+        let documents: String = documents.iter().map(element).collect();
+        let body = format!(
+            "<xcap-diff xmlns=\"urn:ietf:params:xml:ns:xcap-diff\" xcap-root=\"http://xdms.ims.test:8000/root/\">{documents}</xcap-diff>"
+        );
+        let head = format!(
+            "From: {};tag=xdms\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {cseq} NOTIFY\r\nContact: <sip:10.0.0.2:7060>\r\n\
+             Event: xcap-diff\r\nSubscription-State: {state}\r\nContent-Type: application/xcap-diff+xml\r\n",
+            subscribe.get("To").split(";tag").next().unwrap(),
+            subscribe.get("From"),
+            subscribe.get("Call-ID"),
+        );
+        let uri = subscribe.get("Contact").trim_matches(['<', '>']).to_owned();
+        let mut sent = self.bench.ask("NOTIFY", &uri, &head, &body);
+        let status = sent.remove(0).status();
+        self.sent.extend(sent);
+        self.serve();
+        status
+    }
+
+    /// Alice watches bob, whose rules are followed.
+    fn followed(&mut self) -> Sent {
+        self.bench.publish("Expires: 7200\r\n", "hello");
+        self.put(RULES, &allow(""));
+        self.subscribe("Expires: 7200\r\n");
+        let mut subscribes = self.subscribes();
+        assert!(!subscribes.is_empty(), "{:?}", self.told);
+        let subscribe = subscribes.remove(0);
+        self.grants(&subscribe, 200);
+        subscribe
+    }
+}
+
+const ACTIVE: &str = "active;expires=3600";
+
+#[test]
+fn an_xdms_that_tells_of_changes_is_subscribed_to_and_polled_rarely() {
+    let mut world = World::with(remote(Some("sip:xdms.ims.test:7060")));
+    let subscribe = world.followed();
+    assert!(
+        subscribe
+            .text
+            .starts_with("SUBSCRIBE sip:xdms.ims.test:7060 SIP/2.0\r\n")
+    );
+    for (name, value) in [
+        ("Event", "xcap-diff;diff-processing=no-patching"),
+        ("Accept", "application/xcap-diff+xml"),
+        ("Content-Type", "application/resource-lists+xml"),
+        ("P-Asserted-Identity", "<sip:ps.ims.test>"),
+        ("Expires", "3600"),
+    ] {
+        assert_eq!(subscribe.get(name), value);
+    }
+    assert!(
+        subscribe
+            .body()
+            .contains("<entry uri=\"pres-rules/users/sip:bob@ims.test/index\"/>")
+            || subscribe
+                .body()
+                .contains("pidf-manipulation/users/sip:bob@ims.test/index")
+    );
+    assert_eq!(world.tell(&subscribe, 1, ACTIVE, &[(RULES, Some(1))]), 200);
+    // the other document came later: the list of a refresh takes the place of the first
+    let refresh = world
+        .subscribes()
+        .pop()
+        .expect("a refresh with both documents");
+    assert!(refresh.body().contains(&RULES[6..]) && refresh.body().contains(&STATE[6..]));
+    world.grants(&refresh, 200);
+    assert_eq!(world.tell(&subscribe, 2, ACTIVE, &[(RULES, Some(1))]), 200);
+    world.asked.clear();
+    world.pass(POLL * 9);
+    assert_eq!(
+        world.asked.len(),
+        2,
+        "the polls asked for before it told: {:?}",
+        world.asked
+    );
+    // a change is told and takes effect at once
+    world.told.clear();
+    world.put(
+        RULES,
+        &ruleset("polite-block", "<identity><many/></identity>"),
+    );
+    world.tell(&subscribe, 3, ACTIVE, &[(RULES, Some(2))]);
+    world.confirm();
+    assert_eq!(world.told.len(), 1, "{:?}", world.told);
+    assert!(!world.told[0].contains("hello"));
+    // deleted
+    world.documents.clear();
+    world.tell(&subscribe, 4, ACTIVE, &[(RULES, None)]);
+    assert_eq!(world.confirm(), ["terminated;reason=rejected "]);
+    // nobody needs it: the subscription is ended
+    world.sent.clear();
+    let mut ended = false;
+    for _ in 0..30 {
+        world.bench.now += 30_000;
+        let sent = world.bench.feed(Input::Deadline);
+        ended |= sent
+            .iter()
+            .any(|s| s.method() == "SUBSCRIBE" && s.get("Expires") == "0");
+        world.sent = sent;
+        world.serve();
+    }
+    assert!(ended);
+    assert_eq!(world.bench.node.census().remote.followed, 0);
+}
+
+#[test]
+fn an_xdms_that_cannot_tell_is_polled_and_asked_again_later() {
+    for status in [489, 404, 403, 408, 503] {
+        let mut world = World::with(remote(Some("sip:xdms.ims.test:7060")));
+        world.bench.publish("Expires: 7200\r\n", "hello");
+        world.put(RULES, &allow(""));
+        world.subscribe("Expires: 7200\r\n");
+        let subscribe = world.subscribes().remove(0);
+        world.grants(&subscribe, status);
+        world.told.clear();
+        world.put(
+            RULES,
+            &ruleset("polite-block", "<identity><many/></identity>"),
+        );
+        world.pass(POLL);
+        assert_eq!(world.told.len(), 1, "{status}: {:?}", world.told);
+    }
+}
+
+#[test]
+fn a_subscription_that_the_xdms_ends_is_replaced_and_meanwhile_polled() {
+    let mut world = World::with(remote(Some("sip:xdms.ims.test:7060")));
+    let subscribe = world.followed();
+    world.tell(&subscribe, 1, ACTIVE, &[(RULES, Some(1))]);
+    let refresh = world.subscribes().pop().expect("a refresh");
+    world.grants(&refresh, 200);
+    world.tell(&subscribe, 2, ACTIVE, &[(RULES, Some(1))]);
+    world.sent.clear();
+    assert_eq!(
+        world.tell(&subscribe, 3, "terminated;reason=deactivated", &[]),
+        200
+    );
+    let mut again = world.sent.clone();
+    while again.is_empty() {
+        let at = world.bench.node.next_deadline().unwrap();
+        world.bench.now = at.0;
+        let sent = world.bench.feed(Input::Deadline);
+        again = sent
+            .into_iter()
+            .filter(|s| s.method() == "SUBSCRIBE")
+            .collect();
+        world.serve();
+    }
+    assert_ne!(again[0].get("Call-ID"), subscribe.get("Call-ID"));
+    assert_eq!(
+        world.tell(&subscribe, 4, ACTIVE, &[]),
+        481,
+        "the old one is over"
+    );
+}
+
+#[test]
+fn a_notify_from_elsewhere_or_of_another_package_changes_nothing() {
+    let mut world = World::with(remote(Some("sip:xdms.ims.test:7060")));
+    let subscribe = world.followed();
+    world.tell(&subscribe, 1, ACTIVE, &[(RULES, Some(1))]);
+    world.asked.clear();
+    world.put(RULES, "garbage");
+    let mut other = subscribe.clone();
+    other.text = other.text.replace("-sub\r\n", "-other\r\n");
+    assert_eq!(world.tell(&other, 2, ACTIVE, &[(RULES, Some(9))]), 481);
+    assert_eq!(world.asked.len(), 0);
+    world.told.clear();
+    assert_eq!(
+        world.tell(&subscribe, 3, ACTIVE, &[(LISTS, Some(9))]),
+        200,
+        "not what was asked for"
+    );
+    assert!(world.asked.iter().all(|f| f.path != LISTS));
 }

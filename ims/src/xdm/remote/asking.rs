@@ -250,7 +250,10 @@ impl Remote {
         let host = self.settings.servers.get(server).map(|s| &*s.root.host);
         if !answers {
             if health.failed(now) {
-                tracing::warn!(host, "an XDMS does not answer: copies of its documents are used for a while");
+                tracing::warn!(
+                    host,
+                    "an XDMS does not answer: copies of its documents are used for a while"
+                );
             }
         } else if health.answered() {
             tracing::info!(host, "an XDMS answers again");

@@ -89,10 +89,7 @@ impl Copy {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// A document that obeys the rules of its usage.
-    Document {
-        etag: Option<String>,
-        bytes: Bytes,
-    },
+    Document { etag: Option<String>, bytes: Bytes },
     /// As it was (304).
     Unchanged,
     /// There is none (404).

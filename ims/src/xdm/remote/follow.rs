@@ -205,7 +205,10 @@ impl Follows {
             package: EVENT,
             accept: changes::MEDIA_TYPE,
             charging: None,
-            body: Some((crate::xdm::usage::resource_lists::MEDIA_TYPE, body.as_bytes())),
+            body: Some((
+                crate::xdm::usage::resource_lists::MEDIA_TYPE,
+                body.as_bytes(),
+            )),
         };
         // where the URI names no host it stays unsent, and Timer N finds that out
         turn.outgoing.extend(subscriber.request(&self.own, &terms));

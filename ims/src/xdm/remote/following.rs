@@ -1,9 +1,9 @@
 //! What other XDMSs tell of their documents, taken over: a document whose entity-tag is another is asked for.
 
+use super::Remote;
 use super::changes::bare;
 use super::copy::Standing;
 use super::follow::Notify;
-use super::Remote;
 use crate::event::subscriber::{Answer, Order};
 use crate::event::subscription::SubscriptionId;
 use crate::event::turn::{Ticket, Turn};
@@ -25,12 +25,16 @@ impl Remote {
 
     /// Takes over a NOTIFY that is new and in order.
     pub fn notified(&mut self, turn: &mut Turn<'_>, notify: Notify<'_>) -> Result<(), Reject> {
-        let told = self.follows.notified(turn, &self.settings.servers, notify)?;
+        let told = self
+            .follows
+            .notified(turn, &self.settings.servers, notify)?;
         for change in told.changes {
             let copy = self.copies.get_mut(&change.key);
             let known = copy.as_ref().and_then(|copy| copy.known.as_ref());
             let ours = known.and_then(|known| known.etag.as_deref()).map(bare);
-            let counts = copy.as_ref().is_some_and(|c| c.standing == Standing::Counts);
+            let counts = copy
+                .as_ref()
+                .is_some_and(|c| c.standing == Standing::Counts);
             if counts && change.etag.is_some() && ours == change.etag {
                 if let Some(known) = copy.and_then(|copy| copy.known.as_mut()) {
                     known.valid_at = turn.now;

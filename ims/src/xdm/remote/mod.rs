@@ -103,12 +103,7 @@ pub struct Remote {
 
 impl Remote {
     /// `own` is how our SUBSCRIBEs appear, `timer_n` 64·T1.
-    pub fn new(
-        settings: Settings,
-        own: Own,
-        timer_n: Millis,
-        hash: ahash::RandomState,
-    ) -> Remote {
+    pub fn new(settings: Settings, own: Own, timer_n: Millis, hash: ahash::RandomState) -> Remote {
         let servers = settings.servers.len();
         Remote {
             settings,
@@ -156,9 +151,7 @@ impl Remote {
         match standing {
             Standing::Counts => Reading::Known(copy.and_then(Copy::document)),
             Standing::Waiting => Reading::Waiting,
-            Standing::Unreadable => {
-                Reading::Unreadable(unreadable.unwrap_or(Unreadable::Rejected))
-            }
+            Standing::Unreadable => Reading::Unreadable(unreadable.unwrap_or(Unreadable::Rejected)),
         }
     }
 
@@ -330,7 +323,9 @@ impl Remote {
     /// Makes room for one more copy of so many bytes among those that nobody needs now; `false` when there is none.
     fn make_room(&mut self, copies: usize, bytes: usize) -> bool {
         let Settings {
-            documents, bytes: most, ..
+            documents,
+            bytes: most,
+            ..
         } = self.settings;
         for _ in 0..LOOKED_THROUGH {
             if self.copies.len() + copies <= documents && self.bytes + bytes <= most {

@@ -1,11 +1,11 @@
 //! Whether what another XDMS gives may be used: the rules that hold for documents that are put here.
 
+use crate::xdm::Xdm;
 use crate::xdm::document::Documents;
 use crate::xdm::error::Conflict;
 use crate::xdm::key::DocumentKey;
 use crate::xdm::media::{self, Media};
 use crate::xdm::usage::Candidate;
-use crate::xdm::Xdm;
 use crate::xml::guard;
 
 impl Xdm {
