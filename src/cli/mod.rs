@@ -5,13 +5,16 @@
 mod charging;
 mod config;
 mod conformance;
+mod login;
 mod overrides;
+mod policy;
 mod publish;
 mod serve;
 mod session;
 mod terminal;
 mod watch;
 mod xcap;
+mod xdmc;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -22,6 +25,8 @@ use std::process::ExitCode;
 pub enum Exit {
     /// What was asked about is not so: a check failed.
     Failed = 1,
+    /// A condition on the version of a document does not hold.
+    Condition = 3,
     /// A peer or address that is needed cannot be had; EX_UNAVAILABLE.
     Unavailable = 69,
     /// A defect of this program; EX_SOFTWARE.
@@ -74,6 +79,7 @@ enum Command {
     Charging(charging::Args),
     Conformance(conformance::Args),
     Override(overrides::Args),
+    Policy(policy::Args),
     Publish(publish::Args),
     Watch(watch::Args),
     Xcap(xcap::Args),
@@ -87,6 +93,7 @@ pub fn main() -> ExitCode {
         Command::Charging(args) => charging::run(&args),
         Command::Conformance(args) => return conformance::run(&args),
         Command::Override(args) => overrides::run(&args),
+        Command::Policy(args) => policy::run(&args),
         Command::Publish(args) => publish::run(&args),
         Command::Watch(args) => watch::run(&args),
         Command::Xcap(args) => xcap::run(&args),

@@ -1,5 +1,6 @@
 //! What the SIP clients have in common: where they connect, as whom, and their registration.
 
+use super::login::Login;
 use super::terminal::{Stop, note, plain};
 use super::{Exit, Failure};
 use crate::ua::line::look_up;
@@ -29,14 +30,10 @@ pub struct Connection {
     /// Register the identity first, keep it registered, and deregister at the end
     #[arg(long)]
     register: bool,
-    /// User name for Digest, in IMS the private identity. Default: USER@DOMAIN of the identity
-    #[arg(long, value_name = "IMPI")]
-    user: Option<String>,
-    /// Environment variable that holds the password
-    #[arg(long, value_name = "VAR", conflicts_with = "password")]
-    password_env: Option<String>,
-    /// Password; other users of this machine can see it, so rather use --password-env
-    #[arg(long, value_name = "PASSWORD")]
+    #[command(flatten)]
+    login: Login,
+    /// Password; other users of this machine can see it, so rather use --password-file or --password-env
+    #[arg(long, value_name = "PASSWORD", conflicts_with_all = ["password_env", "password_file"])]
     password: Option<String>,
     /// Lifetime to ask for, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u32).range(1..))]
@@ -107,7 +104,7 @@ pub fn failure(doing: &str, error: &ua::Error) -> Failure {
             "; is the server running there? Name another with --server, or start one: presentia serve"
         }
         ua::Error::NoPassword(_) => {
-            "; give --password-env VAR, and --user where it is not the identity"
+            "; give --password-file FILE or set PRESENTIA_PASSWORD, and --user where it is not the identity"
         }
         _ => "",
     };
@@ -175,25 +172,10 @@ impl Connection {
     }
 
     fn credentials(&self, identity: &Aor) -> Result<Option<Credentials>, Failure> {
-        let password = match (&self.password, &self.password_env) {
-            (Some(password), _) => Some(password.clone()),
-            (None, Some(variable)) => Some(std::env::var(variable).map_err(|_| {
-                let what = format!("the environment variable {variable} holds no password");
-                Failure::new(Exit::Config, what)
-            })?),
-            (None, None) => None,
-        };
-        let own = || {
-            identity
-                .as_str()
-                .split_once(':')
-                .map_or("", |(_, rest)| rest)
-                .to_owned()
-        };
-        Ok(password.map(|password| Credentials {
-            user: self.user.clone().unwrap_or_else(own),
-            password,
-        }))
+        match &self.password {
+            Some(password) => Ok(Some(self.login.proving(Some(identity), password.clone()))),
+            None => self.login.credentials(Some(identity)),
+        }
     }
 }
 

@@ -327,8 +327,8 @@ impl Watcher<'_> {
             return ". The server does not trust this address to assert identities ([trust] peers), or policy forbids it".into();
         }
         format!(
-            ".\n{presentity} has no policy that lets {watcher} in. Without a policy document of his, this puts one:\n  \
-             presentia xcap allow {watcher} --as {presentity}"
+            ".\n{presentity} has no policy that lets {watcher} in. This would:\n  \
+             presentia policy accept {watcher} --as {presentity}"
         )
     }
 }

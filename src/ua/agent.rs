@@ -180,7 +180,7 @@ impl Agent {
     }
 }
 
-fn seeded() -> io::Result<RandomState> {
+pub(super) fn seeded() -> io::Result<RandomState> {
     let mut seeds = [0u64; 4];
     for seed in &mut seeds {
         *seed = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;

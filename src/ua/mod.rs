@@ -16,6 +16,7 @@ pub mod registration;
 mod stream;
 pub mod subscription;
 pub mod watchers;
+pub mod xcap;
 
 pub use agent::{Agent, Lost};
 pub use line::{Credentials, Line, Route};

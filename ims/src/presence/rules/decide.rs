@@ -132,10 +132,9 @@ fn outcome(rulesets: &[&Ruleset], watcher: &Watcher<'_>, ctx: &Context<'_>) -> O
     let Some(verdict) = ordered::decide(&orders, watcher, ctx) else {
         return Matched::of(rulesets, watcher, ctx).outcome(ctx);
     };
-    let reason = if verdict.default {
-        Reason::OrderedDefault
-    } else {
-        Reason::OrderedList
+    let reason = match verdict.list {
+        Some(_) => Reason::OrderedList,
+        None => Reason::OrderedDefault,
     };
     if verdict.handling != Handling::Allow {
         // nothing is shown, so the rules, and the lists that they name, need not be asked
@@ -239,7 +238,7 @@ fn notification(
 
 /// Whether a condition holds; `None` when a list it needs cannot be read. `named` is whether some other rule names the
 /// watcher.
-fn holds(
+pub(super) fn holds(
     condition: &Condition,
     anonymous: bool,
     watcher: &Watcher<'_>,
@@ -275,7 +274,7 @@ fn holds(
 
 /// The rules that match, by the kind of condition that names the watcher.
 #[derive(Default)]
-struct Matched<'a> {
+pub(super) struct Matched<'a> {
     identity: Vec<&'a Rule>,
     external: Vec<&'a Rule>,
     other: Vec<&'a Rule>,
@@ -286,7 +285,11 @@ struct Matched<'a> {
 }
 
 impl<'a> Matched<'a> {
-    fn of(rulesets: &[&'a Ruleset], watcher: &Watcher<'_>, ctx: &Context<'_>) -> Matched<'a> {
+    pub(super) fn of(
+        rulesets: &[&'a Ruleset],
+        watcher: &Watcher<'_>,
+        ctx: &Context<'_>,
+    ) -> Matched<'a> {
         let rules = || rulesets.iter().flat_map(|ruleset| &ruleset.rules);
         // "Not named by any other rule" is about names: a rule that names the watcher but is not valid now still does.
         let asks = |condition: &Condition| matches!(condition, Condition::OtherIdentity);
@@ -330,8 +333,8 @@ impl<'a> Matched<'a> {
         matched
     }
 
-    /// The rules that count, combined: those of the strongest kind, and those for everybody.
-    fn strongest(&self) -> (Option<Handling>, Permissions, Reason) {
+    /// The rules that count: those of the strongest kind, and those for everybody.
+    pub(super) fn counting(&self) -> (impl Iterator<Item = &'a Rule>, Reason) {
         let kinds = [
             (&self.identity, Reason::Identity),
             (&self.external, Reason::ExternalList),
@@ -339,13 +342,16 @@ impl<'a> Matched<'a> {
         ];
         let strongest = kinds.into_iter().find(|(rules, _)| !rules.is_empty());
         let reason = strongest.map_or(Reason::Identity, |(_, reason)| reason);
+        let rules = strongest.into_iter().flat_map(|(rules, _)| rules);
+        (rules.chain(&self.everybody).copied(), reason)
+    }
+
+    /// The rules that count, combined.
+    fn strongest(&self) -> (Option<Handling>, Permissions, Reason) {
+        let (rules, reason) = self.counting();
         let mut handling = None;
         let mut permissions = Permissions::none();
-        for rule in strongest
-            .into_iter()
-            .flat_map(|(rules, _)| rules)
-            .chain(&self.everybody)
-        {
+        for rule in rules {
             handling = handling.max(Some(rule.handling.unwrap_or(Handling::Block)));
             permissions.combine(&rule.permissions);
         }

@@ -48,7 +48,8 @@ pub(super) enum Member {
 /// What the lists say of a watcher.
 pub(super) struct Verdict {
     pub handling: Handling,
-    pub default: bool,
+    /// Which list holds the watcher, from 1; `None`: none, and the default decided.
+    pub list: Option<usize>,
     /// A list before the one that decided could not be read.
     pub unresolved: bool,
 }
@@ -100,12 +101,12 @@ impl OrderedPolicy {
     fn decide(&self, watcher: &Watcher<'_>, ctx: &Context<'_>) -> Verdict {
         let mut strictest = Handling::Allow;
         let mut unresolved = false;
-        for list in &self.lists {
+        for (before, list) in self.lists.iter().enumerate() {
             match list.holds(watcher, ctx) {
                 Some(true) => {
                     return Verdict {
                         handling: list.handling.min(strictest),
-                        default: false,
+                        list: Some(before + 1),
                         unresolved,
                     };
                 }
@@ -118,7 +119,7 @@ impl OrderedPolicy {
         }
         Verdict {
             handling: self.default.unwrap_or(Handling::Block).min(strictest),
-            default: true,
+            list: None,
             unresolved,
         }
     }
