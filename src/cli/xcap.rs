@@ -12,6 +12,7 @@ use super::{Exit, Failure};
 use bytes::Bytes;
 use hyper::Method;
 use ims::sip::Aor;
+use ims::xml::text::escaped;
 use serde::Serialize;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -143,6 +144,7 @@ async fn act(args: &Args) -> Result<(), Failure> {
         } => {
             let kind = typed(&place.path, content_type.as_deref())?;
             let content = match value {
+                Some(value) if Kind::of(&place.path) == Kind::Attribute => att_value(value),
                 Some(value) => Bytes::from(value.clone()),
                 None => read(file)?,
             };
@@ -216,10 +218,10 @@ fn shown(access: &Access, path: &str, reply: &Reply) {
     if let Some(tag) = &reply.etag {
         note(&super::terminal::line(&format!("entity-tag {tag}")));
     }
-    match &reply.method {
+    match reply.method {
         _ if reply.status == 304 => note("not modified"),
-        &Method::GET if succeeded => drop(body(&reply.body)),
-        &Method::HEAD if succeeded => {
+        Method::GET if succeeded => drop(body(&reply.body)),
+        Method::HEAD if succeeded => {
             let kind = reply.content_type.as_deref().unwrap_or("no type");
             let length = reply.length.map_or("unknown".into(), |l| l.to_string());
             say(&plain(&format!("{kind}, {length} bytes")));
@@ -231,6 +233,15 @@ fn shown(access: &Access, path: &str, reply: &Reply) {
 /// A struct of plain texts always becomes JSON.
 fn json(shown: &impl Serialize) -> String {
     serde_json::to_string(shown).unwrap_or_default()
+}
+
+/// An attribute's value as it is put: in quotes, with what must not stand there escaped (RFC 4825 §15.2.2).
+fn att_value(value: &str) -> Bytes {
+    let is_quoted = |quote| value.len() > 1 && value.starts_with(quote) && value.ends_with(quote);
+    match is_quoted('"') || is_quoted('\'') {
+        true => Bytes::from(value.to_owned()),
+        false => format!("\"{}\"", escaped(value)).into(),
+    }
 }
 
 /// The type of what is put.

@@ -23,3 +23,4 @@ mod traffic;
 mod transport;
 mod watchers;
 mod xcap;
+mod xdmc;

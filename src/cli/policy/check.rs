@@ -224,7 +224,10 @@ fn finding(watcher: Option<&Aor>, decision: &Decision, basis: Basis) -> Finding 
     let (reason, why) = match decision.reason {
         Reason::Administrator => ("administrator", "the operator has decided".to_owned()),
         Reason::Own => ("own", "everybody sees himself".to_owned()),
-        Reason::Anonymous => ("anonymous", "so your documents handle those who do not say who they are".to_owned()),
+        Reason::Anonymous => (
+            "anonymous",
+            "so your documents handle those who do not say who they are".to_owned(),
+        ),
         Reason::OrderedList => (
             "ordered-list",
             format!("list {} of the order decides", basis.list.unwrap_or(0)),

@@ -101,7 +101,35 @@ impl Frame<'_> {
                 }
             }
         }
+        let lists = self.complete(&text, lists)?;
         Ok((text, lists))
+    }
+
+    /// The lists with each that the rules are about: one that is not there counts as one that cannot be read, and then
+    /// the strictest rule about such a list holds for everybody who is on no other.
+    fn complete(
+        &self,
+        rules: &str,
+        lists: Option<String>,
+    ) -> Result<Option<String>, NotUnderstood> {
+        let mut text = lists.unwrap_or_else(fresh_lists);
+        let document = read(rules)?;
+        for rule in self.rules(document.root_element())? {
+            let About::List(name) = rule.about else {
+                continue;
+            };
+            let document = read(&text)?;
+            let root = document.root_element();
+            if list_named(root, &name).is_none() {
+                let list = format!(
+                    "<{}list name=\"{}\"/>",
+                    prefix(&text, &root),
+                    escaped(&name)
+                );
+                text = appended(&text, &root, &list);
+            }
+        }
+        Ok(Some(text))
     }
 
     /// Rules for a user without any: OMA's names for them, and nobody accepted.
@@ -358,14 +386,15 @@ fn without_person(mut text: String, name: &str, person: &Aor) -> Result<String, 
     }
 }
 
+fn fresh_lists() -> String {
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<resource-lists xmlns=\"{LISTS}\">\n</resource-lists>\n"
+    )
+}
+
 /// The lists with a person on one of them, which is made where it is not there.
 fn listed(lists: Option<String>, name: &str, person: &Aor) -> Result<String, NotUnderstood> {
-    let fresh = || {
-        format!(
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<resource-lists xmlns=\"{LISTS}\">\n</resource-lists>\n"
-        )
-    };
-    let text = lists.unwrap_or_else(fresh);
+    let text = lists.unwrap_or_else(fresh_lists);
     let document = read(&text)?;
     let root = document.root_element();
     if !is(&root, LISTS, "resource-lists") {
