@@ -46,6 +46,15 @@ pub enum Kind {
 }
 
 impl Anchor {
+    /// About what it takes in memory beyond itself, in bytes.
+    pub fn weight(&self) -> usize {
+        let steps = self.steps.iter().flatten();
+        let values =
+            steps.map(|step| size_of::<Step>() + step.value.as_deref().map_or(0, str::len));
+        let key = &self.document;
+        size_of::<Anchor>() + key.auid.len() + key.name.len() + values.sum::<usize>()
+    }
+
     /// Reads an XCAP URI. `roots` are the XCAP roots as clients write them; empty: any.
     pub fn parse(text: &str, roots: &[String]) -> Result<Anchor, NoAnchor> {
         let text = text.trim();

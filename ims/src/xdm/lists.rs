@@ -17,10 +17,15 @@ use std::sync::Arc;
 const DEEPEST: usize = 16;
 /// Most lists in other places that one question follows.
 const MOST: usize = 256;
-/// Members and lists of documents that are kept ready, all together: some 100 MB.
-const READY: usize = 1_000_000;
-/// Anchors that are kept taken apart.
-const ANCHORS: usize = 4_096;
+/// Most bytes of documents that are kept ready, all together: some 5 million members.
+const READY: usize = 256 << 20;
+/// Most bytes of anchors that are kept taken apart: some 100,000 of them.
+const ANCHORS: usize = 64 << 20;
+
+/// What an anchor takes in the table, beside its text, in bytes.
+const ANCHOR: usize = 96;
+/// What a document takes in the table, beside its outline, in bytes.
+const READY_ENTRY: usize = 160;
 
 /// The lists of all documents, and who depends on them.
 #[derive(Debug)]
@@ -30,6 +35,7 @@ pub struct Lists {
     /// Lists of other users may be read.
     foreign: bool,
     anchors: IndexMap<Box<str>, Option<Arc<Anchor>>, ahash::RandomState>,
+    anchors_weight: usize,
     ready: IndexMap<DocumentKey, Ready, ahash::RandomState>,
     /// Of all that is ready.
     weight: usize,
@@ -88,6 +94,7 @@ impl Lists {
             roots,
             foreign,
             anchors: IndexMap::with_hasher(hash.clone()),
+            anchors_weight: 0,
             ready: IndexMap::with_hasher(hash.clone()),
             weight: 0,
             oldest: 0,
@@ -149,10 +156,13 @@ impl Lists {
         if text.len() > anchor::LONGEST {
             return None;
         }
-        if self.anchors.len() >= ANCHORS {
-            self.anchors.clear();
-        }
         let anchor = Anchor::parse(text, &self.roots).ok().map(Arc::new);
+        let bytes = ANCHOR + text.len() + anchor.as_ref().map_or(0, |anchor| anchor.weight());
+        if self.anchors_weight + bytes > ANCHORS {
+            self.anchors.clear();
+            self.anchors_weight = 0;
+        }
+        self.anchors_weight += bytes;
         self.anchors.insert(text.into(), anchor.clone());
         anchor
     }
@@ -206,7 +216,10 @@ impl Lists {
         let outline = self.reach(walk, user, anchor);
         let steps = anchor.steps.as_deref().unwrap_or_default();
         match outline.as_ref().and_then(|outline| outline.entry(steps)) {
-            Some(entry) => walk.identities.contains(entry),
+            Some(entry) => walk
+                .identities
+                .iter()
+                .any(|identity| identity.as_str() == entry),
             None => {
                 walk.readable = false;
                 false
@@ -272,5 +285,5 @@ impl Lists {
 }
 
 fn weight(ready: &Ready) -> usize {
-    ready.outline.as_ref().map_or(1, |outline| outline.weight())
+    READY_ENTRY + ready.outline.as_ref().map_or(0, |outline| outline.weight())
 }

@@ -15,10 +15,28 @@ pub(super) struct Outline {
     /// In the order of the document.
     lists: Vec<List>,
     /// Which list each position belongs to, and whether an entry stands there.
-    owners: Vec<(u32, bool)>,
+    owners: Vec<Owner>,
     /// Identities with their positions, sorted.
-    entries: Vec<(Aor, u32)>,
+    entries: Vec<Entry>,
+    /// The identities of `entries`, one after the other: a document may have ten thousand, and a server of a million
+    /// subscribers keeps many documents ready.
+    text: Box<str>,
     links: Vec<Link>,
+}
+
+/// The list of a position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owner {
+    OfEntry(u32),
+    OfLink(u32),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    /// Where its identity is in [`Outline::text`].
+    start: u32,
+    end: u32,
+    at: u32,
 }
 
 #[derive(Debug)]
@@ -49,18 +67,64 @@ impl Outline {
         if !is(root, "resource-lists") {
             return None;
         }
-        outline.members(root, None, roots);
-        outline.entries.sort_unstable();
+        let mut identities = Vec::new();
+        outline.members(root, None, roots, &mut identities);
+        identities.sort_unstable();
+        outline.keep(&identities);
         Some(outline)
     }
 
-    /// What it takes in memory, in members and lists.
+    /// Takes the identities with their positions, sorted.
+    fn keep(&mut self, identities: &[(Aor, u32)]) {
+        let mut text = String::new();
+        let mut last = 0..0;
+        for (aor, at) in identities {
+            if text.get(last.clone()) != Some(aor.as_str()) {
+                last = text.len()..text.len() + aor.as_str().len();
+                text.push_str(aor.as_str());
+            }
+            self.entries.push(Entry {
+                start: number(last.start),
+                end: number(last.end),
+                at: *at,
+            });
+        }
+        self.entries.shrink_to_fit();
+        self.owners.shrink_to_fit();
+        self.text = text.into();
+    }
+
+    fn identity(&self, entry: &Entry) -> &str {
+        let (start, end) = (entry.start as usize, entry.end as usize);
+        self.text.get(start..end).unwrap_or_default()
+    }
+
+    /// About what it takes in memory, in bytes.
     pub fn weight(&self) -> usize {
-        1 + self.lists.len() + self.owners.len() + self.links.len()
+        let links = self.links.iter().map(|link| {
+            let target = link.target.as_ref().map_or(0, Anchor::weight);
+            size_of::<Link>() + target
+        });
+        let named = self.lists.iter().map(|list| {
+            let name = list.name.as_ref().map_or(0, |name| name.len());
+            size_of::<List>() + name
+        });
+        size_of::<Outline>()
+            + self.owners.len() * size_of::<Owner>()
+            + self.entries.len() * size_of::<Entry>()
+            + self.text.len()
+            + links.sum::<usize>()
+            + named.sum::<usize>()
     }
 
     /// Nesting is bounded by the guard.
-    fn members(&mut self, node: Node<'_, '_>, parent: Option<u32>, roots: &[String]) {
+    fn members(
+        &mut self,
+        node: Node<'_, '_>,
+        parent: Option<u32>,
+        roots: &[String],
+        identities: &mut Vec<(Aor, u32)>,
+    ) {
         let mut lists = 0;
         for member in node.children().filter(Node::is_element) {
             let at = number(self.owners.len());
@@ -74,7 +138,7 @@ impl Outline {
                     start: at,
                     end: at,
                 });
-                self.members(member, Some(number(index)), roots);
+                self.members(member, Some(number(index)), roots, identities);
                 let end = number(self.owners.len());
                 if let Some(list) = self.lists.get_mut(index) {
                     list.end = end;
@@ -85,8 +149,8 @@ impl Outline {
             let reference = match () {
                 () if is(member, "entry") => {
                     let uri = member.attribute("uri").and_then(Aor::parse);
-                    self.entries.extend(uri.map(|aor| (aor, at)));
-                    self.owners.push((owner, true));
+                    identities.extend(uri.map(|aor| (aor, at)));
+                    self.owners.push(Owner::OfEntry(owner));
                     continue;
                 }
                 () if is(member, "entry-ref") => (Kind::Entry, member.attribute("ref")),
@@ -96,7 +160,7 @@ impl Outline {
             let (kind, Some(text)) = reference else {
                 continue; // an external without an anchor names nothing
             };
-            self.owners.push((owner, false));
+            self.owners.push(Owner::OfLink(owner));
             self.links.push(Link {
                 at,
                 kind,
@@ -131,13 +195,13 @@ impl Outline {
     }
 
     /// The identity at the entry at the end of `steps`.
-    pub fn entry(&self, steps: &[Step]) -> Option<&Aor> {
+    pub fn entry(&self, steps: &[Step]) -> Option<&str> {
         let (last, lists) = steps.split_last()?;
         if last.kind != Kind::Entry {
             return None;
         }
         let list = self.list(lists)?;
-        let is_own = |at: &u32| self.owners.get(*at as usize) == Some(&(list, true));
+        let is_own = |at: &u32| self.owners.get(*at as usize) == Some(&Owner::OfEntry(list));
         let Some(value) = last.value.as_deref() else {
             let places = 0..number(self.owners.len());
             let mut own = places.filter(is_own);
@@ -146,19 +210,26 @@ impl Outline {
                 None => own.next().filter(|_| own.next().is_none())?,
             };
             let mut entries = self.entries.iter();
-            return entries.find(|(_, place)| *place == at).map(|(aor, _)| aor);
+            let entry = entries.find(|entry| entry.at == at)?;
+            return Some(self.identity(entry));
         };
         let named = Aor::parse(value)?;
-        let first = self.entries.partition_point(|(aor, _)| *aor < named);
+        let first = self.first(named.as_str(), 0);
         let spelt = self.entries.get(first..)?.iter();
-        let (aor, at) = spelt
-            .take_while(|(aor, _)| *aor == named)
-            .find(|(_, at)| is_own(at))?;
-        let before = || (0..*at).filter(is_own).count();
+        let entry = spelt
+            .take_while(|entry| self.identity(entry) == named.as_str())
+            .find(|entry| is_own(&entry.at))?;
+        let before = || (0..entry.at).filter(is_own).count();
         let counted = last
             .position
             .is_none_or(|n| usize::try_from(n).is_ok_and(|n| n == before() + 1));
-        counted.then_some(aor)
+        counted.then(|| self.identity(entry))
+    }
+
+    /// The first entry of the identity at this position or later.
+    fn first(&self, identity: &str, at: u32) -> usize {
+        self.entries
+            .partition_point(|entry| (self.identity(entry), entry.at) < (identity, at))
     }
 
     /// Whether one of the identities is an entry of the list, or of a list inside it.
@@ -167,11 +238,9 @@ impl Outline {
             return false;
         };
         identities.iter().any(|identity| {
-            let first = self
-                .entries
-                .partition_point(|(aor, at)| (aor, at) < (identity, start));
+            let first = self.first(identity.as_str(), *start);
             let entry = self.entries.get(first);
-            entry.is_some_and(|(aor, at)| aor == identity && at < end)
+            entry.is_some_and(|entry| self.identity(entry) == identity.as_str() && entry.at < *end)
         })
     }
 
