@@ -148,6 +148,7 @@ fn compositions() -> Vec<Composed> {
                 contribution,
                 at: Timestamp(order),
                 order,
+                mark: order,
             })
             .collect();
         all.push(compose(&sources, None, &Policy::default()));

@@ -65,6 +65,7 @@ fn composed(contributions: &[Contribution]) -> Composed {
             contribution,
             at: Timestamp(order),
             order,
+            mark: order,
         })
         .collect();
     compose(&sources, None, &Policy::default())

@@ -117,6 +117,7 @@ fn shown(document: &str) -> Option<Authorized> {
         contribution: &contribution,
         at: Timestamp(1),
         order: 1,
+        mark: 1,
     };
     let composed = compose(&[source], None, &Policy::default());
     Some(view(&composed, &Permissions::all(), "sip:bob@ims.test"))

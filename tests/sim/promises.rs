@@ -12,6 +12,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 const LAG: u64 = 1_200;
 /// How long news takes to a watcher on a quiet network: the pause between two NOTIFYs (5 s) and the way.
 const NEWS: u64 = 6_000;
+/// What must have happened in some world, or the simulation shows nothing of it.
+pub const PATCHES: &str = "NOTIFYs with a patch";
+pub const TOLD_NOTHING_NEW: &str = "SUBSCRIBEs answered 204";
 /// After this a retransmission may be taken for a new request: 64·T1, timer J.
 const TIMER_J: u64 = 32_000;
 
@@ -266,6 +269,7 @@ impl Promises {
             return;
         }
         if status == 204 {
+            self.count(TOLD_NOTHING_NEW);
             let lag = self.lag(now);
             let told = self
                 .live
@@ -405,6 +409,9 @@ impl Promises {
             notify.tag_in_from().to_owned(),
         );
         let tag = notify.get("sip-etag").to_owned();
+        if notify.body.contains("<p:pidf-diff") {
+            self.count(PATCHES);
+        }
         match self.pictures.entry(key).or_default().take(notify) {
             Ok(Some(document)) => {
                 let view = view(&document);

@@ -19,6 +19,11 @@ impl TagKey {
         let hash = ahash::RandomState::with_seeds(a, b, c, d).hash_one(seen);
         hash.max(QUENCHED + 1) // 0 is "nothing yet"
     }
+
+    /// What tells one publication from others, and nothing of how many there are.
+    pub fn mark(&self, number: u64) -> u64 {
+        self.of(&("mark", number)) & 0xffff_ffff
+    }
 }
 
 /// `Suppress-If-Match` (RFC 5839 §6.2, §6.3): while it holds, the subscriber is sent no state.

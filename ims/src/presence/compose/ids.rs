@@ -1,5 +1,6 @@
 //! Ids unique in the composed document: the oldest publication keeps an id, a younger one gets a suffix that depends
-//! on nothing but the id and the publication, so it stays the same from one NOTIFY to the next.
+//! on nothing but the id and the publication, so it stays the same from one NOTIFY to the next. What a watcher is shown
+//! is decided once more among what the watcher may see: `content::ids`.
 
 use super::{Composed, Id, RenamedId, Source};
 use std::collections::BTreeSet;
@@ -11,15 +12,15 @@ pub(super) fn make_unique(composed: &mut Composed, inputs: &[Source<'_>]) {
         for component in &mut composed.components {
             match component.id {
                 Id::Published { source: from, span } if from == source => {
-                    if let Some(renamed) = take(&mut taken, parsed.slice(span), input.order) {
-                        component.id = Id::Renamed(renamed);
+                    if let Some(id) = take(&mut taken, parsed.slice(span), input.mark) {
+                        component.id = Id::Renamed { source, span, id };
                     }
                 }
                 _ => {}
             }
         }
         for span in &parsed.ids {
-            if let Some(id) = take(&mut taken, parsed.slice(*span), input.order) {
+            if let Some(id) = take(&mut taken, parsed.slice(*span), input.mark) {
                 composed.renamed.push(RenamedId {
                     source,
                     span: *span,
@@ -31,11 +32,11 @@ pub(super) fn make_unique(composed: &mut Composed, inputs: &[Source<'_>]) {
 }
 
 /// Takes `id`; when it is taken already, takes and gives another.
-fn take(taken: &mut BTreeSet<Box<str>>, id: &str, order: u64) -> Option<Box<str>> {
+fn take(taken: &mut BTreeSet<Box<str>>, id: &str, mark: u64) -> Option<Box<str>> {
     if taken.insert(id.into()) {
         return None;
     }
-    let mut candidate = format!("{id}-{order}");
+    let mut candidate = format!("{id}-{mark:x}");
     while !taken.insert(candidate.as_str().into()) {
         candidate.push('_');
     }

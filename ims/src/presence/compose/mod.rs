@@ -33,6 +33,9 @@ pub struct Source<'a> {
     /// Unique among the sources of one presentity and constant over the life of the publication: the older, the
     /// smaller. Decides which of two equal ids is kept. State that never expires is the oldest: 0.
     pub order: u64,
+    /// Goes into an id that gives way to an older one: unique and constant as the order is, but nobody can tell from it
+    /// how many publications there are.
+    pub mark: u64,
 }
 
 /// A piece of one of the sources.
@@ -48,8 +51,12 @@ pub(crate) enum Id {
         source: u16,
         span: Span,
     },
-    /// The published id is taken by an older publication.
-    Renamed(Box<str>),
+    /// The published id, which stands at `span`, is taken by an older publication.
+    Renamed {
+        source: u16,
+        span: Span,
+        id: Box<str>,
+    },
 }
 
 /// A tuple, person or device of the composed state; its elements are in the order of the schema.
@@ -150,19 +157,35 @@ impl Composed {
                 .sources
                 .get(usize::from(*source))
                 .map_or("", |parsed| parsed.slice(*span)),
-            Id::Renamed(id) => id,
+            Id::Renamed { id, .. } => id,
         }
     }
 
-    /// Ids inside that stretch of a source that are not as published, in their order.
-    pub(crate) fn renamed(&self, source: u16, within: Span) -> &[RenamedId] {
-        let until = |at: u32| {
-            self.renamed
-                .partition_point(|renamed| (renamed.source, renamed.span.start) < (source, at))
-        };
-        self.renamed
-            .get(until(within.start)..until(within.end))
-            .unwrap_or(&[])
+    /// Whether two sources use one id.
+    pub(crate) fn has_renamed(&self) -> bool {
+        let given_way = |component: &Component| matches!(component.id, Id::Renamed { .. });
+        !self.renamed.is_empty() || self.components.iter().any(given_way)
+    }
+
+    /// The ids inside a stretch of a source: where each stands, and what it became where it gave way.
+    pub(crate) fn ids_within(
+        &self,
+        source: u16,
+        within: Span,
+    ) -> impl Iterator<Item = (Span, Option<&str>)> {
+        let parsed = self.sources.get(usize::from(source));
+        let ids = parsed.map_or(&[][..], |parsed| &parsed.ids);
+        let first = ids.partition_point(|span| span.start < within.start);
+        let inside = ids.iter().skip(first);
+        let inside = inside.take_while(move |span| span.start < within.end);
+        inside.map(move |span| {
+            let key = |renamed: &RenamedId| (renamed.source, renamed.span.start);
+            let found = self
+                .renamed
+                .binary_search_by_key(&(source, span.start), key);
+            let renamed = found.ok().and_then(|index| self.renamed.get(index));
+            (*span, renamed.map(|renamed| &*renamed.id))
+        })
     }
 
     /// Leaves out what services say of willingness where a person overrides it ([`Policy::overriding_replaces`]).

@@ -77,6 +77,7 @@ fn sources(contributions: &[Contribution]) -> Vec<Source<'_>> {
             contribution,
             at: Timestamp(order * 7 % 5),
             order,
+            mark: order,
         })
         .collect()
 }
@@ -132,7 +133,7 @@ proptest! {
         let contributions = contributions(&publications);
         let once = document(&compose(&sources(&contributions), None, &policy));
         let again = parse(once.as_bytes(), &Limits::default()).expect("valid");
-        let source = Source { contribution: &again, at: Timestamp(1), order: 1 };
+        let source = Source { contribution: &again, at: Timestamp(1), order: 1, mark: 1 };
         prop_assert_eq!(document(&compose(&[source], None, &policy)), once);
     }
 
@@ -182,6 +183,7 @@ fn persons_without_number_who_contradict_each_other_cost_no_more_than_their_size
             contribution: &contribution,
             at: Timestamp(order),
             order,
+            mark: order,
         })
         .collect();
     let composed = compose(&sources, None, &Policy::default());

@@ -41,6 +41,7 @@ impl RegistrationFacts {
             contribution: &self.contribution,
             at: self.since,
             order: u64::MAX,
+            mark: 0,
         }
     }
 }

@@ -42,6 +42,7 @@ fn by_policy(
             contribution,
             at: Timestamp(order),
             order,
+            mark: order,
         })
         .collect();
     let forwards = content(&compose(&sources, registration, policy));
@@ -209,11 +210,13 @@ fn one_prefix_for_two_namespaces() {
             contribution: &contributions[0],
             at: Timestamp(1),
             order: 1,
+            mark: 1,
         },
         Source {
             contribution: &contributions[1],
             at: Timestamp(2),
             order: 2,
+            mark: 2,
         },
     ];
     assert_eq!(
@@ -238,6 +241,7 @@ fn sphere_is_what_all_say() {
                 contribution,
                 at: Timestamp(0),
                 order,
+                mark: order,
             })
             .collect();
         compose(&sources, None, &Policy::default())
@@ -406,6 +410,7 @@ fn of_three_sources_of_a_device_the_newest_counts_also_when_it_agrees_with_the_o
             contribution,
             at: Timestamp(at),
             order,
+            mark: order,
         })
         .collect();
     let shown = content(&compose(&sources, None, &Policy::default()));

@@ -4,6 +4,7 @@
 mod body;
 mod cut;
 mod grant;
+mod ids;
 mod neutral;
 mod objects;
 mod render;

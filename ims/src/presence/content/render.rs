@@ -1,7 +1,8 @@
 //! Writing the document: slices of publications under declarations that cover exactly them.
 
-use super::grant::{Chosen, Selection, Shown};
-use crate::presence::compose::{Component, Composed, Element};
+use super::grant::{Selection, Shown};
+use super::ids::Ids;
+use crate::presence::compose::{Composed, Element};
 use crate::presence::pidf::fragment::{Parsed, Piece, Place, Sort};
 use crate::presence::pidf::lexis::escape_into;
 use crate::presence::pidf::names::{DATA_MODEL, PIDF, RPID};
@@ -20,11 +21,16 @@ struct Scope<'a> {
     local: Vec<u32>,
 }
 
-pub(super) fn render(composed: &Composed, selection: &Selection<'_>, entity: &str) -> Vec<u8> {
+pub(super) fn render<'a>(
+    composed: &'a Composed,
+    selection: &Selection<'a>,
+    entity: &str,
+) -> Vec<u8> {
     let scope = Scope::of(composed, selection);
     let mut writer = Writer {
         composed,
         scope: &scope,
+        ids: Ids::of(composed, selection),
         out: Vec::with_capacity(size(composed, selection)),
     };
     writer.out.extend_from_slice(PROLOG);
@@ -35,23 +41,23 @@ pub(super) fn render(composed: &Composed, selection: &Selection<'_>, entity: &st
     writer.text(" entity=\"");
     escape_into(&mut writer.out, entity);
     writer.text("\">");
-    let tuples = |chosen: &&Chosen<'_>| chosen.component.sort == Sort::Tuple;
-    for chosen in selection.components.iter().filter(tuples) {
-        writer.tuple(
-            chosen.component,
-            &selection.elements[chosen.first..chosen.end],
-        );
+    for (place, chosen) in selection.components.iter().enumerate() {
+        if chosen.component.sort == Sort::Tuple {
+            let id = writer.ids.component(composed, place, chosen.component);
+            writer.tuple(id, &selection.elements[chosen.first..chosen.end]);
+        }
     }
     let (notes, extensions): (Vec<Element>, Vec<Element>) =
         selection.presence.iter().partition(|element| {
             presence_piece(composed, **element).is_some_and(|(_, p)| p.place == Place::Note)
         });
     writer.presence_pieces(&notes);
-    for chosen in selection.components.iter().filter(|chosen| !tuples(chosen)) {
-        writer.data(
-            chosen.component,
-            &selection.elements[chosen.first..chosen.end],
-        );
+    for (place, chosen) in selection.components.iter().enumerate() {
+        if chosen.component.sort != Sort::Tuple {
+            let id = writer.ids.component(composed, place, chosen.component);
+            let elements = &selection.elements[chosen.first..chosen.end];
+            writer.data(chosen.component.sort, id, elements);
+        }
     }
     writer.presence_pieces(&extensions);
     writer.text("</presence>");
@@ -148,6 +154,7 @@ fn data_model_prefix<'a>(composed: &'a Composed, uses: &[u32]) -> Option<&'a str
 struct Writer<'a> {
     composed: &'a Composed,
     scope: &'a Scope<'a>,
+    ids: Ids<'a>,
     out: Vec<u8>,
 }
 
@@ -168,9 +175,9 @@ impl Writer<'_> {
         self.text("\"");
     }
 
-    fn tuple(&mut self, component: &Component, elements: &[(Element, Shown)]) {
+    fn tuple(&mut self, id: &str, elements: &[(Element, Shown)]) {
         self.text("<tuple id=\"");
-        self.text(self.composed.id(component));
+        self.text(id);
         self.text("\">");
         let place = |element: &Element| self.composed.piece(*element).map(|(_, piece)| piece.place);
         let in_status = elements
@@ -190,8 +197,8 @@ impl Writer<'_> {
     }
 
     /// A person or a device.
-    fn data(&mut self, component: &Component, elements: &[(Element, Shown)]) {
-        let name = if component.sort == Sort::Person {
+    fn data(&mut self, sort: Sort, id: &str, elements: &[(Element, Shown)]) {
+        let name = if sort == Sort::Person {
             ":person"
         } else {
             ":device"
@@ -200,7 +207,7 @@ impl Writer<'_> {
         self.text(self.scope.data_model);
         self.text(name);
         self.text(" id=\"");
-        self.text(self.composed.id(component));
+        self.text(id);
         self.text("\">");
         self.pieces(elements);
         self.text("</");
@@ -252,13 +259,11 @@ impl Writer<'_> {
                 self.declaration(parsed.slice(bound.prefix), parsed.uri(bound.ns));
             }
         }
-        for renamed in self.composed.renamed(source, piece.span) {
-            let (start, end) = (
-                renamed.span.start - piece.span.start,
-                renamed.span.end - piece.span.start,
-            );
-            self.text(text.get(written..start as usize).unwrap_or(""));
-            self.text(&renamed.id);
+        for (span, id) in self.ids.inside(source, piece.span) {
+            let (start, end) = (span.start - piece.span.start, span.end - piece.span.start);
+            let before = text.get(written..start as usize).unwrap_or("");
+            self.out.extend_from_slice(before.as_bytes());
+            self.out.extend_from_slice(id.as_bytes());
             written = end as usize;
         }
         self.text(text.get(written..).unwrap_or(""));

@@ -19,6 +19,7 @@ fn composed(body: &str) -> Composed {
             contribution: &contribution,
             at: Timestamp(0),
             order: 1,
+            mark: 1,
         }],
         None,
         &Policy::default(),
@@ -482,5 +483,52 @@ proptest! {
         let (body, _) = document(&components, &permissions, &granted);
         let once = shown(&body, &permissions);
         prop_assert_eq!(shown(&once, &permissions), once);
+    }
+}
+
+/// An id tells nothing of a source that is hidden: what it shares with one changes nothing that is shown.
+#[test]
+fn an_id_gives_way_only_to_one_that_is_shown_too() {
+    let service = |class: &str, contact: &str| {
+        let body = format!(
+            "<presence xmlns='urn:ietf:params:xml:ns:pidf' xmlns:r='urn:ietf:params:xml:ns:pidf:rpid' \
+             entity='sip:bob@home1.test'><tuple id='t1'><status><basic>open</basic></status>\
+             <r:class>{class}</r:class><r:user-input id='u1'>idle</r:user-input>\
+             <contact>{contact}</contact></tuple></presence>"
+        );
+        parse(body.as_bytes(), &Limits::default()).expect("valid")
+    };
+    let contributions = [
+        service("home", "sip:bob@home.test"),
+        service("work", "sip:bob@work.test"),
+        service("work", "tel:+12015550123"),
+    ];
+    let document = |sources: &[usize], classes: &[&str]| {
+        let sources = sources.iter().map(|index| Source {
+            contribution: &contributions[*index],
+            at: Timestamp(0),
+            order: *index as u64,
+            mark: 0xa0 + *index as u64,
+        });
+        let composed = compose(&sources.collect::<Vec<_>>(), None, &Policy::default());
+        let classes: Vec<Member> = classes.iter().map(|c| Member::Class((*c).into())).collect();
+        let mut permissions = Permissions::all();
+        permissions.services = set(&classes);
+        let shown = view(&composed, &permissions, "sip:bob@home1.test").into_bytes();
+        String::from_utf8(shown.to_vec()).expect("UTF-8")
+    };
+    assert_eq!(document(&[0, 1], &["work"]), document(&[1], &["work"]));
+    assert_eq!(
+        document(&[0, 1, 2], &["work"]),
+        document(&[1, 2], &["work"])
+    );
+    let all = document(&[0, 1, 2], &["home", "work"]);
+    for id in ["t1", "t1-a1", "t1-a2", "u1", "u1-a1", "u1-a2"] {
+        assert_eq!(
+            all.matches(&format!("id=\"{id}\"")).count()
+                + all.matches(&format!("id='{id}'")).count(),
+            1,
+            "{id}: {all}"
+        );
     }
 }

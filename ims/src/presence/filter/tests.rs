@@ -20,6 +20,7 @@ fn authorised(document: &str) -> Authorized {
         contribution: &contribution,
         at: Timestamp(1),
         order: 1,
+        mark: 1,
     };
     content::view(
         &compose(&[source], None, &Policy::default()),

@@ -121,7 +121,7 @@ impl Service {
         let gallery = self
             .galleries
             .entry(presentity.clone())
-            .or_insert_with(|| Gallery::of(entry, &self.settings.composition));
+            .or_insert_with(|| Gallery::of(entry, &self.settings.composition, &self.tags));
         let (shown, rendered) = gallery.view(&verdict, entity, &self.tags);
         self.rendered += u64::from(rendered);
         let takes_objects = subscription.wishes.as_ref().is_some_and(|w| w.objects);
@@ -155,9 +155,9 @@ impl Service {
 }
 
 impl Gallery {
-    fn of(entry: &Presentity, policy: &compose::Policy) -> Gallery {
+    fn of(entry: &Presentity, policy: &compose::Policy, tags: &TagKey) -> Gallery {
         Gallery {
-            composed: entry.compose(policy),
+            composed: entry.compose(policy, tags),
             views: Vec::new(),
             filtered: Vec::new(),
             coded: Vec::new(),

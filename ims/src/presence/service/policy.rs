@@ -72,7 +72,7 @@ impl Service {
             .presentities
             .get(presentity)
             .filter(|_| rulesets.iter().any(|rules| rules.depends_on_sphere()))?;
-        let composed = entry.compose(&self.settings.composition);
+        let composed = entry.compose(&self.settings.composition, &self.tags);
         composed.sphere().map(str::to_owned)
     }
 

@@ -11,6 +11,7 @@ use crate::dialog::Dialog;
 use crate::event::notice::LastBody;
 use crate::event::publication::Publication;
 use crate::event::subscription::{State, SubscriptionId};
+use crate::event::tag::TagKey;
 use crate::event::tag::{Condition, QUENCHED};
 use crate::isc::Charging;
 use crate::presence::compose::{Composed, Policy, RegistrationFacts, Source, compose};
@@ -79,17 +80,19 @@ impl Presentity {
     }
 
     /// The raw document of all sources. Not for a watcher's eyes.
-    pub fn compose(&self, policy: &Policy) -> Composed {
+    pub fn compose(&self, policy: &Policy, tags: &TagKey) -> Composed {
         let publications = self.publications.iter().map(|p| Source {
             contribution: &p.state,
             at: p.changed_at,
             order: p.number,
+            mark: tags.mark(p.number),
         });
         // the oldest of all by number, so that no published id has to give way for it; as new as its last change
         let permanent = (0..).zip(&self.permanent).map(|(order, p)| Source {
             contribution: &p.contribution,
             at: p.at,
             order,
+            mark: tags.mark(order),
         });
         let sources: Vec<Source<'_>> = permanent.chain(publications).collect();
         compose(&sources, self.facts.as_ref(), policy)
