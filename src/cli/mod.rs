@@ -5,6 +5,7 @@
 mod charging;
 mod config;
 mod conformance;
+mod follow;
 mod login;
 mod overrides;
 mod policy;

@@ -18,6 +18,18 @@ pub const GRACE: Duration = Duration::from_secs(5);
 /// Options of every SIP client: with whom it talks, and as whom
 #[derive(Debug, clap::Args)]
 pub struct Connection {
+    #[command(flatten)]
+    way: Way,
+    #[command(flatten)]
+    login: Login,
+    /// Password; other users of this machine can see it, so rather use --password-file or --password-env
+    #[arg(long, value_name = "PASSWORD", conflicts_with_all = ["password_env", "password_file"])]
+    password: Option<String>,
+}
+
+/// Options of the way into the network
+#[derive(Debug, clap::Args)]
+pub struct Way {
     /// SIP server that requests go to
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:5080", conflicts_with = "proxy", value_parser = place)]
     server: Place,
@@ -30,11 +42,6 @@ pub struct Connection {
     /// Register the identity first, keep it registered, and deregister at the end
     #[arg(long)]
     register: bool,
-    #[command(flatten)]
-    login: Login,
-    /// Password; other users of this machine can see it, so rather use --password-file or --password-env
-    #[arg(long, value_name = "PASSWORD", conflicts_with_all = ["password_env", "password_file"])]
-    password: Option<String>,
     /// Lifetime to ask for, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u32).range(1..))]
     expires: u32,
@@ -128,11 +135,33 @@ struct Registered {
 
 impl Connection {
     pub fn expires(&self) -> Seconds {
-        Seconds(self.expires)
+        self.way.expires()
     }
 
     /// Opens sockets and registers.
     pub async fn open(&self, identity: &Aor) -> Result<Session, Failure> {
+        self.way.open(identity, self.credentials(identity)?).await
+    }
+
+    fn credentials(&self, identity: &Aor) -> Result<Option<Credentials>, Failure> {
+        match &self.password {
+            Some(password) => Ok(Some(self.login.proving(Some(identity), password.clone()))),
+            None => self.login.credentials(Some(identity)),
+        }
+    }
+}
+
+impl Way {
+    pub fn expires(&self) -> Seconds {
+        Seconds(self.expires)
+    }
+
+    /// Opens sockets and registers.
+    pub async fn open(
+        &self,
+        identity: &Aor,
+        credentials: Option<Credentials>,
+    ) -> Result<Session, Failure> {
         let internal = |error: std::io::Error| Failure::new(Exit::Internal, error);
         let mut stop = Stop::on_signals().map_err(internal)?;
         let place = self.proxy.as_ref().unwrap_or(&self.server);
@@ -154,12 +183,7 @@ impl Connection {
             transport: self.transport.or(place.transport),
             proxy: self.proxy.as_ref().map(Place::route),
         };
-        let line = Arc::new(Line::new(
-            agent,
-            identity.clone(),
-            route,
-            self.credentials(identity)?,
-        ));
+        let line = Arc::new(Line::new(agent, identity.clone(), route, credentials));
         let registered = match self.register {
             true => Some(register(&line, self.expires(), &mut stop).await?),
             false => None,
@@ -169,13 +193,6 @@ impl Connection {
             stop,
             registered,
         })
-    }
-
-    fn credentials(&self, identity: &Aor) -> Result<Option<Credentials>, Failure> {
-        match &self.password {
-            Some(password) => Ok(Some(self.login.proving(Some(identity), password.clone()))),
-            None => self.login.credentials(Some(identity)),
-        }
     }
 }
 

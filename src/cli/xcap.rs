@@ -2,6 +2,7 @@
 
 mod edit;
 mod listing;
+mod watch;
 
 use super::session::block_on;
 use super::terminal::{body, note, plain, say};
@@ -28,6 +29,8 @@ Examples:
   presentia xcap get 'pres-rules/users/sip:bob@ims.test/index/~~/cp:ruleset' --ns cp=urn:ietf:params:xml:ns:common-policy
   presentia xcap get 'pres-rules/users/sip:bob@ims.test/index/~~/ruleset/namespace::*'
   presentia xcap edit pres-rules/users/sip:bob@ims.test/index --with 'sed s/alice@/carol@/'
+  presentia xcap watch pres-rules/users/sip:bob@ims.test/index --verify
+  presentia xcap watch resource-lists/users/sip:bob@ims.test/ --json --server 127.0.0.1:5080
   presentia xcap directory sip:bob@ims.test
   presentia xcap caps --as sip:bob@ims.test --json
   presentia xcap get pres-rules/users/sip:bob@ims.test/index --user bob@ims.test --password-file bob.secret
@@ -90,6 +93,7 @@ enum Action {
         only: Conditions,
     },
     Edit(edit::Args),
+    Watch(watch::Args),
     /// Print which application usages, extensions and namespaces an XDMS knows
     Caps,
     /// Print which documents a user has
@@ -153,6 +157,7 @@ async fn act(args: &Args) -> Result<(), Failure> {
                 .await
         }
         Action::Edit(edit) => edit::run(&args.access, edit).await,
+        Action::Watch(watch) => watch::run(&args.access, watch).await,
         Action::Caps => listing::caps(&args.access).await,
         Action::Directory { user } => listing::directory(&args.access, user.as_ref()).await,
     }

@@ -17,6 +17,7 @@ mod stream;
 pub mod subscription;
 pub mod watchers;
 pub mod xcap;
+pub mod xcap_diff;
 
 pub use agent::{Agent, Lost};
 pub use line::{Credentials, Line, Route};

@@ -24,12 +24,39 @@ const TRIES: usize = 3;
 pub struct Subscription {
     line: Arc<Line>,
     presentity: Aor,
-    package: &'static str,
-    accept: &'static str,
+    topic: Topic,
     inbox: mpsc::Receiver<Arrived>,
     call: Call,
     expires: Seconds,
     dialog: Option<Dialog>,
+}
+
+/// What is subscribed to.
+#[derive(Clone, Debug)]
+pub struct Topic {
+    pub package: &'static str,
+    /// Parameters of `Event`, each with its semicolon.
+    pub parameters: String,
+    /// Document types that are understood.
+    pub accept: &'static str,
+    /// Content-Type and body of each SUBSCRIBE.
+    pub body: Option<(String, Bytes)>,
+}
+
+impl Topic {
+    /// A package that needs nothing but its name and what is accepted.
+    pub fn plain((package, accept): (&'static str, &'static str)) -> Topic {
+        Topic {
+            package,
+            parameters: String::new(),
+            accept,
+            body: None,
+        }
+    }
+
+    fn event(&self) -> String {
+        format!("{}{}", self.package, self.parameters)
+    }
 }
 
 /// What a NOTIFY says.
@@ -73,12 +100,11 @@ pub fn after_end(reason: Option<&str>, retry_after: Option<Seconds>) -> Next {
 }
 
 impl Subscription {
-    /// A subscription to an event package that is not yet asked for. `accept` lists the document types that are
-    /// understood.
+    /// A subscription that is not yet asked for.
     pub async fn new(
         line: Arc<Line>,
         presentity: Aor,
-        (package, accept): (&'static str, &'static str),
+        topic: Topic,
         expires: Seconds,
     ) -> Subscription {
         let inbox = line.agent().listen().await;
@@ -86,8 +112,7 @@ impl Subscription {
         Subscription {
             line,
             presentity,
-            package,
-            accept,
+            topic,
             inbox,
             call,
             expires,
@@ -191,11 +216,11 @@ impl Subscription {
             way,
             lines: vec![
                 (Name::Contact, self.line.contact()),
-                (Name::Event, self.package.into()),
-                (Name::Accept, self.accept.into()),
+                (Name::Event, self.topic.event()),
+                (Name::Accept, self.topic.accept.into()),
                 (Name::Expires, expires.to_string()),
             ],
-            body: None,
+            body: self.topic.body.clone(),
         };
         self.line.ask(&mut self.call, request).await
     }
@@ -259,7 +284,7 @@ impl Subscription {
         let Some(from) = arrived.from_tag.as_deref().filter(|_| ours) else {
             return (481, None);
         };
-        if !event.is_some_and(|event| event.package == self.package && event.id.is_none()) {
+        if !event.is_some_and(|event| event.package == self.topic.package && event.id.is_none()) {
             return (489, None);
         }
         match &mut self.dialog {

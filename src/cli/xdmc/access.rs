@@ -6,6 +6,7 @@ use crate::cli::login::Login;
 use crate::cli::session::identity;
 use crate::cli::terminal::line;
 use crate::cli::{Exit, Failure};
+use crate::ua::Credentials;
 use crate::ua::http;
 use crate::ua::xcap::{self, Ask, Client, Identity};
 use bytes::Bytes;
@@ -93,10 +94,15 @@ pub struct Xdms<'a> {
 }
 
 impl Access {
+    /// What is proved where a proof is asked for.
+    pub fn credentials(&self, acting: Option<&Aor>) -> Result<Option<Credentials>, Failure> {
+        self.login.credentials(acting)
+    }
+
     /// A client for requests about the documents of `owner`, who is acted as where nobody else is named.
     pub fn open(&self, owner: Option<&Aor>) -> Result<Xdms<'_>, Failure> {
         let acting = self.identity.as_ref().or(owner);
-        let credentials = self.login.credentials(acting)?;
+        let credentials = self.credentials(acting)?;
         let text = |aor: &Aor| aor.as_str().to_owned();
         // who proves a password is a client; who does not must be the proxy that the XDMS trusts (TS 24.109 §6)
         let asserted = acting.filter(|_| credentials.is_none()).map(text);
