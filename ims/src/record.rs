@@ -49,11 +49,15 @@ pub enum Table {
     Override = 19,
     /// Copy of a document of another XDMS on which live subscriptions rest.
     RemoteCopy = 20,
+    /// Subscription to changes of documents, with its dialog.
+    DiffSubscription = 21,
+    /// Change of a document that may still be owed to subscribers.
+    DiffTouched = 22,
 }
 
 impl Table {
     /// Every table, in the order in which recovery reads them.
-    pub const ALL: [Table; 20] = [
+    pub const ALL: [Table; 22] = [
         Table::Node,
         Table::Document,
         Table::PermanentSince,
@@ -72,6 +76,8 @@ impl Table {
         Table::Visit,
         Table::Subscription,
         Table::Held,
+        Table::DiffTouched,
+        Table::DiffSubscription,
         Table::Charging,
         Table::Quarantine,
     ];

@@ -7,6 +7,7 @@ use crate::presence::{pidf, service as presence};
 use crate::registration::Registrar;
 use crate::sip::Aor;
 use crate::time::Timestamp;
+use crate::xdm::diff;
 use crate::xdm::lists::Lists;
 use crate::xdm::remote::{Reading, Remote, Unreadable};
 pub(super) use crate::xdm::usage::pidf_manipulation as permanent;
@@ -177,6 +178,20 @@ impl Documents for Directory {
         pidf::parse(presence, &self.pidf)
             .map(|document| document.entity().to_owned())
             .map_err(|fault| fault.reason().to_owned())
+    }
+}
+
+impl diff::Directory for Directory {
+    fn names(&self, identity: &Aor) -> Vec<Aor> {
+        presence::Directory::names(self, identity)
+    }
+
+    fn from(&self, key: &DocumentKey, visit: &mut dyn FnMut(&DocumentKey, &Document) -> bool) {
+        let mut all = self.documents.range(key..);
+        while let Some((key, document)) = all.next().filter(|(key, document)| visit(key, document))
+        {
+            let _ = (key, document);
+        }
     }
 }
 

@@ -18,11 +18,12 @@ use crate::sip::header::retry_after as pause;
 use crate::sip::header::sip_etag;
 use crate::sip::{Headers, Name, Request, Response};
 use crate::time::Seconds;
+use crate::xdm::diff;
 use std::borrow::Cow;
 
 /// The event packages that are served. Watcher information of watcher information is not announced: only the
 /// presentity itself gets it, where the operator allows it.
-pub const ALLOW_EVENTS: &str = "presence, presence.winfo";
+pub const ALLOW_EVENTS: &str = "presence, presence.winfo, xcap-diff, ua-profile";
 /// Longest display name kept of a watcher, in characters; a longer one is dropped, not cut.
 const LONGEST_NAME: usize = 128;
 /// The methods that are served.
@@ -55,14 +56,31 @@ pub fn answer(response: &Response<'_>) -> Answer {
     }
 }
 
-/// The `Event` of a request for a package that is served (RFC 6665 §8.2.1, RFC 3903 §6, step 2).
+/// The packages to which a SUBSCRIBE may come, by the service that tells of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subscribed {
+    Presence(Package),
+    Documents(diff::Package),
+}
+
+/// The `Event` of a request for a package of presence (RFC 3903 §6, step 2).
 pub fn event<'a>(request: &Request<'a>) -> Result<(Package, Event<'a>), Reject> {
+    match subscribed_event(request)? {
+        (Subscribed::Presence(package), event) => Ok((package, event)),
+        (Subscribed::Documents(_), _) => Err(Reject::BadEvent),
+    }
+}
+
+/// The `Event` of a request for a package that is served (RFC 6665 §8.2.1).
+pub fn subscribed_event<'a>(request: &Request<'a>) -> Result<(Subscribed, Event<'a>), Reject> {
     let text = request.headers.get(Name::Event).ok_or(Reject::BadEvent)?;
     if request.headers.count(Name::Event) > 1 {
         return Err(Reject::Bad("More Than One Event"));
     }
     let event = Event::parse(text).ok_or(Reject::BadEvent)?;
-    let package = Package::named(event.package).ok_or(Reject::BadEvent)?;
+    let presence = Package::named(event.package).map(Subscribed::Presence);
+    let documents = || diff::Package::named(event.package).map(Subscribed::Documents);
+    let package = presence.or_else(documents).ok_or(Reject::BadEvent)?;
     Ok((package, event))
 }
 
@@ -122,15 +140,7 @@ pub fn filter<'b>(
     if is_filter && takes_filters && !body.is_empty() {
         return Ok(Some(body));
     }
-    let disposition = request.headers.get(Name::ContentDisposition);
-    let optional = disposition.is_some_and(|value| {
-        let mut params = value.split(';').skip(1).filter_map(|p| p.split_once('='));
-        params.any(|(name, value)| {
-            name.trim().eq_ignore_ascii_case("handling")
-                && value.trim().eq_ignore_ascii_case("optional")
-        })
-    });
-    if body.is_empty() || optional {
+    if body.is_empty() || may_be_ignored(request) {
         Ok(None)
     } else {
         let accept = if takes_filters {
@@ -140,6 +150,35 @@ pub fn filter<'b>(
         };
         Err(Reject::UnsupportedMedia { accept })
     }
+}
+
+/// Whether there is a body, and of the type that is taken. One of another type is refused, unless it says that it may be
+/// ignored.
+pub fn is_of_type(request: &Request<'_>, body: &[u8], taken: &'static str) -> Result<bool, Reject> {
+    let media_type = request.headers.get(Name::ContentType);
+    let (kind, subtype) = taken.split_once('/').unwrap_or((taken, ""));
+    let fits = media_type
+        .and_then(MediaType::parse)
+        .is_some_and(|m| m.is(kind, subtype));
+    if body.is_empty() || !fits && may_be_ignored(request) {
+        Ok(false)
+    } else if fits {
+        Ok(true)
+    } else {
+        Err(Reject::UnsupportedMedia { accept: taken })
+    }
+}
+
+/// Whether a body that is not understood may be ignored (RFC 3261 §8.2.3).
+fn may_be_ignored(request: &Request<'_>) -> bool {
+    let disposition = request.headers.get(Name::ContentDisposition);
+    disposition.is_some_and(|value| {
+        let mut params = value.split(';').skip(1).filter_map(|p| p.split_once('='));
+        params.any(|(name, value)| {
+            name.trim().eq_ignore_ascii_case("handling")
+                && value.trim().eq_ignore_ascii_case("optional")
+        })
+    })
 }
 
 /// What a SUBSCRIBE asks for besides plain state.
@@ -167,7 +206,7 @@ pub fn wishes(
 }
 
 /// `Suppress-If-Match` (RFC 5839 §7.2). A tag that was never one of ours matches nothing, which is no condition.
-fn condition(request: &Request<'_>) -> Result<Option<Condition>, Reject> {
+pub fn condition(request: &Request<'_>) -> Result<Option<Condition>, Reject> {
     let mut lines = request.headers.lines(Name::SuppressIfMatch);
     let tag = match (lines.next(), lines.next()) {
         (None, _) => return Ok(None),
@@ -184,6 +223,15 @@ fn condition(request: &Request<'_>) -> Result<Option<Condition>, Reject> {
 /// What `Content-Type` says of the body of a PUBLISH; `None` when there is no such header.
 pub fn body_type<'a>(request: &Request<'a>) -> Option<BodyType<'a>> {
     request.headers.get(Name::ContentType).map(BodyType::of)
+}
+
+/// Whether the subscriber takes documents of this type, which is the default one of its package.
+pub fn accepts_type(request: &Request<'_>, media_type: &'static str) -> Result<(), Reject> {
+    let accept = Accept::parse(&request.headers);
+    match !accept.is_present() || accept.accepts(media_type) {
+        true => Ok(()),
+        false => Err(Reject::NotAcceptable { accept: media_type }),
+    }
 }
 
 /// Whether the watcher takes the documents of the package: without `Accept` it must (RFC 3856 §6.7, RFC 3857 §4.5).

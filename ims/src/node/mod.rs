@@ -19,6 +19,7 @@ mod subscribe;
 #[cfg(test)]
 mod tests;
 mod xcap;
+mod xcap_diff;
 
 use fetch::Fetches;
 pub use fetch::{Fetch, Fetched, HttpAnswer};
@@ -171,6 +172,8 @@ pub struct Outbox {
 pub(crate) enum Usage {
     /// NOTIFY to a watcher.
     Presence,
+    /// NOTIFY to whoever is told of documents.
+    Documents,
     /// SUBSCRIBE to an S-CSCF.
     RegEvent,
     /// SUBSCRIBE to another XDMS.
@@ -178,11 +181,16 @@ pub(crate) enum Usage {
 }
 
 impl Usage {
-    const ALL: [Usage; 3] = [Usage::Presence, Usage::RegEvent, Usage::XcapDiff];
+    const ALL: [Usage; 4] = [
+        Usage::Presence,
+        Usage::Documents,
+        Usage::RegEvent,
+        Usage::XcapDiff,
+    ];
 
     fn method(self) -> sip::Method<'static> {
         sip::Method::Known(match self {
-            Usage::Presence => KnownMethod::Notify,
+            Usage::Presence | Usage::Documents => KnownMethod::Notify,
             Usage::RegEvent | Usage::XcapDiff => KnownMethod::Subscribe,
         })
     }
@@ -201,6 +209,8 @@ pub(crate) struct Sent {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Census {
     pub presence: presence::Census,
+    /// Subscriptions to changes of documents.
+    pub document_subscriptions: usize,
     pub registrations: usize,
     /// Subscriptions of ours by which registrations are followed.
     pub followed: usize,
@@ -218,6 +228,7 @@ pub struct Node {
     random: Random,
     transactions: Layer<Sent>,
     presence: presence::Service,
+    diff: xdm::diff::Service,
     directory: Directory,
     fetches: Fetches,
     ledger: Ledger,
@@ -250,12 +261,13 @@ impl Node {
             )
         };
         let (tables, transactions, registrations) = (hash(), hash(), hash());
-        let (lists, rules, remote) = (hash(), hash(), hash());
+        let (lists, rules, remote, diff) = (hash(), hash(), hash(), hash());
         let followed = follow(&settings);
         let tags = TagKey(std::array::from_fn(|_| random.number()));
         Node {
             transactions: Layer::new(settings.transactions, transactions),
             presence: presence::Service::new(settings.presence.clone(), tables, tags),
+            diff: xdm::diff::Service::new(told(&settings.presence), diff, tags),
             directory: Directory {
                 registrar: Registrar::new(settings.registration, followed.clone(), registrations),
                 documents: BTreeMap::new(),
@@ -300,6 +312,7 @@ impl Node {
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let own = [
             self.presence.next_deadline(),
+            self.diff.next_deadline(),
             self.directory.registrar.next_deadline(),
             self.fetches.next_deadline(),
             self.directory.remote.next_deadline(),
@@ -316,6 +329,7 @@ impl Node {
         self.draining = true;
         if let Some(farewell) = self.settings.farewell {
             self.presence.leave(now, farewell);
+            self.diff.leave(now, farewell);
         }
     }
 
@@ -327,12 +341,15 @@ impl Node {
     /// No NOTIFY waits for its answer (a SUBSCRIBE of ours is tried again after the next start), and nobody is still to
     /// be told that the node leaves.
     pub fn is_quiet(&self) -> bool {
-        self.transactions.clients() <= self.subscribing && self.presence.has_left()
+        self.transactions.clients() <= self.subscribing
+            && self.presence.has_left()
+            && self.diff.has_left()
     }
 
     pub fn census(&self) -> Census {
         Census {
             presence: self.presence.census(),
+            document_subscriptions: self.diff.len(),
             registrations: self.directory.registrar.len(),
             followed: self.directory.registrar.followed(),
             documents: self.directory.documents.len(),
@@ -400,6 +417,10 @@ impl Node {
                 let answer = response.map_or(Answer::TIMEOUT, headers::answer);
                 self.answered(now, sent, answer, out);
             }
+            Usage::Documents => {
+                let answer = response.map_or(Answer::TIMEOUT, headers::answer);
+                self.told_of_documents(now, sent, answer, out);
+            }
             Usage::RegEvent => {
                 let answer = response.map_or(reg_event::NOBODY, reg_event::answer);
                 self.subscribe_answered(now, sent.ticket, &answer, out);
@@ -420,6 +441,15 @@ impl Node {
         });
     }
 
+    fn told_of_documents(&mut self, now: Timestamp, sent: Sent, answer: Answer, out: &mut Outbox) {
+        out.reports.push(Report::Notified {
+            status: answer.status,
+        });
+        self.diff_turn(now, out, |diff, store, turn| {
+            diff.answered(turn, store, sent.ticket, answer, sent.at);
+        });
+    }
+
     /// The transport could not take a request of ours. One that only its size put on TCP leaves over UDP
     /// (RFC 3261 §18.1.1); for another it is as if nobody had answered (§8.1.3.1).
     fn undeliverable(&mut self, now: Timestamp, ticket: Ticket, out: &mut Outbox) {
@@ -431,6 +461,7 @@ impl Node {
         };
         if sent.falls_back {
             self.presence.took_no_tcp(now, &to);
+            self.diff.took_no_tcp(now, &to);
             let to = to.over(sip::Transport::Udp);
             let bytes = sip::write::over_udp(&bytes);
             let again = Sent {
@@ -471,6 +502,7 @@ impl Node {
         self.turn(now, out, |presence, directory, turn| {
             presence.on_deadline(turn, directory)
         });
+        self.diff_turn(now, out, |diff, store, turn| diff.on_deadline(turn, store));
         self.expire_registrations(now, out);
         self.expire_fetches(now, out);
         self.remote_due(now, out);
@@ -513,7 +545,7 @@ impl Node {
             bytes,
         } in outgoing
         {
-            self.subscribing += usize::from(usage != Usage::Presence);
+            self.subscribing += usize::from(matches!(usage, Usage::RegEvent | Usage::XcapDiff));
             let sent = Sent {
                 usage,
                 ticket,
@@ -537,7 +569,7 @@ impl Node {
     }
 
     fn settled_is_behind(&self) -> bool {
-        self.presence.has_told() && self.settled < self.settle_at
+        (self.presence.has_told() || self.diff.has_told()) && self.settled < self.settle_at
     }
 
     /// Writes up to where every NOTIFY owed has been answered.
@@ -546,8 +578,10 @@ impl Node {
             return;
         }
         let settled = self.presence.settled_until(now);
+        let settled = settled.min(self.diff.settled_until(now));
         if settled > self.settled {
             self.settled = settled;
+            self.diff.settled(settled, &mut out.batch);
             out.batch.ops.push(crate::record::Op::Put {
                 table: Table::Node,
                 key: SETTLED.into(),
@@ -569,6 +603,20 @@ fn follow(settings: &Settings) -> registration::reg_event::Settings {
             udp_max: presence.udp_max,
         },
         timer_n: settings.transactions.timeout(),
+    }
+}
+
+/// How subscribers are told of documents: as the presence service tells of presence.
+fn told(presence: &presence::Settings) -> xdm::diff::Network {
+    xdm::diff::Network {
+        own: subscriber::Own {
+            address: presence.own_address.clone(),
+            contact: presence.own_contact.clone(),
+            ioi: presence.own_ioi.clone(),
+            udp_max: presence.udp_max,
+        },
+        lifetimes: presence.subscription,
+        notify_interval: presence.notify_interval,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::directory::permanent;
 use super::overrides::Imposed;
+use super::xcap_diff::store;
 use super::{Node, Outbox, SETTLE_EVERY, SETTLED};
 use crate::charge;
 use crate::presence::service::{
@@ -10,6 +11,7 @@ use crate::presence::service::{
 use crate::record::{FORMAT, Table, decode};
 use crate::sip::Aor;
 use crate::time::Timestamp;
+use crate::xdm::diff::Recovered;
 use crate::xdm::{Document, DocumentKey};
 use std::collections::BTreeSet;
 
@@ -20,6 +22,7 @@ pub struct Recovery {
     wishes: RecoveredWishes,
     filters: RecoveredFilters,
     visits: RecoveredVisits,
+    diff: Recovered,
     /// The store holds the key of entity-tags.
     has_tag_key: bool,
     settled: Timestamp,
@@ -51,6 +54,7 @@ impl Node {
                 .map(|key| {
                     recovery.has_tag_key = true;
                     self.presence.recover_tag_key(key);
+                    self.diff.recover_tag_key(key);
                 })
                 .is_some(),
             Table::Node => true,
@@ -101,6 +105,12 @@ impl Node {
                     .recover_subscription((visits, wishes), key, record)
             }),
             Table::Held => self.presence.recover_waiting(key),
+            Table::DiffTouched => {
+                decode(value).is_some_and(|touched| self.diff.recover_touched(key, touched))
+            }
+            Table::DiffSubscription => {
+                decode(value).is_some_and(|record| recovery.diff.insert(key, record))
+            }
             Table::Charging | Table::Quarantine => {
                 let Ok(number) = <[u8; 8]>::try_from(key).map(u64::from_be_bytes) else {
                     return false;
@@ -164,6 +174,13 @@ impl Node {
         recovery.owed = self
             .presence
             .recovered(now, settled, &self.directory, filters);
+        recovery.owed += self.diff.recovered(
+            now,
+            settled,
+            &store(&self.settings, &self.directory),
+            &mut recovery.diff,
+            &mut out.batch,
+        );
         self.settled = settled;
         self.settle_at = now + SETTLE_EVERY;
         out.batch.put(Table::Node, FORMAT_KEY, &FORMAT);

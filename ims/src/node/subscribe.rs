@@ -1,6 +1,7 @@
 //! SUBSCRIBE at the node: a new subscription, a fetch, or one in a dialog.
 
 use super::request::{Ask, Reply};
+use super::headers::Subscribed;
 use super::{Node, Outbox, headers};
 use crate::dialog::Dialog;
 use crate::event::subscription::SubscriptionId;
@@ -16,7 +17,12 @@ impl Node {
         ask: &Ask<'_>,
         out: &mut Outbox,
     ) -> Result<Reply, Reject> {
-        let (package, event) = headers::event(ask.request)?;
+        let (package, event) = match headers::subscribed_event(ask.request)? {
+            (Subscribed::Presence(package), event) => (package, event),
+            (Subscribed::Documents(package), event) => {
+                return self.subscribe_to_documents(now, ask, (package, event), out);
+            }
+        };
         let of_winfo = self.settings.presence.watcher_info.of_watcher_info;
         if package == Package::WatchersOfWatchers && !of_winfo {
             return Err(Reject::BadEvent);
@@ -46,7 +52,7 @@ impl Node {
         let presentity = self.presentity(ask.request)?;
         headers::accepts(ask.request, package)?;
         self.admits_new_state(
-            self.presence.census().subscriptions,
+            self.held_subscriptions(),
             self.settings.subscriptions,
         )?;
         let dialog = Dialog::open(ask.request).map_err(|e| Reject::Bad(e.phrase()))?;

@@ -41,7 +41,7 @@ impl Node {
     }
 
     fn apply(&mut self, now: Timestamp, change: Change, out: &mut Outbox) {
-        let key = match change {
+        let (key, old) = match change {
             Change::Put { key, document } => {
                 out.batch
                     .put_bytes(Table::Document, &key.encode(), &document.encode());
@@ -49,19 +49,23 @@ impl Node {
                     out.batch.put(Table::PermanentSince, &key.encode(), &now);
                     self.directory.permanent.insert(key.clone(), now);
                 }
-                self.directory.documents.insert(key.clone(), document);
-                key
+                let old = self.directory.documents.insert(key.clone(), document);
+                (key, old)
             }
             Change::Delete { key } => {
                 out.batch.delete(Table::Document, &key.encode());
                 if self.directory.permanent.remove(&key).is_some() {
                     out.batch.delete(Table::PermanentSince, &key.encode());
                 }
-                self.directory.documents.remove(&key);
-                key
+                let old = self.directory.documents.remove(&key);
+                (key, old)
             }
         };
         self.changed(now, &key, out);
+        let new = self.directory.documents.get(&key).cloned();
+        self.diff_turn(now, out, |diff, store, turn| {
+            diff.changed(turn, store, &key, (old.as_ref(), new.as_ref()));
+        });
     }
 
     /// A document changed, came or went, here or on another XDMS: live subscriptions that rest on it follow.

@@ -5,6 +5,7 @@
 pub mod anchor;
 pub mod authorize;
 pub mod conditions;
+pub mod diff;
 pub mod document;
 mod edit;
 pub mod error;
@@ -58,6 +59,8 @@ pub struct Settings {
     pub privileged: Privileged,
     /// Application usages of the operator's own.
     pub declared: Vec<Declaration>,
+    /// Subscriptions to changes.
+    pub diff: diff::Settings,
 }
 
 impl Default for Settings {
@@ -72,6 +75,7 @@ impl Default for Settings {
             foreign_lists: false,
             privileged: Privileged::default(),
             declared: Vec::new(),
+            diff: diff::Settings::default(),
         }
     }
 }
@@ -88,6 +92,17 @@ impl Xdm {
     pub fn new(settings: Settings) -> Result<Xdm, Failed> {
         let usages = Usages::load(&settings)?;
         Ok(Xdm { settings, usages })
+    }
+
+    /// The document of this name that the server makes itself.
+    pub fn made(&self, key: &DocumentKey, documents: &dyn Documents) -> Option<Document> {
+        let usage = self.usages.named(&key.auid)?;
+        self.usages.made(usage, key, documents)
+    }
+
+    /// How subscriptions to changes are served.
+    pub fn diff(&self) -> &diff::Settings {
+        &self.settings.diff
     }
 
     /// The lists of documents kept under these settings, none of them read yet.
