@@ -1,7 +1,7 @@
 //! SUBSCRIBE at the node: a new subscription, a fetch, or one in a dialog.
 
-use super::request::{Ask, Reply};
 use super::headers::Subscribed;
+use super::request::{Ask, Reply};
 use super::{Node, Outbox, headers};
 use crate::dialog::Dialog;
 use crate::event::subscription::SubscriptionId;
@@ -51,10 +51,7 @@ impl Node {
         }
         let presentity = self.presentity(ask.request)?;
         headers::accepts(ask.request, package)?;
-        self.admits_new_state(
-            self.held_subscriptions(),
-            self.settings.subscriptions,
-        )?;
+        self.admits_new_state(self.held_subscriptions(), self.settings.subscriptions)?;
         let dialog = Dialog::open(ask.request).map_err(|e| Reject::Bad(e.phrase()))?;
         if dialog.path().destination().is_none() {
             return Err(Reject::Bad("Bad Route"));

@@ -8,6 +8,7 @@ use crate::event::subscription::SubscriptionId;
 use crate::event::turn::Turn;
 use crate::reject::Reject;
 use crate::sip::header::event::Event;
+use crate::sip::text::unquote;
 use crate::sip::{Aor, Name, Scheme, Uri};
 use crate::time::Timestamp;
 use crate::xdm::diff::{self, Accepted, Mode, Package, Renew, Store, Subscribe, Terms, Wanted};
@@ -25,7 +26,13 @@ impl Node {
         let expires = headers::expires(&ask.request.headers)?;
         let acceptable = headers::accepts_type(ask.request, diff::MEDIA_TYPE);
         let terms = Terms {
-            mode: Mode::named(event.params.value("diff-processing")),
+            mode: Mode::named(
+                event
+                    .params
+                    .value("diff-processing")
+                    .map(unquote)
+                    .as_deref(),
+            ),
             condition: headers::condition(ask.request)?,
         };
         let whose = owner.clone().or_else(|| subscriber.first().cloned());
@@ -46,9 +53,8 @@ impl Node {
                 wanted,
                 acceptable,
             };
-            let accepted = self.diff_turn(now, out, |diff, store, turn| {
-                diff.renew(turn, store, renew)
-            })?;
+            let accepted =
+                self.diff_turn(now, out, |diff, store, turn| diff.renew(turn, store, renew))?;
             return Ok(self.subscribed(&accepted, false));
         }
         acceptable?;
@@ -86,9 +92,15 @@ impl Node {
         }
         let own = &self.settings.presence.own_address;
         let named = Aor::parse(ask.request.uri);
-        let host = uri.bare_host();
-        let home = self.settings.home_domains.iter().any(|d| d.eq_ignore_ascii_case(host));
-        let here = home || own.split(':').next() == Some(host) || **own == *host;
+        let host = uri.bare_host().to_ascii_lowercase();
+        let mut domains = self.settings.home_domains.iter();
+        let home = self.settings.home_domains.contains(&host);
+        // the URI of a notifier is the operator's to choose: a host of his domain, or our address
+        let below = |d: &String| {
+            host.strip_suffix(d.as_str())
+                .is_some_and(|h| h.ends_with('.'))
+        };
+        let here = home || domains.any(below) || own.starts_with(&host);
         match named {
             Some(aor) if aor.is_tel() => Ok(Some(self.directory.registrar.canonical(&aor))),
             Some(aor) if home && aor.user().is_some() => {

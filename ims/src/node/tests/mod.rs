@@ -4,6 +4,7 @@ mod coding;
 mod composition;
 mod conditional;
 mod content;
+mod documents;
 mod elements;
 mod elsewhere;
 mod filter;

@@ -153,7 +153,10 @@ impl Service {
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let paced = self.paced.first().map(|&(at, _)| at);
         let farewell = self.leaving.as_ref().and_then(Leaving::next);
-        [self.looks.next(), paced, farewell].into_iter().flatten().min()
+        [self.looks.next(), paced, farewell]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Does what has become due: expiries, paced NOTIFYs, the farewell. One bucket a call.
@@ -199,6 +202,3 @@ impl Service {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -7,7 +7,9 @@ use super::writer::{MEDIA_TYPE, Writer};
 use super::{Service, Store, Subscriptions};
 use crate::charge::Chargeable;
 use crate::event::notice::{Answer, CSEQ_RANGE, Content, LastBody, Notice, state_text};
-use crate::event::subscription::{End, Input, Owed, State, SubscriptionId, ends_subscription, step};
+use crate::event::subscription::{
+    End, Input, Owed, State, SubscriptionId, ends_subscription, step,
+};
 use crate::event::tag::Condition;
 use crate::event::turn::{Ticket, Turn};
 use crate::sip::header::rate::Rates;
@@ -43,7 +45,12 @@ impl Service {
 
     /// The whole state: the answer to a SUBSCRIBE. While a NOTIFY is under way it waits: "a notifier MUST NOT send a new
     /// NOTIFY request to the same dialog unless a successful 200-response has been received for the last".
-    pub(super) fn tell_whole(&mut self, turn: &mut Turn<'_>, store: &Store<'_>, id: SubscriptionId) {
+    pub(super) fn tell_whole(
+        &mut self,
+        turn: &mut Turn<'_>,
+        store: &Store<'_>,
+        id: SubscriptionId,
+    ) {
         let Some(subscription) = self.subscriptions.get_mut(&id) else {
             return;
         };
@@ -220,7 +227,10 @@ impl Service {
             return self.drop(turn, id);
         }
         if !answer.is_success() && !over {
-            subscription.owed.put_back(sent);
+            let most = store.settings().max_changes;
+            subscription
+                .owed
+                .put_back(subscription.record.mode, sent, most);
             self.paced.remove(&(subscription.not_before, id));
             subscription.not_before = turn.now + answer.pause();
             // not at once, even the whole state: the subscriber could not take it
@@ -296,12 +306,7 @@ fn is_open(subscriptions: &Subscriptions) -> impl Fn(Timestamp, SubscriptionId) 
 }
 
 /// The whole state as a document. Without `content`, of components only that they are there.
-fn whole(
-    store: &Store<'_>,
-    subscription: &Subscription,
-    shown: &[Shown],
-    content: bool,
-) -> String {
+fn whole(store: &Store<'_>, subscription: &Subscription, shown: &[Shown], content: bool) -> String {
     let mut writer = Writer::new(&store.settings().root.told);
     for document in shown {
         writer.document(&document.sel, None, Some(&document.etag), None);
@@ -340,11 +345,7 @@ fn spans(
 }
 
 /// What the tag of the state rests on: the documents shown, and those whose parts are.
-fn seen(
-    store: &Store<'_>,
-    subscription: &Subscription,
-    shown: &[Shown],
-) -> Vec<(String, String)> {
+fn seen(store: &Store<'_>, subscription: &Subscription, shown: &[Shown]) -> Vec<(String, String)> {
     let documents = shown.iter().map(|s| (s.sel.clone(), s.etag.to_string()));
     let components = subscription.components().filter_map(|(at, component)| {
         let readable = store.may_read(&subscription.identity, &component.key);

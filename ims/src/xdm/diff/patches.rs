@@ -43,12 +43,6 @@ impl Patches {
         self.0.insert(changes, made.clone());
         made
     }
-
-    /// How many there are.
-    #[cfg(test)]
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
 }
 
 fn make(from: &Version, to: &Version) -> Option<Patch> {
@@ -56,7 +50,10 @@ fn make(from: &Version, to: &Version) -> Option<Patch> {
     if old == new {
         return Some(Patch::Nothing);
     }
-    let (old, new) = (std::str::from_utf8(old).ok()?, std::str::from_utf8(new).ok()?);
+    let (old, new) = (
+        std::str::from_utf8(old).ok()?,
+        std::str::from_utf8(new).ok()?,
+    );
     let frame = Frame {
         default: "",
         prefix: PREFIX,

@@ -148,13 +148,16 @@ impl Pending {
         self.spans.len() > MOST
     }
 
-    /// Puts what was sent and did not arrive in front of what came since. The subscriber may have it all the same, so
-    /// patches would be of no use: only entity-tags are told.
-    pub fn put_back(&mut self, lost: Pending) {
+    /// Puts what was sent and did not arrive in front of what came since. A subscriber who has it all the same sees that
+    /// by the entity-tags.
+    pub fn put_back(&mut self, mode: Mode, lost: Pending, most: usize) {
         self.whole |= lost.whole;
         let since = std::mem::replace(&mut self.spans, lost.spans);
         self.spans.extend(since);
-        self.simplify();
+        self.heavy += lost.heavy;
+        if mode == Mode::NoPatching || self.heavy > most {
+            self.simplify();
+        }
         for at in lost.components.into_keys() {
             self.components.insert(at, Was::Unknown);
         }

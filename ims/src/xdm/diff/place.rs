@@ -44,7 +44,11 @@ impl Root {
     /// The path below the root that a URI without its query names, without a leading `/`.
     fn below<'a>(&self, uri: &'a str) -> Option<&'a str> {
         let told = std::slice::from_ref(&self.told);
-        let roots = if self.known.is_empty() { told } else { &self.known };
+        let roots = if self.known.is_empty() {
+            told
+        } else {
+            &self.known
+        };
         let paths = || roots.iter().filter_map(|root| parts(root));
         let Some((authority, path)) = parts(uri) else {
             let under = uri.starts_with('/').then(|| {
@@ -83,8 +87,9 @@ impl Root {
         };
         match node {
             None => Place::Document(key),
-            Some(node) => Component::parse(key, &node, query, usage)
-                .map_or(Place::Nothing, Place::Component),
+            Some(node) => {
+                Component::parse(key, &node, query, usage).map_or(Place::Nothing, Place::Component)
+            }
         }
     }
 }
@@ -92,7 +97,9 @@ impl Root {
 /// Authority and path of an HTTP URI.
 fn parts(uri: &str) -> Option<(&str, &str)> {
     let (scheme, rest) = uri.split_once("://")?;
-    let http = ["http", "https"].iter().any(|s| scheme.eq_ignore_ascii_case(s));
+    let http = ["http", "https"]
+        .iter()
+        .any(|s| scheme.eq_ignore_ascii_case(s));
     let end = rest.find('/').unwrap_or(rest.len());
     rest.split_at_checked(end).filter(|_| http)
 }
@@ -125,7 +132,11 @@ fn collection(path: &str) -> Option<Scope> {
         [auid, tree, below @ ..] if tree == "global" => (Some(auid), Branch::Global, below),
         _ => return None,
     };
-    if below.iter().chain(auid).any(|segment| segment.contains('/')) {
+    if below
+        .iter()
+        .chain(auid)
+        .any(|segment| segment.contains('/'))
+    {
         return None;
     }
     let mut directory = String::new();

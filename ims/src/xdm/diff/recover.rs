@@ -44,8 +44,14 @@ impl Recovered {
 impl Service {
     /// Notes that subscribers are owed a change, so that a restart knows it too.
     pub(super) fn touch(&mut self, turn: &mut Turn<'_>, change: &Change) {
-        let before = change.from.as_ref().map(|version| version.etag.as_ref().into());
-        let first = self.touched.get(&change.key).map(|known| known.before.clone());
+        let before = change
+            .from
+            .as_ref()
+            .map(|version| version.etag.as_ref().into());
+        let first = self
+            .touched
+            .get(&change.key)
+            .map(|known| known.before.clone());
         let touched = Touched {
             at: turn.now,
             before: first.unwrap_or(before),
@@ -90,8 +96,11 @@ impl Service {
             self.insert(subscription);
         }
         self.settled(settled, batch);
-        let touched: Vec<(DocumentKey, Touched)> =
-            self.touched.iter().map(|(k, t)| (k.clone(), t.clone())).collect();
+        let touched: Vec<(DocumentKey, Touched)> = self
+            .touched
+            .iter()
+            .map(|(k, t)| (k.clone(), t.clone()))
+            .collect();
         for (key, touched) in touched {
             self.owe_again(store, &key, &touched);
         }

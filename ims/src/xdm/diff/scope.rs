@@ -34,12 +34,13 @@ impl Scope {
 
     pub fn contains(&self, key: &DocumentKey) -> bool {
         let branch = match (&self.branch, &key.tree) {
-            (Branch::Any, _)
-            | (Branch::Users, Tree::User(_))
-            | (Branch::Global, Tree::Global) => true,
+            (Branch::Any, _) | (Branch::Users, Tree::User(_)) | (Branch::Global, Tree::Global) => {
+                true
+            }
             (Branch::User(own), Tree::User(owner)) => own == owner,
-            (Branch::Users | Branch::User(_), Tree::Global)
-            | (Branch::Global, Tree::User(_)) => false,
+            (Branch::Users | Branch::User(_), Tree::Global) | (Branch::Global, Tree::User(_)) => {
+                false
+            }
         };
         branch
             && self.auid.as_ref().is_none_or(|auid| *auid == key.auid)
@@ -115,9 +116,9 @@ impl Scope {
     }
 
     fn until(&self, key: &DocumentKey) -> bool {
-        self.auid.as_ref().is_none_or(|auid| {
-            *auid == key.auid && key.name.starts_with(&self.directory)
-        })
+        self.auid
+            .as_ref()
+            .is_none_or(|auid| *auid == key.auid && key.name.starts_with(&self.directory))
     }
 }
 

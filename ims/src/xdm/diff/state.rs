@@ -139,19 +139,23 @@ impl Subscription {
     }
 
     fn collections(&self) -> impl Iterator<Item = &Scope> {
-        self.resources.iter().filter_map(|resource| match &resource.place {
-            Place::Collection(scope) => Some(scope),
-            Place::Document(_) | Place::Component(_) | Place::Nothing => None,
-        })
+        self.resources
+            .iter()
+            .filter_map(|resource| match &resource.place {
+                Place::Collection(scope) => Some(scope),
+                Place::Document(_) | Place::Component(_) | Place::Nothing => None,
+            })
     }
 
     /// Documents that the list names, for themselves or for a part of them.
     pub fn keys(&self) -> impl Iterator<Item = &DocumentKey> {
-        self.resources.iter().filter_map(|resource| match &resource.place {
-            Place::Document(key) => Some(key),
-            Place::Component(component) => Some(&component.key),
-            Place::Collection(_) | Place::Nothing => None,
-        })
+        self.resources
+            .iter()
+            .filter_map(|resource| match &resource.place {
+                Place::Document(key) => Some(key),
+                Place::Component(component) => Some(&component.key),
+                Place::Collection(_) | Place::Nothing => None,
+            })
     }
 
     pub fn components(&self) -> impl Iterator<Item = (usize, &Component)> {
@@ -165,9 +169,10 @@ impl Subscription {
     /// How a document is named to the subscriber, once, whatever the overlaps (RFC 5875 §4.7); `None` for one that it
     /// did not ask for.
     pub fn sel(&self, key: &DocumentKey) -> Option<Cow<'_, str>> {
-        let named = self.resources.iter().find(|resource| {
-            matches!(&resource.place, Place::Document(own) if own == key)
-        });
+        let named = self
+            .resources
+            .iter()
+            .find(|resource| matches!(&resource.place, Place::Document(own) if own == key));
         if let Some(resource) = named {
             return Some(Cow::Borrowed(&resource.sel));
         }

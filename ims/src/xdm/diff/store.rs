@@ -123,7 +123,10 @@ impl Store<'_> {
         let mut places: BTreeMap<&DocumentKey, Vec<(usize, &Component)>> = BTreeMap::new();
         for (at, component) in subscription.components().filter(|(at, _)| wanted(*at)) {
             if self.may_read(&subscription.identity, &component.key) {
-                places.entry(&component.key).or_default().push((at, component));
+                places
+                    .entry(&component.key)
+                    .or_default()
+                    .push((at, component));
             }
         }
         let mut found = Vec::new();

@@ -82,12 +82,19 @@ impl Service {
         let lifetime = self.network.lifetimes.grant(request.expires)?;
         let fetch = lifetime == Seconds(0);
         let state = begin(Input::Allowed, fetch).ok_or(Reject::Forbidden(NOT_IDENTIFIED))?;
-        let resource = request.resource.clone().or(request.subscriber.first().cloned());
+        let resource = request
+            .resource
+            .clone()
+            .or(request.subscriber.first().cloned());
         let id = self.new_id(turn, resource.as_ref());
         let record = SubscriptionRecord {
             package: request.package,
             entity: request.entity.into(),
-            subscriber: request.subscriber.iter().map(|a| a.as_str().into()).collect(),
+            subscriber: request
+                .subscriber
+                .iter()
+                .map(|a| a.as_str().into())
+                .collect(),
             event_id: request.event_id.map(Into::into),
             state,
             expires_at: turn.now + lifetime,
@@ -221,7 +228,8 @@ impl Service {
         let Some(subscription) = self.subscriptions.get_mut(&id) else {
             return;
         };
-        let (state, _) = crate::event::subscription::step(subscription.record.state, Input::Unsubscribed);
+        let (state, _) =
+            crate::event::subscription::step(subscription.record.state, Input::Unsubscribed);
         subscription.record.state = state;
         subscription.record.renewed_at = turn.now;
         subscription.last_is_owed = true;
@@ -280,7 +288,8 @@ impl Service {
         if let Some(subscription) = self.subscriptions.get_mut(&id) {
             subscription.stored = true;
             let key = id.0.to_be_bytes();
-            turn.batch.put(Table::DiffSubscription, &key, &subscription.record);
+            turn.batch
+                .put(Table::DiffSubscription, &key, &subscription.record);
         }
     }
 
@@ -290,7 +299,8 @@ impl Service {
             return;
         };
         if subscription.stored {
-            turn.batch.delete(Table::DiffSubscription, &id.0.to_be_bytes());
+            turn.batch
+                .delete(Table::DiffSubscription, &id.0.to_be_bytes());
         }
         self.paced.remove(&(subscription.not_before, id));
         self.index.remove(&subscription);
