@@ -560,6 +560,8 @@ impl Driver {
             .set_held(Held::Registrations, census.registrations);
         self.metrics.set_held(Held::Followed, census.followed);
         self.metrics.set_held(Held::Documents, census.documents);
+        let told = census.document_subscriptions;
+        self.metrics.set_held(Held::DocumentSubscriptions, told);
         let remote = census.remote;
         self.metrics.set_held(Held::RemoteDocuments, remote.copies);
         self.metrics.set_held(Held::RemoteFollowed, remote.followed);

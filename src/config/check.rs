@@ -16,6 +16,7 @@ pub(super) fn check(config: &Config) -> Result<(), BadValue> {
     config.watcher_info.check()?;
     config.xcap.check()?;
     config.remote_xdms.check()?;
+    config.xcap_diff.check()?;
     let home = config.sip.home_domains.first().map_or("", String::as_str);
     match config.charging.check(home) {
         Ok(_) => Ok(()),

@@ -8,6 +8,7 @@ mod sections;
 mod summary;
 mod watcher_info;
 mod xcap;
+mod xcap_diff;
 
 pub use crate::charging::settings::Settings as Charging;
 pub use composition::Composition;
@@ -17,6 +18,7 @@ pub use sections::*;
 pub use summary::Summary;
 pub use watcher_info::{Observers, WatcherInfo};
 pub use xcap::{GlobalTree, Xcap, XcapUsage};
+pub use xcap_diff::XcapDiff;
 
 use serde::Deserialize;
 use std::fmt;
@@ -41,6 +43,7 @@ pub struct Config {
     pub registration: Registration,
     pub xcap: Xcap,
     pub remote_xdms: RemoteXdms,
+    pub xcap_diff: XcapDiff,
     pub charging: Charging,
     pub log: Log,
     pub limits: Limits,

@@ -1,11 +1,11 @@
 //! The document service from its configuration: schemas of the operator's own usages are read here.
 
 use crate::config::{Config, GlobalTree, XcapUsage};
-use ims::sip::Aor;
+use ims::sip::{Aor, Uri};
 use ims::xdm::authorize::Privileged;
 use ims::xdm::usage::declared::Declaration;
 use ims::xdm::usage::{Failed, Readers};
-use ims::xdm::{self, Xdm};
+use ims::xdm::{self, Xdm, diff};
 use std::path::Path;
 
 /// Longest schema file, in bytes.
@@ -53,8 +53,18 @@ pub fn xdm(config: &Config) -> Result<Xdm, Error> {
             global_readers: set(&xcap.global_readers),
         },
         declared: declared?,
+        diff: config.xcap_diff.settings(own_root(config)),
         ..xdm::Settings::default()
     })?)
+}
+
+/// The root that subscribers are told: the first that clients write, else the one that this server has for HTTP.
+fn own_root(config: &Config) -> diff::Root {
+    let uri = config.as_uri();
+    let host = Uri::parse(&uri).and_then(|uri| uri.host().map(str::to_owned));
+    let host = host.unwrap_or_else(|| "localhost".into());
+    let own = format!("http://{host}{}", config.http.xcap_root);
+    diff::Root::new(&config.xcap.roots, &own)
 }
 
 /// XCAP roots below which a list may be named: those of this server and of the others. None: any.

@@ -133,6 +133,8 @@ fn name(table: Table) -> &'static str {
         Table::Objects => "objects",
         Table::Override => "override",
         Table::RemoteCopy => "remote-copy",
+        Table::DiffSubscription => "diff-subscription",
+        Table::DiffTouched => "diff-touched",
     }
 }
 

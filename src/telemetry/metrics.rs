@@ -117,6 +117,8 @@ labels! {
         Registrations = "registrations",
         Followed = "followed_registrations",
         Documents = "documents",
+        /// Subscriptions of others to changes of documents.
+        DocumentSubscriptions = "document_subscriptions",
         /// Copies of documents of other XDMSs.
         RemoteDocuments = "remote_documents",
         /// Users whose documents on other XDMSs are followed by the xcap-diff package.

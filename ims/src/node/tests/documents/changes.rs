@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// A list that is longer than a patch of two entries.
+const BASE: [&str; 6] = ["someone", "anyone", "nobody", "everyone", "others", "rest"];
+
 #[test]
 fn the_first_notify_lists_what_is_there_and_each_change_follows() {
     let mut bench = bench();
@@ -51,12 +54,12 @@ fn a_mode_is_never_more_complex_than_the_one_asked_for() {
         ("xcap-diff;diff-processing=aggregate", vec!["{1}>{3} add"]),
     ] {
         let mut bench = bench();
-        let (e1, _) = bench.edit(BOB, LIST, &list(&["a"]));
+        let (e1, _) = bench.edit(BOB, LIST, &list(&BASE));
         let sent = bench.ask_for(BOB, event, "", &wanted(&[LIST]));
         // two changes before the first NOTIFY is answered
-        let (e2, none) = bench.edit(BOB, LIST, &list(&["a", "b"]));
+        let (e2, none) = bench.edit(BOB, LIST, &list(&[&BASE[..], &["b"]].concat()));
         assert!(none.is_empty(), "{event}: one NOTIFY at a time");
-        let (e3, none) = bench.edit(BOB, LIST, &list(&["a", "b", "c"]));
+        let (e3, none) = bench.edit(BOB, LIST, &list(&[&BASE[..], &["b", "c"]].concat()));
         assert!(none.is_empty());
         assert!(
             bench.answer(&sent[1], 200, "").is_empty(),
