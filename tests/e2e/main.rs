@@ -16,6 +16,7 @@ mod hostile;
 mod lab;
 mod operation;
 mod publication;
+mod remote;
 mod requests;
 mod subscription;
 mod torture;
