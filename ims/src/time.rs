@@ -1,5 +1,7 @@
 //! Time as data. Everything in this crate is told the time; nothing asks for it.
 
+pub mod datetime;
+
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::{Add, Sub};

@@ -2,10 +2,10 @@
 
 mod sha1;
 
-use crate::presence::datetime;
 use crate::reject::Reject;
 use crate::sip::header::media_type::MediaType;
 use crate::sip::text::{hex, number, trim};
+use crate::time::datetime;
 use crate::time::{Millis, Timestamp};
 use bytes::Bytes;
 

@@ -6,7 +6,6 @@
 
 pub mod compose;
 pub mod content;
-pub mod datetime;
 pub mod external;
 pub mod filter;
 pub mod notification;

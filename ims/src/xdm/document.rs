@@ -2,7 +2,9 @@
 
 use super::key::{DocumentKey, Tree};
 use super::request::Response;
+use super::usage::rls_services::Services;
 use crate::sip::Aor;
+use crate::time::Timestamp;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
@@ -47,6 +49,15 @@ pub struct Held {
     pub bytes: usize,
 }
 
+/// A document as a directory shows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Listed<'a> {
+    pub key: &'a DocumentKey,
+    pub document: &'a Document,
+    /// When it last changed, where that is known.
+    pub modified: Option<Timestamp>,
+}
+
 /// The documents there are, as this service reads them. One request sees one state.
 pub trait Documents {
     fn document(&self, key: &DocumentKey) -> Option<&Document>;
@@ -57,6 +68,21 @@ pub trait Documents {
     /// Whether both identities are of one subscriber: the same, or known from registration as aliases.
     fn same_user(&self, one: &Aor, other: &Aor) -> bool {
         one == other
+    }
+
+    /// Every document of this user, in the order of their keys.
+    fn listed(&self, _owner: &Aor) -> Vec<Listed<'_>> {
+        Vec::new()
+    }
+
+    /// The services of all documents of resource list services.
+    fn services(&self) -> Option<&Services> {
+        None
+    }
+
+    /// Whether this is the identity of a user who is known.
+    fn exists(&self, _identity: &Aor) -> bool {
+        false
     }
 
     /// Whether any of these identities of one watcher may see presence of this user now.

@@ -21,7 +21,7 @@ pub mod request;
 pub mod selector;
 pub mod usage;
 
-pub use document::{Change, Document, Documents, Held, Outcome};
+pub use document::{Change, Document, Documents, Held, Listed, Outcome};
 pub use error::{Conflict, Reject};
 pub use key::{DocumentKey, Tree};
 pub use request::{Identity, Method, Request, Response};

@@ -4,7 +4,7 @@ use crate::cli::terminal::line;
 use crate::ua::document::{self, Device, Person, Presence, Service};
 use crate::ua::subscription::{Notice, Phase};
 use crate::ua::watchers::{self, Watcher, Watchers};
-use ims::presence::datetime;
+use ims::time::datetime;
 use ims::sip::header::media_type::MediaType;
 use ims::time::Timestamp;
 use serde_json::{Value, json};

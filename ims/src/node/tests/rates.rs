@@ -1,7 +1,7 @@
 //! When watchers are told: rates that they ask for (RFC 6446), and the presentity's notification rules.
 
 use super::*;
-use crate::presence::datetime;
+use crate::time::datetime;
 
 /// Alice subscribes with these parameters of `Event`.
 fn watch(bench: &mut Bench, rates: &str, more: &str) -> Vec<Sent> {

@@ -1,10 +1,10 @@
 //! A component being composed: its elements by name, and what joining it with another one changes.
 
 use super::{Element, Joining, Source};
-use crate::presence::datetime;
 use crate::presence::pidf::canonical::canonical;
 use crate::presence::pidf::fragment::{Component, Parsed, Piece, Place, Sort, Span};
 use crate::presence::pidf::names::Kind;
+use crate::time::datetime;
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, btree_map};
 

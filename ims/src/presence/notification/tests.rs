@@ -1,7 +1,7 @@
 //! Quiet hours, triggers and combining, table by table.
 
 use super::*;
-use crate::presence::datetime;
+use crate::time::datetime;
 
 fn rule(inside: &str) -> Notification {
     let text = format!("<actions>{inside}</actions>");

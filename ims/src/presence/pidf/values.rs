@@ -1,7 +1,7 @@
 //! The simple types of the PIDF, data model, RPID and OMA schemas.
 
 use super::lexis;
-use crate::presence::datetime;
+use crate::time::datetime;
 
 /// Types of elements that hold text only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

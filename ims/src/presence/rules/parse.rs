@@ -5,8 +5,9 @@ use super::identity::{Except, Identity, Matcher};
 use super::ordered::{self, List, OrderedPolicy};
 use super::permissions::{Attribute, Member, Permissions, Provide, UserInput};
 use super::ruleset::{Condition, Handling, NotificationRule, Rule, RulesError, Ruleset};
-use crate::presence::{datetime, notification};
+use crate::presence::notification;
 use crate::sip::Aor;
+use crate::time::datetime;
 use crate::xml::guard;
 use roxmltree::Node;
 

@@ -3,10 +3,14 @@
 //! [`Usage`] is what every usage says of itself; each file beside this one is one usage.
 
 pub mod declared;
+pub mod group_usage_list;
 pub mod pidf_manipulation;
+pub mod pres_content;
 pub mod pres_rules;
 pub mod resource_lists;
+pub mod rls_services;
 pub mod xcap_caps;
+pub mod xcap_directory;
 
 use super::Settings;
 use super::document::{Document, Documents};
@@ -58,6 +62,8 @@ pub enum Kept {
 pub enum Names {
     Any,
     One(Cow<'static, str>),
+    /// Any in this directory.
+    In(&'static str),
 }
 
 /// Who reads documents below `global`.
@@ -113,15 +119,24 @@ impl Usage {
 
     /// Whether a document may be created under this name.
     pub fn admits(&self, key: &DocumentKey) -> Result<(), Conflict> {
-        if key.name.contains('/') {
-            // RFC 4825 §6.2: XCAP has no way to make a directory, so there is none but the user's own.
+        let name = match self.kept(&key.tree) {
+            Kept::Put(Names::In(directory)) => key
+                .name
+                .strip_prefix(directory)
+                .and_then(|name| name.strip_prefix('/')),
+            Kept::Put(Names::Any | Names::One(_)) | Kept::Made(_) | Kept::Nothing => {
+                Some(key.name.as_str())
+            }
+        };
+        if name.is_none_or(|name| name.contains('/')) {
+            // RFC 4825 §6.2: XCAP has no way to make a directory, so there is none but those known.
             return Err(Conflict::NoParent {
                 phrase: "there are no sub-directories".to_owned(),
                 ancestor: None,
             });
         }
         match self.kept(&key.tree) {
-            Kept::Put(Names::Any) => Ok(()),
+            Kept::Put(Names::Any | Names::In(_)) => Ok(()),
             Kept::Put(Names::One(name)) if key.name == *name => Ok(()),
             Kept::Put(Names::One(name)) => Err(Conflict::Constraint(format!(
                 "the document of this usage is called {name}"
@@ -176,6 +191,8 @@ impl std::error::Error for Failed {}
 pub struct Usages {
     all: Vec<Usage>,
     capabilities: Document,
+    /// XCAP root as clients write it, where it is known.
+    root: Option<String>,
 }
 
 impl Usages {
@@ -189,12 +206,17 @@ impl Usages {
             bytes: settings.max_document,
             ..Limits::default()
         };
+        let lists = resource_lists::limits(settings.max_lists);
         let mut all = vec![
             xcap_caps::usage(limits),
             pres_rules::usage(rules.clone(), limits),
             pres_rules::oma_usage(rules, limits),
             resource_lists::usage(settings.max_lists)?,
+            rls_services::usage(&settings.roots, lists)?,
+            group_usage_list::usage(lists)?,
             pidf_manipulation::usage(limits),
+            pres_content::usage(limits)?,
+            xcap_directory::usage(lists),
         ];
         for declaration in &settings.declared {
             let failed = |why| Failed::Declared(declaration.auid.clone(), why);
@@ -204,7 +226,11 @@ impl Usages {
             all.push(declared::usage(declaration).map_err(failed)?);
         }
         let capabilities = xcap_caps::document(&all);
-        Ok(Usages { all, capabilities })
+        Ok(Usages {
+            all,
+            capabilities,
+            root: settings.roots.first().cloned(),
+        })
     }
 
     /// The usage of this name.
@@ -222,7 +248,7 @@ impl Usages {
         &self,
         usage: &Usage,
         key: &DocumentKey,
-        _documents: &dyn Documents,
+        documents: &dyn Documents,
     ) -> Option<Document> {
         let Kept::Made(name) = usage.kept(&key.tree) else {
             return None;
@@ -232,6 +258,11 @@ impl Usages {
         }
         match usage.auid.as_ref() {
             xcap_caps::AUID => Some(self.capabilities.clone()),
+            xcap_directory::AUID => {
+                let listed = documents.listed(key.owner()?);
+                Some(xcap_directory::document(&listed, self.root.as_ref()))
+            }
+            rls_services::AUID => documents.services().map(rls_services::Services::union),
             _ => None,
         }
     }

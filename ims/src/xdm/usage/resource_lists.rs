@@ -72,7 +72,7 @@ impl Rules for Lists {
 }
 
 /// Checks a document against the schema and the constraints of RFC 4826 §3.4.5.
-fn check(schema: &Schema, document: &Document<'_>) -> Result<(), Conflict> {
+pub(super) fn check(schema: &Schema, document: &Document<'_>) -> Result<(), Conflict> {
     let root = document.root_element();
     if !is(root, "resource-lists") {
         let phrase = format!("the document element is resource-lists of {NAMESPACE}");
@@ -81,13 +81,16 @@ fn check(schema: &Schema, document: &Document<'_>) -> Result<(), Conflict> {
     schema
         .validate(document, Unknown::RefusedInKnownNamespaces)
         .map_err(|invalid| Conflict::SchemaValidation(invalid.to_string()))?;
-    for list in root
-        .descendants()
-        .filter(|node| is(*node, "list") || *node == root)
-    {
-        unique(list)?;
-    }
-    for node in root.descendants().filter(Node::is_element) {
+    constraints(root)
+}
+
+/// RFC 4826 §3.4.5, for the lists in an element and for itself.
+pub(super) fn constraints(element: Node<'_, '_>) -> Result<(), Conflict> {
+    unique(element)?;
+    for node in element.descendants().filter(Node::is_element) {
+        if is(node, "list") {
+            unique(node)?;
+        }
         references(node)?;
     }
     Ok(())
@@ -142,20 +145,24 @@ fn references(node: Node<'_, '_>) -> Result<(), Conflict> {
     Ok(())
 }
 
-/// The place of an element below the document, as a node selector (RFC 4825 §6.3, §11.2.10).
-fn path(node: Node<'_, '_>) -> String {
+/// The place of an element below the document, as a node selector (RFC 4825 §6.3, §11.2.10). Elements of another
+/// namespace than the document element are told by their place alone, which needs no prefix.
+pub(super) fn path(node: Node<'_, '_>) -> String {
+    let root = node.document().root_element().tag_name().namespace();
     let mut steps: Vec<String> = Vec::new();
     let mut at = Some(node);
     while let Some(node) = at.filter(Node::is_element) {
         let name = node.tag_name();
+        let own = name.namespace() == root;
         let before = node
             .prev_siblings()
             .skip(1)
-            .filter(|sibling| sibling.tag_name() == name && sibling.is_element())
+            .filter(|sibling| sibling.is_element() && (!own || sibling.tag_name() == name))
             .count();
+        let step = if own { name.name() } else { "*" };
         steps.push(match node.parent_element() {
-            None => name.name().to_owned(),
-            Some(_) => format!("{}%5B{}%5D", name.name(), before + 1),
+            None => step.to_owned(),
+            Some(_) => format!("{step}%5B{}%5D", before + 1),
         });
         at = node.parent_element();
     }

@@ -36,6 +36,36 @@ pub const RESOURCE_LISTS: [Source<'static>; 1] = [Source {
     text: include_str!("resource-lists.xsd"),
 }];
 
+/// Services of a resource list server, RFC 4826 §4, and the lists in them.
+pub const RLS_SERVICES: [Source<'static>; 2] = [
+    Source {
+        name: "rls-services.xsd",
+        text: include_str!("rls-services.xsd"),
+    },
+    RESOURCE_LISTS[0],
+];
+
+/// Lists that say what each URI in them is for, OMA XDM 1.1.
+pub const GROUP_USAGE_LIST: [Source<'static>; 2] = [
+    Source {
+        name: "oma-uriusage.xsd",
+        text: include_str!("oma-uriusage.xsd"),
+    },
+    RESOURCE_LISTS[0],
+];
+
+/// Content to be shown with presence, OMA Presence SIMPLE 2.0.
+pub const PRES_CONTENT: [Source<'static>; 1] = [Source {
+    name: "pres-content.xsd",
+    text: include_str!("pres-content.xsd"),
+}];
+
+/// Which documents a user has, OMA XDM 1.1.
+pub const XCAP_DIRECTORY: [Source<'static>; 1] = [Source {
+    name: "xcap-directory.xsd",
+    text: include_str!("xcap-directory.xsd"),
+}];
+
 /// What an XCAP server can do, RFC 4825 §12.
 pub const XCAP_CAPS: [Source<'static>; 1] = [Source {
     name: "xcap-caps.xsd",

@@ -2,8 +2,8 @@
 
 use super::steps::{Part, Provide, Rule, Shape};
 use super::{BOB, WATCHERS};
-use crate::presence::datetime;
 use crate::time::Timestamp;
+use crate::time::datetime;
 use std::collections::BTreeSet;
 
 /// What a rule may grant with a boolean. The last two are unknown attributes, by namespace.

@@ -1,0 +1,245 @@
+//! Every service of every user: whose a URI is, and the document that holds them all.
+
+use super::{INDEX, NAMESPACE, root_of};
+use crate::xdm::document::Document;
+use crate::xdm::key::{DocumentKey, Tree};
+use crate::xdm::usage::xcap_caps::tag;
+use crate::xml::guard::Limits;
+use crate::xml::text::escaped;
+use roxmltree::Node;
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+
+/// The services of all documents, kept as the documents change.
+#[derive(Debug, Default)]
+pub struct Services {
+    /// By URI as it is compared, then document.
+    listed: BTreeMap<(Box<str>, DocumentKey), Service>,
+    /// The URIs of each document.
+    of: BTreeMap<DocumentKey, Vec<Box<str>>>,
+    /// The union, made when it is asked for.
+    union: OnceCell<Document>,
+}
+
+/// One service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// Its element, with every namespace that it needs declared in it.
+    pub element: Box<str>,
+}
+
+impl Services {
+    /// A document came, changed or went (`None`).
+    pub fn changed(&mut self, key: &DocumentKey, document: Option<&Document>, limits: &Limits) {
+        self.union.take();
+        for uri in self.of.remove(key).unwrap_or_default() {
+            self.listed.remove(&(uri, key.clone()));
+        }
+        let Some(document) = document else { return };
+        // What an earlier version of this server may have kept and this one cannot read offers no service.
+        let Ok(document) = crate::xml::guard::parse(&document.bytes, limits) else {
+            return;
+        };
+        let Some(root) = root_of(&document) else {
+            return;
+        };
+        let mut uris = Vec::new();
+        for node in root.children().filter(Node::is_element) {
+            let uri: Box<str> = comparable(node.attribute("uri").unwrap_or_default()).into();
+            let element = standing_alone(node).into();
+            uris.push(uri.clone());
+            self.listed.insert((uri, key.clone()), Service { element });
+        }
+        self.of.insert(key.clone(), uris);
+    }
+
+    /// The documents that have a service of this URI, and the services.
+    pub fn of_uri(&self, uri: &str) -> impl Iterator<Item = (&DocumentKey, &Service)> {
+        let uri: Box<str> = comparable(uri).into();
+        let none = DocumentKey {
+            tree: Tree::Global,
+            auid: String::new(),
+            name: String::new(),
+        };
+        let from = (uri.clone(), none);
+        self.listed
+            .range(from..)
+            .take_while(move |((at, _), _)| *at == uri)
+            .map(|((_, key), service)| (key, service))
+    }
+
+    /// Whether a document other than this one has a service of this URI.
+    pub fn taken(&self, uri: &str, but: &DocumentKey) -> bool {
+        self.of_uri(uri).any(|(key, _)| key != but)
+    }
+
+    /// `rls-services/global/index`: the services of all users' documents called `index` (RFC 4826 §4.4.7), in the order
+    /// of their URIs.
+    pub fn union(&self) -> Document {
+        let make = || {
+            let indexed = |key: &DocumentKey| key.name == INDEX && key.owner().is_some();
+            let own = self.listed.iter().filter(|((_, key), _)| indexed(key));
+            let mut text = format!(
+                "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<rls-services xmlns=\"{NAMESPACE}\">\n"
+            );
+            for (_, service) in own {
+                text.push_str(&service.element);
+                text.push('\n');
+            }
+            text.push_str("</rls-services>\n");
+            Document {
+                etag: tag(&text),
+                bytes: text.into(),
+            }
+        };
+        self.union.get_or_init(make).clone()
+    }
+}
+
+/// A URI as it is compared: scheme, host and parameters without case (RFC 3261 §19.1.4).
+fn comparable(uri: &str) -> String {
+    let uri = uri.trim();
+    let Some((user, host)) = uri.rsplit_once('@') else {
+        return uri.to_ascii_lowercase();
+    };
+    match user.split_once(':') {
+        Some((scheme, user)) => {
+            let (scheme, host) = (scheme.to_ascii_lowercase(), host.to_ascii_lowercase());
+            format!("{scheme}:{user}@{host}")
+        }
+        None => format!("{user}@{}", host.to_ascii_lowercase()),
+    }
+}
+
+/// The element as it was written, with declarations of the namespaces that it has from elements around it.
+fn standing_alone(node: Node<'_, '_>) -> String {
+    let text = node.document().input_text();
+    let written = text.get(node.range()).unwrap_or_default();
+    let end = written
+        .find(|c: char| c.is_ascii_whitespace() || matches!(c, '>' | '/'))
+        .unwrap_or(written.len());
+    let (start, rest) = written.split_at_checked(end).unwrap_or((written, ""));
+    let own = declared(rest);
+    let mut out = start.to_owned();
+    let mut has_default = own.contains(&"");
+    for space in node.namespaces() {
+        let prefix = space.name().unwrap_or_default();
+        if prefix == "xml" || own.contains(&prefix) {
+            continue;
+        }
+        has_default |= prefix.is_empty();
+        let uri = escaped(space.uri());
+        match prefix {
+            "" if space.uri() == NAMESPACE => {} // as around it in the union
+            "" => out.push_str(&format!(" xmlns=\"{uri}\"")),
+            _ => out.push_str(&format!(" xmlns:{prefix}=\"{uri}\"")),
+        }
+    }
+    if !has_default {
+        out.push_str(" xmlns=\"\"");
+    }
+    out.push_str(rest);
+    out
+}
+
+/// The prefixes that a start tag declares, the default one as an empty text; `tag` is what follows its name.
+fn declared(tag: &str) -> Vec<&str> {
+    let mut prefixes = Vec::new();
+    let mut rest = tag.trim_start();
+    while let Some((name, after)) = rest
+        .split_once('=')
+        .filter(|_| !rest.starts_with(['>', '/']))
+    {
+        let value = after.trim_start();
+        let Some(quote) = value.chars().next() else {
+            break;
+        };
+        let name = name.trim_end();
+        if name == "xmlns" {
+            prefixes.push("");
+        }
+        prefixes.extend(name.strip_prefix("xmlns:"));
+        let Some((_, behind)) = value.get(1..).and_then(|v| v.split_once(quote)) else {
+            break;
+        };
+        rest = behind.trim_start();
+    }
+    prefixes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::Aor;
+
+    fn key(user: &str, name: &str) -> DocumentKey {
+        let owner = Aor::parse(&format!("sip:{user}@ims.test")).unwrap();
+        DocumentKey::user(owner, super::super::AUID, name)
+    }
+
+    fn document(text: &str) -> Document {
+        Document {
+            etag: "e".into(),
+            bytes: text.to_owned().into(),
+        }
+    }
+
+    #[test]
+    fn the_union_follows_every_change_and_is_well_formed_whatever_prefixes_were_used() {
+        let mut services = Services::default();
+        let limits = Limits::default();
+        let first = services.union();
+        let bob = document(
+            "<r:rls-services xmlns:r='urn:ietf:params:xml:ns:rls-services' xmlns:l='urn:ietf:params:xml:ns:resource-lists' \
+             xmlns:x='urn:x'><r:service uri='sip:z@IMS.test' xmlns:l = 'urn:ietf:params:xml:ns:resource-lists' a='>'>\
+             <r:list><l:entry uri='sip:a@b'/></r:list><x:y>x:q</x:y><none/></r:service></r:rls-services>",
+        );
+        let alice = document(
+            "<rls-services xmlns='urn:ietf:params:xml:ns:rls-services'><service uri='sip:a@ims.test'>\
+             <resource-list>http://x/resource-lists/users/sip:a@b/i/~~/resource-lists/list</resource-list></service></rls-services>",
+        );
+        services.changed(&key("bob", "index"), Some(&bob), &limits);
+        services.changed(&key("alice", "index"), Some(&alice), &limits);
+        services.changed(
+            &key("alice", "other"),
+            Some(&document(
+                &std::str::from_utf8(&alice.bytes)
+                    .unwrap()
+                    .replace("sip:a@", "sip:c@"),
+            )),
+            &limits,
+        );
+        let union = services.union();
+        let text = std::str::from_utf8(&union.bytes).unwrap();
+        let tree = roxmltree::Document::parse(text).unwrap();
+        let uris: Vec<_> = tree
+            .descendants()
+            .filter(|n| n.has_tag_name((NAMESPACE, "service")))
+            .map(|n| n.attribute("uri").unwrap())
+            .collect();
+        assert_eq!(uris, ["sip:a@ims.test", "sip:z@IMS.test"], "{text}");
+        for (space, name) in [
+            ("urn:ietf:params:xml:ns:resource-lists", "entry"),
+            ("urn:x", "y"),
+        ] {
+            assert!(
+                tree.descendants().any(|n| n.has_tag_name((space, name))),
+                "{name} in {text}"
+            );
+        }
+        let bare = tree
+            .descendants()
+            .find(|n| n.tag_name().name() == "none")
+            .unwrap();
+        assert_eq!(bare.tag_name().namespace(), None, "{text}");
+        assert_ne!(union.etag, first.etag);
+
+        assert!(services.taken("SIP:c@ims.test", &key("bob", "index")));
+        assert!(!services.taken("sip:C@ims.test", &key("bob", "index")));
+        assert!(!services.taken("sip:z@ims.test", &key("bob", "index")));
+        services.changed(&key("bob", "index"), None, &limits);
+        assert!(!services.taken("sip:z@ims.test", &key("alice", "index")));
+        services.changed(&key("alice", "index"), None, &limits);
+        assert_eq!(services.union(), first, "as it was");
+    }
+}
