@@ -53,13 +53,16 @@ pub enum Table {
     DiffSubscription = 21,
     /// Change of a document that may still be owed to subscribers.
     DiffTouched = 22,
+    /// When a document last changed.
+    Modified = 23,
 }
 
 impl Table {
     /// Every table, in the order in which recovery reads them.
-    pub const ALL: [Table; 22] = [
+    pub const ALL: [Table; 23] = [
         Table::Node,
         Table::Document,
+        Table::Modified,
         Table::PermanentSince,
         Table::Override,
         Table::RemoteCopy,

@@ -135,6 +135,7 @@ fn name(table: Table) -> &'static str {
         Table::RemoteCopy => "remote-copy",
         Table::DiffSubscription => "diff-subscription",
         Table::DiffTouched => "diff-touched",
+        Table::Modified => "modified",
     }
 }
 

@@ -489,6 +489,7 @@ impl World {
         let hard = [
             Table::Node,
             Table::Document,
+            Table::Modified,
             Table::PermanentSince,
             Table::Alias,
         ];

@@ -12,7 +12,8 @@ use crate::xdm::lists::Lists;
 use crate::xdm::remote::{Reading, Remote, Unreadable};
 pub(super) use crate::xdm::usage::pidf_manipulation as permanent;
 use crate::xdm::usage::pres_rules;
-use crate::xdm::{Document, DocumentKey, Documents, Held};
+use crate::xdm::usage::rls_services::Services;
+use crate::xdm::{Document, DocumentKey, Documents, Held, Listed};
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +26,12 @@ pub(crate) struct Directory {
     pub(super) documents: BTreeMap<DocumentKey, Document>,
     /// Those that are on other XDMSs, as far as they are in use.
     pub(super) remote: Remote,
+    /// When each document here last changed.
+    pub(super) modified: BTreeMap<DocumentKey, Timestamp>,
+    /// The services of resource lists among them.
+    pub(super) services: Services,
+    /// Whether the one who asks for a document of somebody may see presence of that user, where it matters.
+    pub(super) shown: Option<(Aor, bool)>,
     /// Which of them are permanent presence state, and when each last changed.
     pub(super) permanent: BTreeMap<DocumentKey, Timestamp>,
     /// The lists among the documents; behind a cell since a decision that asks for one makes it ready.
@@ -171,6 +178,31 @@ impl Documents for Directory {
 
     fn same_user(&self, one: &Aor, other: &Aor) -> bool {
         self.registrar.canonical(one) == self.registrar.canonical(other)
+    }
+
+    fn listed(&self, owner: &Aor) -> Vec<Listed<'_>> {
+        let own = self
+            .documents
+            .range(DocumentKey::user(owner.clone(), "", "")..)
+            .take_while(|(key, _)| key.owner() == Some(owner));
+        own.map(|(key, document)| Listed {
+            key,
+            document,
+            modified: self.modified.get(key).copied(),
+        })
+        .collect()
+    }
+
+    fn services(&self) -> Option<&Services> {
+        Some(&self.services)
+    }
+
+    fn exists(&self, identity: &Aor) -> bool {
+        self.knows(&self.registrar.canonical(identity))
+    }
+
+    fn shows(&self, owner: &Aor, _watcher: &[Aor]) -> bool {
+        matches!(&self.shown, Some((of, true)) if of == owner)
     }
 
     /// What a PUBLISH may bring may be kept for good.

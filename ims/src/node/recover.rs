@@ -12,6 +12,7 @@ use crate::record::{FORMAT, Table, decode};
 use crate::sip::Aor;
 use crate::time::Timestamp;
 use crate::xdm::diff::Recovered;
+use crate::xdm::usage::rls_services::AUID;
 use crate::xdm::{Document, DocumentKey};
 use std::collections::BTreeSet;
 
@@ -59,6 +60,10 @@ impl Node {
                 .is_some(),
             Table::Node => true,
             Table::Document => self.recover_document(key, value),
+            Table::Modified => DocumentKey::decode(key)
+                .zip(decode(value))
+                .map(|(key, at)| self.directory.modified.insert(key, at))
+                .is_some(),
             Table::PermanentSince => DocumentKey::decode(key)
                 .zip(decode(value))
                 .map(|(key, at)| self.directory.permanent.insert(key, at))
@@ -131,6 +136,9 @@ impl Node {
             // since when is in a table of its own, read behind this one
             let since = Timestamp::default();
             self.directory.permanent.insert(key.clone(), since);
+        }
+        if key.auid == AUID {
+            self.directory.services.changed(&key, Some(&document));
         }
         self.directory.documents.insert(key, document);
         true

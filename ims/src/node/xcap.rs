@@ -3,6 +3,7 @@
 use super::directory::{is_policy, permanent};
 use super::{Effect, Node, Outbox};
 use crate::record::Table;
+use crate::sip::Aor;
 use crate::time::Timestamp;
 use crate::xdm::{self, Change, DocumentKey, usage};
 
@@ -14,6 +15,7 @@ impl Node {
         request: &xdm::Request,
         out: &mut Outbox,
     ) {
+        self.directory.shown = self.shown(now, request);
         let random = &mut self.random;
         let mut new_etag = || format!("{:016x}", random.number());
         let refused = self.draining || self.directory.documents.len() >= self.settings.documents;
@@ -40,6 +42,15 @@ impl Node {
         }
     }
 
+    /// Whose presence the requester would have to be shown, where documents go with presence, and whether it would be.
+    fn shown(&mut self, now: Timestamp, request: &xdm::Request) -> Option<(Aor, bool)> {
+        let (owner, watcher) = self.settings.xdm.shown_to(request)?;
+        let presentity = self.directory.registrar.canonical(&owner);
+        let directory = &self.directory;
+        let shows = self.presence.shows(now, directory, &presentity, &watcher);
+        Some((owner, shows))
+    }
+
     fn apply(&mut self, now: Timestamp, change: Change, out: &mut Outbox) {
         let (key, old) = match change {
             Change::Put { key, document } => {
@@ -49,6 +60,8 @@ impl Node {
                     out.batch.put(Table::PermanentSince, &key.encode(), &now);
                     self.directory.permanent.insert(key.clone(), now);
                 }
+                out.batch.put(Table::Modified, &key.encode(), &now);
+                self.directory.modified.insert(key.clone(), now);
                 let old = self.directory.documents.insert(key.clone(), document);
                 (key, old)
             }
@@ -57,10 +70,17 @@ impl Node {
                 if self.directory.permanent.remove(&key).is_some() {
                     out.batch.delete(Table::PermanentSince, &key.encode());
                 }
+                if self.directory.modified.remove(&key).is_some() {
+                    out.batch.delete(Table::Modified, &key.encode());
+                }
                 let old = self.directory.documents.remove(&key);
                 (key, old)
             }
         };
+        if key.auid == usage::rls_services::AUID {
+            let document = self.directory.documents.get(&key);
+            self.directory.services.changed(&key, document);
+        }
         self.changed(now, &key, out);
         let new = self.directory.documents.get(&key).cloned();
         self.diff_turn(now, out, |diff, store, turn| {

@@ -69,7 +69,7 @@ pub fn access(
 
 /// The addresses of record in an asserted-identity header (TS 24.109 §6.4.2.1): URIs parted by commas, each
 /// in double quotes; unquoted ones and ones in angle brackets are seen too.
-fn identities(header: &str) -> Vec<Aor> {
+pub(super) fn identities(header: &str) -> Vec<Aor> {
     let mut found = Vec::new();
     let mut quoted = false;
     let members = header.split(|c: char| {

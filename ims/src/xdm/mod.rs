@@ -26,6 +26,7 @@ pub use error::{Conflict, Reject};
 pub use key::{DocumentKey, Tree};
 pub use request::{Identity, Method, Request, Response};
 
+use crate::sip::Aor;
 use crate::xml::guard::{self, Refusal};
 use authorize::{Access, Privileged};
 use bytes::Bytes;
@@ -35,6 +36,7 @@ use parts::Part;
 use selector::{NodeSelector, Selector, Unselectable};
 use std::borrow::Cow;
 use usage::declared::Declaration;
+use usage::rls_services::Services;
 use usage::{Candidate, Failed, Kept, Usage, Usages};
 
 /// How documents are kept.
@@ -113,6 +115,11 @@ impl Xdm {
             ..
         } = &self.settings;
         lists::Lists::new(roots.clone(), *foreign_lists, hash)
+    }
+
+    /// The index of resource list services under these settings, without any.
+    pub fn services(&self) -> Services {
+        Services::new(usage::resource_lists::limits(self.settings.max_lists))
     }
 
     /// Decides one request. `new_etag` gives an entity-tag, without quotes, that nobody can guess and that no
@@ -220,6 +227,17 @@ impl Xdm {
         };
         let access = self.access(identity, usage, key, true, documents);
         matches!(access, Access::Granted | Access::Privileged)
+    }
+
+    /// Whose documents a request reads that go with presence, and who asks: [`Documents::shows`] must know about them.
+    pub fn shown_to(&self, request: &Request) -> Option<(Aor, Vec<Aor>)> {
+        let Identity::User(asserted) = &request.identity else {
+            return None;
+        };
+        let Selector { key, .. } = Selector::parse(&request.target).ok()?;
+        self.usages.named(&key.auid).filter(|usage| usage.shown)?;
+        let owner = key.owner()?.clone();
+        Some((owner, authorize::identities(asserted)))
     }
 
     /// Whether a request reaches a document that is not the requester's own, for what the requester is.

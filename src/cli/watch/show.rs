@@ -4,9 +4,9 @@ use crate::cli::terminal::line;
 use crate::ua::document::{self, Device, Person, Presence, Service};
 use crate::ua::subscription::{Notice, Phase};
 use crate::ua::watchers::{self, Watcher, Watchers};
-use ims::time::datetime;
 use ims::sip::header::media_type::MediaType;
 use ims::time::Timestamp;
+use ims::time::datetime;
 use serde_json::{Value, json};
 
 /// What a NOTIFY brings.

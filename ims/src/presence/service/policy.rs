@@ -66,6 +66,22 @@ impl Service {
         decision
     }
 
+    /// Whether somebody of these identities is allowed to see presence of the presentity now.
+    pub fn shows(
+        &mut self,
+        now: Timestamp,
+        directory: &dyn Directory,
+        presentity: &Aor,
+        identities: &[Aor],
+    ) -> bool {
+        let watcher = Watcher {
+            identities,
+            anonymous: false,
+        };
+        let decision = self.decide(now, directory, presentity, &watcher);
+        decision.handling == Handling::Allow
+    }
+
     /// The published sphere, composed only when a rule asks for it.
     fn sphere(&self, presentity: &Aor, rulesets: &[Arc<Ruleset>]) -> Option<String> {
         let entry = self

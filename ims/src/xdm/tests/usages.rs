@@ -243,7 +243,11 @@ fn the_capabilities_are_told_to_everybody_who_is_known_and_changed_by_nobody() {
             "pres-rules",
             "org.openmobilealliance.pres-rules",
             "resource-lists",
-            "pidf-manipulation"
+            "rls-services",
+            "org.openmobilealliance.group-usage-list",
+            "pidf-manipulation",
+            "org.openmobilealliance.pres-content",
+            "org.openmobilealliance.xcap-directory",
         ]
     );
     let namespaces = listed("namespace");

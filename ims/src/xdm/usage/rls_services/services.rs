@@ -4,15 +4,17 @@ use super::{INDEX, NAMESPACE, root_of};
 use crate::xdm::document::Document;
 use crate::xdm::key::{DocumentKey, Tree};
 use crate::xdm::usage::xcap_caps::tag;
-use crate::xml::guard::Limits;
+use crate::xml::guard::{self, Limits};
 use crate::xml::text::escaped;
 use roxmltree::Node;
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 /// The services of all documents, kept as the documents change.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Services {
+    /// What a document may cost.
+    limits: Limits,
     /// By URI as it is compared, then document.
     listed: BTreeMap<(Box<str>, DocumentKey), Service>,
     /// The URIs of each document.
@@ -29,15 +31,25 @@ pub struct Service {
 }
 
 impl Services {
+    /// None yet. `limits` are those of one document.
+    pub fn new(limits: Limits) -> Services {
+        Services {
+            limits,
+            listed: BTreeMap::new(),
+            of: BTreeMap::new(),
+            union: OnceCell::new(),
+        }
+    }
+
     /// A document came, changed or went (`None`).
-    pub fn changed(&mut self, key: &DocumentKey, document: Option<&Document>, limits: &Limits) {
+    pub fn changed(&mut self, key: &DocumentKey, document: Option<&Document>) {
         self.union.take();
         for uri in self.of.remove(key).unwrap_or_default() {
             self.listed.remove(&(uri, key.clone()));
         }
         let Some(document) = document else { return };
         // What an earlier version of this server may have kept and this one cannot read offers no service.
-        let Ok(document) = crate::xml::guard::parse(&document.bytes, limits) else {
+        let Ok(document) = guard::parse(&document.bytes, &self.limits) else {
             return;
         };
         let Some(root) = root_of(&document) else {
@@ -186,8 +198,7 @@ mod tests {
 
     #[test]
     fn the_union_follows_every_change_and_is_well_formed_whatever_prefixes_were_used() {
-        let mut services = Services::default();
-        let limits = Limits::default();
+        let mut services = Services::new(Limits::default());
         let first = services.union();
         let bob = document(
             "<r:rls-services xmlns:r='urn:ietf:params:xml:ns:rls-services' xmlns:l='urn:ietf:params:xml:ns:resource-lists' \
@@ -198,8 +209,8 @@ mod tests {
             "<rls-services xmlns='urn:ietf:params:xml:ns:rls-services'><service uri='sip:a@ims.test'>\
              <resource-list>http://x/resource-lists/users/sip:a@b/i/~~/resource-lists/list</resource-list></service></rls-services>",
         );
-        services.changed(&key("bob", "index"), Some(&bob), &limits);
-        services.changed(&key("alice", "index"), Some(&alice), &limits);
+        services.changed(&key("bob", "index"), Some(&bob));
+        services.changed(&key("alice", "index"), Some(&alice));
         services.changed(
             &key("alice", "other"),
             Some(&document(
@@ -207,7 +218,6 @@ mod tests {
                     .unwrap()
                     .replace("sip:a@", "sip:c@"),
             )),
-            &limits,
         );
         let union = services.union();
         let text = std::str::from_utf8(&union.bytes).unwrap();
@@ -231,15 +241,15 @@ mod tests {
             .descendants()
             .find(|n| n.tag_name().name() == "none")
             .unwrap();
-        assert_eq!(bare.tag_name().namespace(), None, "{text}");
+        assert_eq!(bare.tag_name().namespace().unwrap_or(""), "", "{text}");
         assert_ne!(union.etag, first.etag);
 
         assert!(services.taken("SIP:c@ims.test", &key("bob", "index")));
         assert!(!services.taken("sip:C@ims.test", &key("bob", "index")));
         assert!(!services.taken("sip:z@ims.test", &key("bob", "index")));
-        services.changed(&key("bob", "index"), None, &limits);
+        services.changed(&key("bob", "index"), None);
         assert!(!services.taken("sip:z@ims.test", &key("alice", "index")));
-        services.changed(&key("alice", "index"), None, &limits);
+        services.changed(&key("alice", "index"), None);
         assert_eq!(services.union(), first, "as it was");
     }
 }
