@@ -78,7 +78,10 @@ fn the_lifetime_is_said_in_the_answer_and_in_every_notify_and_a_refresh_may_shor
     let sent = bench.subscribe("Expires: 600\r\n");
     let opened = sent[0].clone();
     assert_eq!(opened.get("Expires"), "600");
-    assert_eq!(opened.get("Allow-Events"), "presence, presence.winfo, xcap-diff, ua-profile"); // §4.4.4
+    assert_eq!(
+        opened.get("Allow-Events"),
+        "presence, presence.winfo, xcap-diff, ua-profile"
+    ); // §4.4.4
     assert_eq!(
         notify(&sent).get("Subscription-State"),
         "active;expires=600"

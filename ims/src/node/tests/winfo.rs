@@ -529,7 +529,10 @@ fn administrators_are_told_of_everybody_and_nobody_but_the_presentity_of_observe
     bench.restart(0);
     let refused = bench.asks(BOB, "presence.winfo.winfo", "");
     assert_eq!(refused[0].status(), 489);
-    assert_eq!(refused[0].get("Allow-Events"), "presence, presence.winfo, xcap-diff, ua-profile");
+    assert_eq!(
+        refused[0].get("Allow-Events"),
+        "presence, presence.winfo, xcap-diff, ua-profile"
+    );
 }
 
 #[test]
