@@ -141,7 +141,10 @@ impl Directory {
         rules.changed(key);
         let document = self.documents.get(key);
         if let Some(document) = document.or_else(|| self.remote.counting(key)) {
-            rules.of(key, document);
+            let lists = self.lists.get_mut();
+            for anchor in rules.of(key, document).external_lists() {
+                lists.know(anchor);
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use super::{Effect, Fetched, Node, Outbox, Report, headers};
 use crate::charge::{BodyFacts, Chargeable, Event, Role};
 use crate::isc::{self, Caller, Charging};
+use crate::presence::filter;
 use crate::reject::{Reject, phrase};
 use crate::sip::coding::ACCEPT_ENCODING;
 use crate::sip::reply::{self, reply_to};
@@ -465,7 +466,7 @@ fn options(published_types: &str) -> Reply {
     Reply::new(200)
         .with(Name::Allow, headers::ALLOW)
         .with(Name::AllowEvents, headers::ALLOW_EVENTS)
-        .with(Name::Accept, published_types)
+        .with(Name::Accept, format!("{published_types}, {}", filter::MEDIA_TYPE))
         .with(Name::AcceptEncoding, ACCEPT_ENCODING)
         .with(Name::Supported, "")
 }

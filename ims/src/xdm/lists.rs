@@ -149,6 +149,11 @@ impl Lists {
         readers.flat_map(|readers| &readers.all)
     }
 
+    /// Takes an anchor apart, before it is asked for.
+    pub fn know(&mut self, anchor: &str) {
+        self.anchor(anchor);
+    }
+
     fn anchor(&mut self, text: &str) -> Option<Arc<Anchor>> {
         if let Some(known) = self.anchors.get(text) {
             return known.clone();
