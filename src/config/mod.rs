@@ -2,6 +2,7 @@
 
 mod check;
 mod composition;
+pub(crate) mod file;
 mod locate;
 mod remote_xdms;
 mod sections;

@@ -1,12 +1,11 @@
 //! The document service from its configuration: schemas of the operator's own usages are read here.
 
-use crate::config::{Config, GlobalTree, XcapUsage};
+use crate::config::{Config, GlobalTree, XcapUsage, file};
 use ims::sip::{Aor, Uri};
 use ims::xdm::authorize::Privileged;
 use ims::xdm::usage::declared::Declaration;
 use ims::xdm::usage::{Failed, Readers};
 use ims::xdm::{self, Xdm, diff};
-use std::path::Path;
 
 /// Longest schema file, in bytes.
 const SCHEMA: u64 = 1 << 20;
@@ -15,7 +14,7 @@ const SCHEMA: u64 = 1 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("the schema {file} of the application usage {auid} cannot be read ({why})")]
-    File {
+    Schema {
         auid: String,
         file: String,
         why: String,
@@ -80,7 +79,7 @@ fn declaration(usage: &XcapUsage, max_document: usize) -> Result<Declaration, Er
         .iter()
         .map(|path| {
             let name = path.file_name().unwrap_or(path.as_os_str());
-            let text = text(path).map_err(|why| Error::File {
+            let text = file::text(path, SCHEMA).map_err(|why| Error::Schema {
                 auid: usage.auid.clone(),
                 file: path.display().to_string(),
                 why,
@@ -101,12 +100,4 @@ fn declaration(usage: &XcapUsage, max_document: usize) -> Result<Declaration, Er
             GlobalTree::Servers => Some(Readers::Trusted),
         },
     })
-}
-
-fn text(path: &Path) -> Result<String, String> {
-    let size = std::fs::metadata(path).map_err(|e| e.to_string())?.len();
-    if size > SCHEMA {
-        return Err(format!("longer than {SCHEMA} bytes"));
-    }
-    std::fs::read_to_string(path).map_err(|e| e.to_string())
 }

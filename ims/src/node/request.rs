@@ -466,7 +466,10 @@ fn options(published_types: &str) -> Reply {
     Reply::new(200)
         .with(Name::Allow, headers::ALLOW)
         .with(Name::AllowEvents, headers::ALLOW_EVENTS)
-        .with(Name::Accept, format!("{published_types}, {}", filter::MEDIA_TYPE))
+        .with(
+            Name::Accept,
+            format!("{published_types}, {}", filter::MEDIA_TYPE),
+        )
         .with(Name::AcceptEncoding, ACCEPT_ENCODING)
         .with(Name::Supported, "")
 }
