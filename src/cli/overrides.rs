@@ -141,14 +141,15 @@ impl Args {
             body,
         };
         let response = block_on(async {
-            exchange(request).await.map_err(|error| {
+            exchange(request, None).await.map_err(|error| {
                 let exit = match &error {
                     http::Error::Unreachable { .. } | http::Error::NoAnswer { .. } => {
                         Exit::Unavailable
                     }
-                    http::Error::Url(_) | http::Error::Tls(_) | http::Error::Header(_) => {
-                        Exit::Failed
-                    }
+                    http::Error::Url(_)
+                    | http::Error::NoTrust(_)
+                    | http::Error::Tls { .. }
+                    | http::Error::Header(_) => Exit::Failed,
                 };
                 Failure::new(exit, line(&error.to_string()))
             })

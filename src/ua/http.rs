@@ -1,11 +1,13 @@
-//! An HTTP client for XCAP: one request, one connection, everything bounded.
+//! An HTTP client for XCAP: one request, one connection, in TLS or plain, everything bounded.
 
+use super::tls::Trust;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Uri};
 use hyper_util::rt::TokioIo;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -41,12 +43,12 @@ impl Response {
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("{0} is not an http:// address")]
+    #[error("{0} is not an http:// or https:// address")]
     Url(Uri),
-    #[error(
-        "HTTPS is not offered yet: name the http:// address of the XDMS or of a proxy that speaks TLS ({0})"
-    )]
-    Tls(Uri),
+    #[error("{0} is reached over TLS, and there is no file of authorities to trust")]
+    NoTrust(Uri),
+    #[error("no TLS with {to}: {why}")]
+    Tls { to: String, why: String },
     #[error("{0} cannot stand in a header")]
     Header(HeaderName),
     #[error("cannot reach {to}: {why}")]
@@ -55,10 +57,14 @@ pub enum Error {
     NoAnswer { to: String, why: String },
 }
 
-pub async fn exchange(request: Request) -> Result<Response, Error> {
-    let authority = match (request.url.scheme_str(), request.url.authority()) {
-        (Some("http"), Some(authority)) => authority.clone(),
-        (Some("https"), _) => return Err(Error::Tls(request.url)),
+/// Sends a request and takes the answer. `trust`: who vouches for a server that is reached over TLS.
+pub async fn exchange(request: Request, trust: Option<&Trust>) -> Result<Response, Error> {
+    let (authority, trust) = match (request.url.scheme_str(), request.url.authority()) {
+        (Some("http"), Some(authority)) => (authority.clone(), None),
+        (Some("https"), Some(authority)) => {
+            let trust = trust.ok_or_else(|| Error::NoTrust(request.url.clone()))?;
+            (authority.clone(), Some(trust))
+        }
         _ => return Err(Error::Url(request.url)),
     };
     let to = authority.to_string();
@@ -66,38 +72,54 @@ pub async fn exchange(request: Request) -> Result<Response, Error> {
         .host()
         .trim_start_matches('[')
         .trim_end_matches(']');
-    let connecting = TcpStream::connect((host, authority.port_u16().unwrap_or(80)));
-    let unreachable = |why: String| Error::Unreachable {
-        to: to.clone(),
-        why,
-    };
-    let stream = match timeout(CONNECT, connecting).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
-            return Err(unreachable("nobody listens there".into()));
-        }
-        Ok(Err(error)) => return Err(unreachable(error.to_string())),
-        Err(_) => {
-            return Err(unreachable(format!(
-                "no connection within {} s",
-                CONNECT.as_secs()
-            )));
-        }
-    };
+    let port = authority
+        .port_u16()
+        .unwrap_or(if trust.is_some() { 443 } else { 80 });
+    let stream = connect(host, port, &to).await?;
     let no_answer = |why: String| Error::NoAnswer {
         to: to.clone(),
         why,
     };
-    match timeout(ANSWER, converse(stream, &to, request)).await {
+    let answer = async {
+        match trust {
+            None => converse(stream, &to, request).await,
+            Some(trust) => {
+                let stream = trust.connect(host, stream).await;
+                let stream = stream.map_err(|error| Trouble::Tls(error.to_string()))?;
+                converse(stream, &to, request).await
+            }
+        }
+    };
+    match timeout(ANSWER, answer).await {
         Ok(Ok(response)) => Ok(response),
         Ok(Err(Trouble::Header(name))) => Err(Error::Header(name)),
+        Ok(Err(Trouble::Tls(why))) => Err(Error::Tls { to, why }),
         Ok(Err(Trouble::Broken(why))) => Err(no_answer(why)),
         Err(_) => Err(no_answer(format!("nothing within {} s", ANSWER.as_secs()))),
     }
 }
 
+async fn connect(host: &str, port: u16, to: &str) -> Result<TcpStream, Error> {
+    let unreachable = |why: String| Error::Unreachable {
+        to: to.to_owned(),
+        why,
+    };
+    match timeout(CONNECT, TcpStream::connect((host, port))).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+            Err(unreachable("nobody listens there".into()))
+        }
+        Ok(Err(error)) => Err(unreachable(error.to_string())),
+        Err(_) => {
+            let why = format!("no connection within {} s", CONNECT.as_secs());
+            Err(unreachable(why))
+        }
+    }
+}
+
 enum Trouble {
     Header(HeaderName),
+    Tls(String),
     Broken(String),
 }
 
@@ -107,7 +129,10 @@ impl From<hyper::Error> for Trouble {
     }
 }
 
-async fn converse(stream: TcpStream, host: &str, request: Request) -> Result<Response, Trouble> {
+async fn converse<S>(stream: S, host: &str, request: Request) -> Result<Response, Trouble>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let connection = tokio::spawn(connection);

@@ -15,6 +15,7 @@ pub mod publication;
 pub mod registration;
 mod stream;
 pub mod subscription;
+pub mod tls;
 pub mod watchers;
 pub mod xcap;
 pub mod xcap_diff;

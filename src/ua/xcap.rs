@@ -4,6 +4,7 @@ use super::agent::seeded;
 use super::digest::{self, Challenge};
 use super::http::{self, Request, Response, exchange};
 use super::line::Credentials;
+use super::tls::Trust;
 use ahash::RandomState;
 use bytes::Bytes;
 use hyper::header::{self, HeaderName};
@@ -41,6 +42,8 @@ pub struct Identity {
     /// What we assert, as a proxy does that an XDMS trusts.
     pub asserted: Option<String>,
     pub credentials: Option<Credentials>,
+    /// Who vouches for a server that is reached over TLS.
+    pub trust: Option<Trust>,
 }
 
 /// What is put, and where.
@@ -93,7 +96,7 @@ impl Client {
         let host = ask.url.authority().map_or("", |a| a.as_str()).to_owned();
         let mut fresh = false;
         for _ in 0..TRIES {
-            let response = exchange(self.request(ask)).await?;
+            let response = exchange(self.request(ask), self.identity.trust.as_ref()).await?;
             if response.status != 401 {
                 self.renew(&response);
                 return Ok(response);

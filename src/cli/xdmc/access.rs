@@ -8,10 +8,19 @@ use crate::cli::terminal::line;
 use crate::cli::{Exit, Failure};
 use crate::ua::Credentials;
 use crate::ua::http;
+use crate::ua::tls::Trust;
 use crate::ua::xcap::{self, Ask, Client, Identity};
 use bytes::Bytes;
 use hyper::{Method, header};
 use ims::sip::Aor;
+use std::path::PathBuf;
+
+/// Where systems keep the authorities that they trust.
+const BUNDLES: [&str; 3] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+];
 
 /// Options of every XCAP client: which XDMS, as whom
 #[derive(Debug, clap::Args)]
@@ -32,6 +41,9 @@ pub struct Access {
     intended: Option<Aor>,
     #[command(flatten)]
     login: Login,
+    /// Authorities that vouch for an https:// root, in PEM. Default: those of the system
+    #[arg(long, global = true, value_name = "FILE")]
+    ca: Option<PathBuf>,
     /// Print one JSON object for each answer
     #[arg(long, global = true)]
     pub json: bool,
@@ -99,6 +111,23 @@ impl Access {
         self.login.credentials(acting)
     }
 
+    /// Who may vouch for the XDMS, where it is reached over TLS.
+    fn trust(&self) -> Result<Option<Trust>, Failure> {
+        if !self.root.starts_with("https:") && self.ca.is_none() {
+            return Ok(None);
+        }
+        let known = || BUNDLES.iter().map(PathBuf::from).find(|file| file.exists());
+        let Some(file) = self.ca.clone().or_else(known) else {
+            return Ok(None);
+        };
+        let pem = std::fs::read(&file).map_err(|error| error.to_string());
+        let trust = pem.and_then(|pem| Trust::of(&pem));
+        trust.map(Some).map_err(|why| {
+            let message = format!("no authorities can be read from {} ({why})", file.display());
+            Failure::new(Exit::Config, line(&message))
+        })
+    }
+
     /// A client for requests about the documents of `owner`, who is acted as where nobody else is named.
     pub fn open(&self, owner: Option<&Aor>) -> Result<Xdms<'_>, Failure> {
         let acting = self.identity.as_ref().or(owner);
@@ -110,6 +139,7 @@ impl Access {
             intended: self.intended.as_ref().or(acting).map(text),
             asserted,
             credentials,
+            trust: self.trust()?,
         });
         let client = client.map_err(|error| Failure::new(Exit::Internal, error))?;
         Ok(Xdms {
@@ -166,7 +196,12 @@ fn unanswered(error: &xcap::Error) -> Failure {
             Exit::Failed,
             "; give --password-file FILE or set PRESENTIA_PASSWORD, and --user where it is not the identity",
         ),
-        xcap::Error::Http(http::Error::Url(_) | http::Error::Tls(_) | http::Error::Header(_))
+        xcap::Error::Http(http::Error::NoTrust(_)) => (Exit::Failed, "; name one with --ca"),
+        xcap::Error::Http(http::Error::Tls { .. }) => (
+            Exit::Failed,
+            "; is its authority in the file of --ca, and its certificate about this name?",
+        ),
+        xcap::Error::Http(http::Error::Url(_) | http::Error::Header(_))
         | xcap::Error::WrongPassword(_)
         | xcap::Error::StrangeChallenge(_) => (Exit::Failed, ""),
     };
