@@ -25,3 +25,4 @@ mod transport;
 mod watchers;
 mod xcap;
 mod xdmc;
+mod xdmc_watch;
