@@ -403,9 +403,9 @@ fn where_nobody_listens_it_is_said_at_once() {
             "NOT_SET",
         ),
         (
-            vec!["xcap", "get", RULES, "--root", "https://h/xcap-root"],
-            1,
-            "HTTPS is not offered yet",
+            vec!["xcap", "get", RULES, "--ca", "/nowhere.pem"],
+            78,
+            "/nowhere.pem",
         ),
     ] {
         let (text, code) = run(&options);
