@@ -1,43 +1,54 @@
-//! The HTTP listener: XCAP below its root, administration beside it, limits around both.
+//! HTTP: XCAP below its root, administration beside it, limits around both.
 //!
-//! A client is bounded in what it sends (head, body), in the time it takes to send or read, and in the number
-//! of its connections; trusted addresses have connections of their own, so that probes get through a flood.
+//! A client is bounded in what it sends (head, body), in the time it takes to send or read, in the number of its
+//! connections and in how often it asks; trusted addresses have connections of their own, so that probes get through a
+//! flood.
 
+mod access;
+mod coding;
+pub(crate) mod digest;
 pub(crate) mod fetch;
+mod files;
+mod forward;
+mod listen;
 pub(crate) mod overrides;
 mod patience;
+mod rates;
+mod tls;
+mod who;
 mod xcap;
+
+pub use files::FileError;
+pub use listen::{BindError, bind, serve};
 
 use crate::admin::{self, Readiness};
 use crate::config::{Config, any_contains};
 use crate::telemetry::Metrics;
-use crate::telemetry::metrics::{Held, Method, Rejected};
+use crate::telemetry::metrics::{Method, Rejected};
+use ahash::RandomState;
 use bytes::Bytes;
+use digest::{Guard, Key};
+use files::{Loaded, Refresh};
+use forward::Remotes;
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use hyper::header::{self, HeaderValue};
-use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::{Request, Response, StatusCode, Version};
 use ims::node::{Administered, Administration};
 use ims::xdm::request as xdm;
-use patience::Patience;
-use std::convert::Infallible;
+use listen::{Places, stopped};
+use rates::{Rates, whom};
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
-use tracing::{debug, warn};
+use std::time::{Duration, Instant};
+use tokio::signal::unix::Signal;
+use tokio::sync::{oneshot, watch};
+use tokio_rustls::rustls::ServerConfig;
+use tracing::debug;
 
-/// Longest request head, in bytes: an XCAP node selector is the longest thing in it.
-const HEAD_MAX: usize = 32 << 10;
-
-/// Most header fields of a request.
-const HEADERS_MAX: usize = 64;
-
-/// Wait after a failed `accept`, which fails at once again while file descriptors are short.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How often files are looked at for changes.
+const LOOK: Duration = Duration::from_secs(30);
 
 /// Takes requests to where they are decided.
 pub trait Port: Send + Sync {
@@ -52,14 +63,45 @@ pub trait Port: Send + Sync {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Busy;
 
+/// The far end of a connection.
+#[derive(Clone, Copy, Debug)]
+struct Peer {
+    address: IpAddr,
+    /// By its address or by its certificate.
+    is_trusted: bool,
+    /// Over TLS.
+    is_secure: bool,
+}
+
+/// Why HTTP cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error("no random numbers from the system ({0})")]
+    Random(getrandom::Error),
+}
+
+impl From<getrandom::Error> for SetupError {
+    fn from(why: getrandom::Error) -> SetupError {
+        SetupError::Random(why)
+    }
+}
+
 /// What answers HTTP requests.
 pub struct Service {
     config: Arc<Config>,
     port: Arc<dyn Port>,
     metrics: Metrics,
     readiness: Arc<Readiness>,
-    connections: Arc<Semaphore>,
-    trusted_connections: Arc<Semaphore>,
+    started: Instant,
+    places: Places,
+    tls: Option<Arc<Loaded<ServerConfig>>>,
+    guard: Option<Guard>,
+    of_peer: Rates<IpAddr>,
+    of_user: Rates<Box<str>>,
+    remotes: Remotes,
+    access: Option<access::Log>,
 }
 
 impl fmt::Debug for Service {
@@ -72,53 +114,117 @@ impl fmt::Debug for Service {
 
 type Answer = Response<Full<Bytes>>;
 
+/// Kept with an answer for the access log.
+#[derive(Clone, Debug)]
+struct AskedBy(String);
+
 impl Service {
+    /// Reads the files that the configuration names.
     pub fn new(
         config: Arc<Config>,
         port: Arc<dyn Port>,
         metrics: Metrics,
         readiness: Arc<Readiness>,
-    ) -> Service {
-        let connections = || Arc::new(Semaphore::new(config.http.max_connections));
-        let (of_all, of_trusted) = (connections(), connections());
-        Service {
+    ) -> Result<Service, SetupError> {
+        let http = &config.http;
+        let hash = seeded()?;
+        let tls = match http.tls_listen {
+            None => None,
+            Some(_) => {
+                let files = vec![
+                    http.certificate.clone(),
+                    http.key.clone(),
+                    http.client_ca.clone(),
+                ];
+                let config = config.clone();
+                let load = Box::new(move || tls::server(&config.http));
+                Some(Arc::new(Loaded::new("certificates", files, load)?))
+            }
+        };
+        let digest = &config.xcap.digest;
+        let guard = match digest.is_on() {
+            true => {
+                let realm = config.sip.home_domains.first();
+                let realm = realm.map_or("", String::as_str);
+                Some(Guard::new(digest, realm, Key::random()?, &hash)?)
+            }
+            false => None,
+        };
+        let access = match http.access_log.as_str() {
+            "" => None,
+            to => {
+                let is_open = config.log.identities;
+                let key = if is_open { None } else { Some(Key::random()?) };
+                Some(access::Log::start(to, key, &http.xcap_root)?)
+            }
+        };
+        let own = format!(
+            "presentia-{}",
+            crate::ua::digest::hex(&Key::random()?.mark(b"via")[..8])
+        );
+        Ok(Service {
+            places: Places::new(http),
+            of_peer: Rates::new(http.peer_rate, hash.clone()),
+            of_user: Rates::new(http.user_rate, hash),
+            remotes: Remotes::new(&config.xcap.remotes, own)?,
+            started: Instant::now(),
             config,
             port,
             metrics,
             readiness,
-            connections: of_all,
-            trusted_connections: of_trusted,
-        }
+            tls,
+            guard,
+            access,
+        })
     }
 
     fn trusts(&self, peer: IpAddr) -> bool {
         any_contains(&self.config.http.trusted_proxies, peer)
     }
 
-    /// A place among the connections of this peer's kind.
-    fn admit(&self, peer: IpAddr) -> Option<OwnedSemaphorePermit> {
-        let places = if self.trusts(peer) {
-            &self.trusted_connections
-        } else {
-            &self.connections
-        };
-        places.clone().try_acquire_owned().ok()
-    }
-
-    async fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> Answer {
+    async fn answer(&self, peer: Peer, request: Request<Incoming>) -> Answer {
+        let began = Instant::now();
         let method = Method::from(request.method().as_str());
         let is_head = method == Method::Head;
-        let mut answer = self.route(peer, request).await;
+        let version = request.version();
+        let takes_gzip = coding::takes_gzip(request.headers());
+        let asked_tag = request.headers().get(header::IF_NONE_MATCH).cloned();
+        let line = self.access.as_ref();
+        let line = line.map(|_| (request.method().clone(), request.uri().path().to_owned()));
+        let mut answer = match self.admits(peer) {
+            Ok(()) => self.route(peer, request).await,
+            Err(refusal) => refusal,
+        };
         self.metrics.http(method, answer.status().as_u16());
         debug!(method = ?method, status = answer.status().as_u16(), "HTTP request answered");
+        if method == Method::Get || is_head {
+            coding::apply(&mut answer, self.config.http.compress_above, takes_gzip);
+            coding::as_asked(&mut answer, asked_tag.as_ref());
+        }
         if let Ok(server) = HeaderValue::from_str(&self.config.sip.server)
             && !server.is_empty()
         {
             answer.headers_mut().insert(header::SERVER, server);
         }
+        if version == Version::HTTP_2 {
+            answer.headers_mut().remove(header::CONNECTION); // RFC 9113 §8.2.2
+        }
+        let length = answer.body().size_hint().exact().unwrap_or(0);
+        if let (Some(log), Some((method, path))) = (&self.access, line) {
+            log.add(&access::Entry {
+                peer: peer.address,
+                user: answer.extensions().get().map(|AskedBy(user)| user.as_str()),
+                method: method.as_str(),
+                path: &path,
+                version,
+                is_secure: peer.is_secure,
+                status: answer.status().as_u16(),
+                bytes: if is_head { 0 } else { length },
+                took: began.elapsed(),
+            });
+        }
         if is_head {
             // RFC 9110 §9.3.2: the headers of a GET; the length is stated since the body is not sent.
-            let length = answer.body().size_hint().exact().unwrap_or(0);
             answer
                 .headers_mut()
                 .insert(header::CONTENT_LENGTH, length.into());
@@ -127,7 +233,48 @@ impl Service {
         answer
     }
 
-    async fn route(&self, peer: IpAddr, request: Request<Incoming>) -> Answer {
+    /// Whether the peer may ask once more.
+    fn admits(&self, peer: Peer) -> Result<(), Answer> {
+        if peer.is_trusted {
+            return Ok(());
+        }
+        let taken = self
+            .of_peer
+            .take(whom(peer.address), self.started.elapsed());
+        taken.map_err(|wait| {
+            self.metrics.rejected(Rejected::Rate);
+            xcap::waiting(wait)
+        })
+    }
+
+    /// Looks at the files again when they have changed, and when a signal asks for it, until `stop` becomes true.
+    pub async fn keep_current(
+        self: Arc<Service>,
+        mut hangups: Signal,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        let mut files: Vec<Arc<dyn Refresh>> = Vec::new();
+        if let Some(tls) = &self.tls {
+            files.push(tls.clone());
+        }
+        files.extend(self.guard.as_ref().map(Guard::file));
+        loop {
+            let is_asked = tokio::select! {
+                () = tokio::time::sleep(LOOK) => false,
+                _ = hangups.recv() => true,
+                () = stopped(&mut stop) => return,
+            };
+            if let Some(log) = self.access.as_ref().filter(|_| is_asked) {
+                log.reopen();
+            }
+            let files = files.clone();
+            let work = move || files.iter().for_each(|file| file.refresh(is_asked));
+            // it ends by itself; a panic in it would be a defect and is in the log
+            let _ = tokio::task::spawn_blocking(work).await;
+        }
+    }
+
+    async fn route(&self, peer: Peer, request: Request<Incoming>) -> Answer {
         let path = request.uri().path();
         let below_root = path.strip_prefix(self.config.http.xcap_root.as_str());
         if let Some(target) = below_root.filter(|rest| rest.starts_with('/')) {
@@ -136,12 +283,12 @@ impl Service {
         }
         let overrides = path.strip_prefix(overrides::PATH);
         if let Some(below) = overrides
-            .filter(|below| self.trusts(peer) && (below.is_empty() || below.starts_with('/')))
+            .filter(|below| peer.is_trusted && (below.is_empty() || below.starts_with('/')))
         {
             let below = below.to_owned();
-            return overrides::answer(self, peer, &below, request).await;
+            return overrides::answer(self, peer.address, &below, request).await;
         }
-        let page = match self.trusts(peer) {
+        let page = match peer.is_trusted {
             true => admin::page(path, &self.metrics, &self.readiness),
             false => None, // the pages do not exist for others
         };
@@ -175,105 +322,14 @@ fn plain(status: StatusCode) -> Answer {
     answer
 }
 
-/// Why the listener cannot be had.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "cannot listen for HTTP on {address} ({cause}); stop what uses it or set [http] listen to another address"
-)]
-pub struct BindError {
-    address: SocketAddr,
-    cause: std::io::Error,
-}
-
-/// Opens the listener.
-pub async fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|cause| BindError { address, cause })
-}
-
-/// Serves until `stop` becomes true, then finishes the requests under way.
-pub async fn serve(listener: TcpListener, service: Arc<Service>, mut stop: watch::Receiver<bool>) {
-    let mut tasks = tokio::task::JoinSet::new();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            Some(_) = tasks.join_next() => continue, // forget the finished ones
-            () = stopped(&mut stop) => break,
-        };
-        match accepted {
-            Ok((stream, peer)) => match service.admit(peer.ip()) {
-                Some(place) => {
-                    tasks.spawn(connection(
-                        stream,
-                        peer,
-                        service.clone(),
-                        stop.clone(),
-                        place,
-                    ));
-                }
-                None => service.metrics.rejected(Rejected::Connections), // closed by being dropped
-            },
-            Err(error) => {
-                warn!(%error, "cannot accept an HTTP connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
+/// Tables that strangers fill are hashed with a seed that they do not know.
+fn seeded() -> Result<RandomState, getrandom::Error> {
+    let mut seeds = [0; 4];
+    for seed in &mut seeds {
+        *seed = getrandom::u64()?;
     }
-    drop(listener);
-    while tasks.join_next().await.is_some() {}
-}
-
-/// Waits until stopping is asked for, or nobody is left to ask.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
-    let _ = stop.wait_for(|stop| *stop).await;
-}
-
-async fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
-    service: Arc<Service>,
-    mut stop: watch::Receiver<bool>,
-    _place: OwnedSemaphorePermit,
-) {
-    let settings = &service.config.http;
-    let body_timeout = Duration::from_secs(settings.body_timeout_s.0.into());
-    // Small answers must not wait for acknowledgements; a stream that refuses the option works all the same.
-    let _ = stream.set_nodelay(true);
-    service.metrics.change_held(Held::HttpConnections, 1);
-    let answering = service.clone();
-    let handle = hyper::service::service_fn(move |request| {
-        let service = answering.clone();
-        async move { Ok::<_, Infallible>(service.answer(peer.ip(), request).await) }
-    });
-    let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_secs(settings.head_timeout_s.0.into()))
-        .max_buf_size(HEAD_MAX)
-        .max_headers(HEADERS_MAX);
-    let connection =
-        http.serve_connection(TokioIo::new(Patience::new(stream, body_timeout)), handle);
-    let mut connection = std::pin::pin!(connection);
-    let result = tokio::select! {
-        result = connection.as_mut() => result,
-        () = stopped(&mut stop) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = result {
-        service.metrics.rejected(reason(&error));
-        debug!(%error, "HTTP connection ended");
-    }
-    service.metrics.change_held(Held::HttpConnections, -1);
-}
-
-fn reason(error: &hyper::Error) -> Rejected {
-    match () {
-        () if error.is_parse_too_large() => Rejected::TooLarge,
-        () if error.is_parse() => Rejected::Malformed,
-        () => Rejected::Idle,
-    }
+    let [a, b, c, d] = seeds;
+    Ok(RandomState::with_seeds(a, b, c, d))
 }
 
 #[cfg(test)]

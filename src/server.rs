@@ -30,6 +30,8 @@ pub enum Error {
     #[error(transparent)]
     Http(#[from] BindError),
     #[error(transparent)]
+    HttpSetup(#[from] http::SetupError),
+    #[error(transparent)]
     Listen(#[from] ListenError),
     #[error(transparent)]
     Charging(#[from] charging::StartError),
@@ -56,11 +58,14 @@ impl Error {
     pub fn exit(&self) -> Exit {
         match self {
             Error::Store(_) | Error::Charging(_) => Exit::Store,
-            Error::ChargingSettings(_) => Exit::Config,
+            Error::ChargingSettings(_) | Error::HttpSetup(http::SetupError::File(_)) => {
+                Exit::Config
+            }
             Error::Documents(why) if why.is_configured() => Exit::Config,
             Error::Http(_) | Error::Listen(_) => Exit::Unavailable,
             Error::Signals(_)
             | Error::Random(_)
+            | Error::HttpSetup(http::SetupError::Random(_))
             | Error::Documents(_)
             | Error::Threads(_)
             | Error::Driver => Exit::Internal,
@@ -107,11 +112,8 @@ impl Running {
             Arc::new(handle.clone()),
             metrics.clone(),
             readiness.clone(),
-        );
-        if let Some(address) = config.http.listen {
-            let listener = http::bind(address).await?;
-            tokio::spawn(http::serve(listener, Arc::new(http), stopping));
-        }
+        )?;
+        serve_http(&config, Arc::new(http), stopping).await?;
         let charging = start_charging(&config, backlog, &committer, &metrics)?;
         let events = charging.clone();
         let driver = |udp| {
@@ -180,6 +182,24 @@ fn announce(config: &Config, recovery: &Recovery) {
             "records of the store could not be read and are left alone; see docs/store.md"
         );
     }
+}
+
+/// Opens the HTTP listeners, plain and over TLS, and looks after the files that they work with.
+async fn serve_http(
+    config: &Config,
+    service: Arc<http::Service>,
+    stop: watch::Receiver<bool>,
+) -> Result<(), Error> {
+    for (address, is_secure) in [(config.http.listen, false), (config.http.tls_listen, true)] {
+        if let Some(address) = address {
+            let listener = http::bind(address).await?;
+            let service = service.clone();
+            tokio::spawn(http::serve(listener, is_secure, service, stop.clone()));
+        }
+    }
+    let hangups = signal(SignalKind::hangup()).map_err(Error::Signals)?;
+    tokio::spawn(service.keep_current(hangups, stop));
+    Ok(())
 }
 
 async fn listen_tcp(

@@ -8,6 +8,7 @@ mod conformance;
 mod follow;
 mod login;
 mod overrides;
+mod passwd;
 mod policy;
 mod publish;
 mod serve;
@@ -80,6 +81,7 @@ enum Command {
     Charging(charging::Args),
     Conformance(conformance::Args),
     Override(overrides::Args),
+    Passwd(passwd::Args),
     Policy(policy::Args),
     Publish(publish::Args),
     Watch(watch::Args),
@@ -94,6 +96,7 @@ pub fn main() -> ExitCode {
         Command::Charging(args) => charging::run(&args),
         Command::Conformance(args) => return conformance::run(&args),
         Command::Override(args) => overrides::run(&args),
+        Command::Passwd(args) => passwd::run(&args),
         Command::Policy(args) => policy::run(&args),
         Command::Publish(args) => publish::run(&args),
         Command::Watch(args) => watch::run(&args),

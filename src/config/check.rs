@@ -17,6 +17,7 @@ pub(super) fn check(config: &Config) -> Result<(), BadValue> {
     config.xcap.check()?;
     config.remote_xdms.check()?;
     config.xcap_diff.check()?;
+    config.http.check()?;
     let home = config.sip.home_domains.first().map_or("", String::as_str);
     match config.charging.check(home) {
         Ok(_) => Ok(()),
@@ -28,7 +29,7 @@ pub(super) fn check(config: &Config) -> Result<(), BadValue> {
 }
 
 fn transport_ranges(config: &Config) -> Result<(), BadValue> {
-    let (sip, http) = (&config.sip, &config.http);
+    let sip = &config.sip;
     within("sip.t1_ms", sip.t1_ms.0, 10..=10_000)?;
     within("sip.t2_ms", sip.t2_ms.0, sip.t1_ms.0..=60_000)?;
     within("sip.t4_ms", sip.t4_ms.0, 10..=60_000)?;
@@ -41,11 +42,6 @@ fn transport_ranges(config: &Config) -> Result<(), BadValue> {
         sip.max_transactions,
         100..=10_000_000,
     )?;
-    within("http.max_body", http.max_body, 1_000..=16 << 20)?;
-    within("http.head_timeout_s", http.head_timeout_s.0, 1..=600)?;
-    within("http.body_timeout_s", http.body_timeout_s.0, 1..=600)?;
-    within("http.max_connections", http.max_connections, 1..=100_000)?;
-    within("http.queue", http.queue, 1..=100_000)?;
     within("store.gather_ms", config.store.gather_ms.0, 0..=1_000)?;
     within("store.queue", config.store.queue, 16..=1_000_000)
 }
@@ -136,7 +132,6 @@ fn lifetimes(config: &Config) -> Result<(), BadValue> {
 fn names(config: &Config) -> Result<(), BadValue> {
     let Config {
         sip,
-        http,
         presence,
         store,
         ..
@@ -163,24 +158,6 @@ fn names(config: &Config) -> Result<(), BadValue> {
         return Err(bad(
             "presence.publishers",
             "SIP URIs, for example [\"sip:poc.ims.example.net\"]",
-        ));
-    }
-    let root = http.xcap_root.as_str();
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/-._~".contains(&b);
-    if !root.starts_with('/')
-        || root.ends_with('/')
-        || root.contains("//")
-        || !root.bytes().all(plain)
-    {
-        return Err(bad(
-            "http.xcap_root",
-            "a path that starts with / and does not end with it, as in \"/xcap-root\"",
-        ));
-    }
-    if ["/metrics", "/healthz", "/readyz", "/overrides"].contains(&root) {
-        return Err(bad(
-            "http.xcap_root",
-            "a path that no administration page has",
         ));
     }
     if store.path.as_os_str().is_empty() && store.engine != EngineKind::Memory {

@@ -3,6 +3,7 @@
 mod check;
 mod composition;
 pub(crate) mod file;
+mod http;
 mod locate;
 mod remote_xdms;
 mod sections;
@@ -10,9 +11,11 @@ mod summary;
 mod watcher_info;
 mod xcap;
 mod xcap_diff;
+mod xcap_proxy;
 
 pub use crate::charging::settings::Settings as Charging;
 pub use composition::Composition;
+pub use http::Http;
 pub use ims::network::{Cidr, any_contains};
 pub use remote_xdms::{RemoteXdms, Unreadable, XdmsServer};
 pub use sections::*;
@@ -20,6 +23,7 @@ pub use summary::Summary;
 pub use watcher_info::{Observers, WatcherInfo};
 pub use xcap::{GlobalTree, Xcap, XcapUsage};
 pub use xcap_diff::XcapDiff;
+pub use xcap_proxy::{DigestAlgorithm, XcapDigest, XcapRemote};
 
 use serde::Deserialize;
 use std::fmt;
@@ -167,18 +171,24 @@ mod tests {
     #[test]
     fn the_printed_file_explains_every_key() {
         let mut sections: Vec<String> = known_keys("").iter().map(|s| format!("[{s}]")).collect();
-        sections.extend([
-            "[charging.triggers]".into(),
-            "[[charging.peers]]".into(),
-            "[[remote_xdms.servers]]".into(),
-        ]);
+        sections.extend(
+            [
+                "[charging.triggers]",
+                "[[charging.peers]]",
+                "[[remote_xdms.servers]]",
+                "[xcap.digest]",
+            ]
+            .map(String::from),
+        );
         for section in sections {
             let start = DEFAULT_FILE
                 .find(&format!("{section}\n"))
                 .unwrap_or_else(|| panic!("{section} is missing"));
             let body = &DEFAULT_FILE[start..];
             for key in known_keys(&section) {
-                if section == "[charging]" && key == "triggers" {
+                if [("[charging]", "triggers"), ("[xcap]", "digest")]
+                    .contains(&(section.as_str(), key.as_str()))
+                {
                     continue; // a section of its own
                 }
                 let shown = body.lines().any(|line| {

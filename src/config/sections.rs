@@ -42,24 +42,6 @@ pub struct Trust {
     pub peers: Vec<Cidr>,
 }
 
-/// XCAP and administration over HTTP.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Http {
-    /// `None`: no HTTP at all. Written as an empty string.
-    #[serde(deserialize_with = "address_or_empty")]
-    pub listen: Option<SocketAddr>,
-    /// Starts with `/` and does not end with one.
-    pub xcap_root: String,
-    pub trusted_proxies: Vec<Cidr>,
-    /// Bytes.
-    pub max_body: usize,
-    pub head_timeout_s: Seconds,
-    pub body_timeout_s: Seconds,
-    pub max_connections: usize,
-    pub queue: usize,
-}
-
 /// Which store, and where.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -250,21 +232,6 @@ impl Default for Trust {
     }
 }
 
-impl Default for Http {
-    fn default() -> Http {
-        Http {
-            listen: Some(SocketAddr::from(([127, 0, 0, 1], 8080))),
-            xcap_root: "/xcap-root".into(),
-            trusted_proxies: loopback(),
-            max_body: 1 << 20,
-            head_timeout_s: Seconds(30),
-            body_timeout_s: Seconds(30),
-            max_connections: 256,
-            queue: 1024,
-        }
-    }
-}
-
 impl Default for Store {
     fn default() -> Store {
         Store {
@@ -368,7 +335,7 @@ impl Default for Shutdown {
     }
 }
 
-fn loopback() -> Vec<Cidr> {
+pub(super) fn loopback() -> Vec<Cidr> {
     ["127.0.0.0/8", "::1"]
         .iter()
         .filter_map(|text| text.parse().ok())
@@ -383,7 +350,9 @@ fn addresses<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<SocketAddr>, D::E
         .collect()
 }
 
-fn address_or_empty<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SocketAddr>, D::Error> {
+pub(super) fn address_or_empty<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<SocketAddr>, D::Error> {
     match String::deserialize(from)?.as_str() {
         "" => Ok(None),
         text => address(text).map(Some).map_err(D::Error::custom),

@@ -41,6 +41,13 @@ impl fmt::Display for Summary<'_> {
             }
             None => line(f, "HTTP", "off")?,
         }
+        if let Some(address) = http.tls_listen {
+            line(
+                f,
+                "XCAP over TLS",
+                &format!("https://{address}{}", http.xcap_root),
+            )?;
+        }
         match store.engine {
             EngineKind::Journal | EngineKind::Fjall => {
                 line(f, "data", &store.path.display().to_string())?

@@ -1,7 +1,7 @@
 //! `[xcap]`: what documents may cost, who may reach them, and application usages of the operator's own.
 
-use super::BadValue;
 use super::check::{bad, is_sip_uri, within};
+use super::{BadValue, XcapDigest, XcapRemote};
 use ims::xdm::selector::Selector;
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -24,6 +24,8 @@ pub struct Xcap {
     pub administrators: Vec<String>,
     pub global_readers: Vec<String>,
     pub usages: Vec<XcapUsage>,
+    pub digest: XcapDigest,
+    pub remotes: Vec<XcapRemote>,
 }
 
 /// An application usage without code (RFC 4825 §5).
@@ -66,6 +68,8 @@ impl Default for Xcap {
             administrators: Vec::new(),
             global_readers: Vec::new(),
             usages: Vec::new(),
+            digest: XcapDigest::default(),
+            remotes: Vec::new(),
         }
     }
 }
@@ -104,6 +108,10 @@ impl Xcap {
                     "SIP URIs, for example [\"sip:ps.ims.example.net\"]",
                 ));
             }
+        }
+        self.digest.check()?;
+        for (number, remote) in self.remotes.iter().enumerate() {
+            remote.check(number)?;
         }
         self.usages
             .iter()

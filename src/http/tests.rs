@@ -1,13 +1,16 @@
 //! The listener against raw sockets, with a port that tells what it was asked.
 
+use super::listen::HEAD_MAX;
 use super::*;
 use crate::store::committer::Settings;
 use crate::store::{Committer, memory::Memory};
 use ims::node::{Override, Scope};
 use ims::presence::rules::Handling;
 use ims::time::Timestamp;
+use std::net::SocketAddr;
 use std::sync::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 /// Answers every request at once with what `answer` makes of it, or waits for ever.
 struct Stub {
@@ -119,9 +122,10 @@ async fn start(
         port.clone(),
         metrics.clone(),
         readiness.clone(),
-    );
+    )
+    .unwrap();
     let (stop, stopping) = watch::channel(false);
-    let done = tokio::spawn(serve(listener, Arc::new(service), stopping));
+    let done = tokio::spawn(serve(listener, false, Arc::new(service), stopping));
     Running {
         address,
         stop,
@@ -200,6 +204,18 @@ async fn an_identity_is_believed_from_a_trusted_proxy_only() {
             "a, b",
         ),
         ("none", TRUSTED, "", "unknown"),
+        (
+            "SIP header",
+            TRUSTED,
+            "P-Asserted-Identity: \"Bob\" <sip:a@b>\r\n",
+            "\"sip:a@b\"",
+        ),
+        (
+            "SIP header from somebody else",
+            OTHERS,
+            "P-Asserted-Identity: <sip:a@b>\r\n",
+            "unknown",
+        ),
         (
             "empty",
             TRUSTED,
@@ -359,7 +375,7 @@ async fn too_much_is_refused() {
         ),
         (
             "a head of twice the limit",
-            format!("X: {}\r\n\r\n", "h".repeat(2 * HEAD_MAX)),
+            format!("X: {}\r\n\r\n", "h".repeat(2 * HEAD_MAX as usize)),
             "431",
         ),
         ("more than 64 fields", "A: b\r\n".repeat(65) + "\r\n", "431"),

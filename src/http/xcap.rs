@@ -1,14 +1,16 @@
 //! An XCAP request over HTTP to a value and back (RFC 4825 §7, §8).
 
-use super::{Answer, Busy, Service, plain};
+use super::who::{self, Who};
+use super::{Answer, AskedBy, Busy, Peer, Service, coding, plain};
 use crate::telemetry::log::AUDIT_TARGET;
+use crate::telemetry::metrics::Rejected;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::http::request::Parts;
 use hyper::{Request, StatusCode};
 use ims::xdm::request::{self as xdm, Identity};
-use std::net::IpAddr;
 use std::time::Duration;
 use tracing::{info, warn};
 
@@ -21,12 +23,9 @@ const RETRY_AFTER_S: u16 = 2;
 /// Longest wait for a decision: it takes microseconds and one disk write.
 const DECISION_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Headers by which a trusted proxy says who is asking: TS 24.109 §6 and OMA XDM, in order of preference.
-const ASSERTED: [&str; 2] = ["x-3gpp-asserted-identity", "x-xcap-asserted-identity"];
-
 pub(super) async fn answer(
     service: &Service,
-    peer: IpAddr,
+    peer: Peer,
     target: &str,
     request: Request<Incoming>,
 ) -> Answer {
@@ -35,17 +34,72 @@ pub(super) async fn answer(
         answer.headers_mut().insert(header::ALLOW, ALLOW);
         return answer;
     }
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
     let body = match read(service, body).await {
         Ok(body) => body,
         Err(refusal) => return refusal,
     };
-    let identity = match service.trusts(peer) {
-        true => asserted(&head.headers),
-        false => Identity::Unknown,
+    let who = match who::is_asking(service, peer, &head) {
+        Ok(who) => who,
+        Err(refusal) => return refusal,
     };
-    let is_unknown = identity == Identity::Unknown;
-    let trail = match &identity {
+    let mut answer = match admitted(service, &who) {
+        Err(refusal) => refusal,
+        Ok(()) => {
+            for name in [header::IF_MATCH, header::IF_NONE_MATCH] {
+                let condition = joined(&head.headers, &name).map(coding::without_coding);
+                if let Some(Ok(value)) = condition.as_deref().map(HeaderValue::from_str) {
+                    head.headers.insert(name, value);
+                }
+            }
+            match service.remotes.of(target) {
+                Some(_) if who.identity == Identity::Unknown => unknown(service),
+                Some(number) => {
+                    let remotes = &service.remotes;
+                    remotes.ask(number, target, &head, body, &who).await
+                }
+                None => decided(service, peer, target, &head, body, &who).await,
+            }
+        }
+    };
+    if let Some(nonce) = who.next_nonce
+        && let Ok(value) = HeaderValue::from_str(&format!("nextnonce=\"{nonce}\""))
+    {
+        answer.headers_mut().insert(AUTHENTICATION_INFO, value);
+    }
+    if let Identity::User(user) = who.identity {
+        answer.extensions_mut().insert(AskedBy(user));
+    }
+    answer
+}
+
+/// RFC 7615 §3.
+const AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("authentication-info");
+
+/// Whether the user may ask once more.
+fn admitted(service: &Service, who: &Who) -> Result<(), Answer> {
+    let Identity::User(user) = &who.identity else {
+        return Ok(());
+    };
+    let now = service.started.elapsed();
+    let taken = service.of_user.take(user.as_str().into(), now);
+    taken.map_err(|wait| {
+        service.metrics.rejected(Rejected::Rate);
+        waiting(wait)
+    })
+}
+
+/// What this server has to say.
+async fn decided(
+    service: &Service,
+    peer: Peer,
+    target: &str,
+    head: &Parts,
+    body: Bytes,
+    who: &Who,
+) -> Answer {
+    let is_unknown = who.identity == Identity::Unknown;
+    let trail = match &who.identity {
         Identity::User(who) => Some((who.clone(), head.method.clone())),
         Identity::Server | Identity::Unknown => None,
     };
@@ -58,7 +112,7 @@ pub(super) async fn answer(
         if_match: joined(&head.headers, &header::IF_MATCH),
         if_none_match: joined(&head.headers, &header::IF_NONE_MATCH),
         body,
-        identity,
+        identity: who.identity.clone(),
     };
     let decided = match service.port.submit(request) {
         Ok(decision) => tokio::time::timeout(DECISION_TIMEOUT, decision).await,
@@ -69,7 +123,7 @@ pub(super) async fn answer(
         Ok(Ok(response)) => {
             if let Some((by, method)) = trail.filter(|_| response.crossed) {
                 let status = response.status;
-                info!(target: AUDIT_TARGET, %peer, by, %method, document = target, status, "documents of others");
+                info!(target: AUDIT_TARGET, peer = %peer.address, by, %method, document = target, status, "documents of others");
             }
             written(response)
         }
@@ -106,6 +160,16 @@ fn closing(status: StatusCode) -> Answer {
     answer
 }
 
+/// Too much was asked; come again after `wait`.
+pub(super) fn waiting(wait: Duration) -> Answer {
+    let mut answer = plain(StatusCode::TOO_MANY_REQUESTS);
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    answer
+        .headers_mut()
+        .insert(header::RETRY_AFTER, seconds.into());
+    answer
+}
+
 pub(super) fn busy() -> Answer {
     let mut answer = plain(StatusCode::SERVICE_UNAVAILABLE);
     answer
@@ -137,21 +201,9 @@ fn unknown(service: &Service) -> Answer {
     answer
 }
 
-/// Who is asking, in the words of a trusted proxy.
-fn asserted(headers: &HeaderMap) -> Identity {
-    let named = ASSERTED
-        .iter()
-        .map(|name| joined(headers, &HeaderName::from_static(name)));
-    match named.flatten().next() {
-        // A URI is ASCII (RFC 3986 §1.2.1); anything else names nobody.
-        Some(value) if value.is_ascii() && !value.trim().is_empty() => Identity::User(value),
-        _ => Identity::Unknown,
-    }
-}
-
 /// All lines of a header as one value; `None` when it is absent. What is not text becomes U+FFFD, which no
 /// entity-tag, type or identity has: a condition that cannot be read must fail and not vanish.
-fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+pub(super) fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     let mut lines = headers
         .get_all(name)
         .iter()

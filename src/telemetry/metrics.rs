@@ -92,6 +92,10 @@ labels! {
         Idle = "idle",
         /// More connections than allowed.
         Connections = "connections",
+        /// Asked too often, or guessed passwords.
+        Rate = "rate",
+        /// Wrong password.
+        Credentials = "credentials",
     }
 }
 

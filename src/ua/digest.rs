@@ -21,14 +21,14 @@ pub struct Challenge {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Hash {
+pub(crate) enum Hash {
     Md5,
     Sha256,
 }
 
 impl Hash {
     /// Lower-case hexadecimal hash of the parts, joined by colons.
-    fn of(self, parts: &[&str]) -> String {
+    pub(crate) fn of(self, parts: &[&str]) -> String {
         let text = parts.join(":");
         match self {
             Hash::Md5 => hex(&md5::Md5::digest(text)),
@@ -37,7 +37,7 @@ impl Hash {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len() * 2);
     for byte in bytes {
         let _ = write!(out, "{byte:02x}"); // writing into a string cannot fail
