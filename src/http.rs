@@ -24,7 +24,7 @@ pub use listen::{BindError, bind, serve};
 use crate::admin::{self, Readiness};
 use crate::config::{Config, any_contains};
 use crate::telemetry::Metrics;
-use crate::telemetry::metrics::{Method, Rejected};
+use crate::telemetry::metrics::Method;
 use ahash::RandomState;
 use bytes::Bytes;
 use digest::{Guard, Key};
@@ -46,6 +46,7 @@ use tokio::signal::unix::Signal;
 use tokio::sync::{oneshot, watch};
 use tokio_rustls::rustls::ServerConfig;
 use tracing::debug;
+use who::Refusal;
 
 /// How often files are looked at for changes.
 const LOOK: Duration = Duration::from_secs(30);
@@ -193,7 +194,7 @@ impl Service {
         let line = line.map(|_| (request.method().clone(), request.uri().path().to_owned()));
         let mut answer = match self.admits(peer) {
             Ok(()) => self.route(peer, request).await,
-            Err(refusal) => refusal,
+            Err(refusal) => refusal.answer(self),
         };
         self.metrics.http(method, answer.status().as_u16());
         debug!(method = ?method, status = answer.status().as_u16(), "HTTP request answered");
@@ -234,17 +235,13 @@ impl Service {
     }
 
     /// Whether the peer may ask once more.
-    fn admits(&self, peer: Peer) -> Result<(), Answer> {
+    fn admits(&self, peer: Peer) -> Result<(), Refusal> {
         if peer.is_trusted {
             return Ok(());
         }
-        let taken = self
-            .of_peer
-            .take(whom(peer.address), self.started.elapsed());
-        taken.map_err(|wait| {
-            self.metrics.rejected(Rejected::Rate);
-            xcap::waiting(wait)
-        })
+        let now = self.started.elapsed();
+        let taken = self.of_peer.take(whom(peer.address), now);
+        taken.map_err(Refusal::Wait)
     }
 
     /// Looks at the files again when they have changed, and when a signal asks for it, until `stop` becomes true.

@@ -63,14 +63,17 @@ pub(super) struct Places {
     strangers: Arc<Semaphore>,
     trusted: Arc<Semaphore>,
     of_peer: usize,
-    peers: Arc<Mutex<BTreeMap<IpAddr, usize>>>,
+    peers: Arc<Counts>,
 }
+
+/// Connections of each address.
+type Counts = Mutex<BTreeMap<IpAddr, usize>>;
 
 /// A connection's place; given back when dropped.
 #[derive(Debug)]
 struct Place {
     _permit: OwnedSemaphorePermit,
-    counted: Option<(IpAddr, Arc<Mutex<BTreeMap<IpAddr, usize>>>)>,
+    counted: Option<(IpAddr, Arc<Counts>)>,
 }
 
 impl Drop for Place {

@@ -4,13 +4,14 @@
 //! them counts for nothing.
 
 use super::digest::{Asked, Guard, Verdict};
-use super::xcap::{joined, waiting};
+use super::xcap::joined;
 use super::{Answer, Peer, Service, plain};
 use crate::telemetry::metrics::Rejected;
 use hyper::StatusCode;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use ims::xdm::request::Identity;
+use std::time::Duration;
 
 /// Headers by which a trusted proxy says who is asking, in order of preference.
 const ASSERTED: [&str; 2] = [GAA, OMA];
@@ -42,8 +43,50 @@ impl Who {
     }
 }
 
-/// Who is asking, or the answer to who cannot be known.
-pub(super) fn is_asking(service: &Service, peer: Peer, head: &Parts) -> Result<Who, Answer> {
+/// Why somebody is not served: one variant for each answer on which a client acts differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// 401: no or wrong credentials, or right ones that are stale.
+    Challenge { is_stale: bool },
+    /// 400: credentials for another resource.
+    OtherResource,
+    /// 403: an identity of somebody else.
+    NotTheirs,
+    /// 429: too often, or too many wrong passwords.
+    Wait(Duration),
+}
+
+impl Refusal {
+    pub(super) fn answer(self, service: &Service) -> Answer {
+        let rejected = |why| service.metrics.rejected(why);
+        match self {
+            Refusal::Challenge { is_stale } => {
+                let mut answer = plain(StatusCode::UNAUTHORIZED);
+                let guard = service.guard.iter();
+                let now = service.started.elapsed();
+                for challenge in guard.flat_map(|guard| guard.challenges(now, is_stale)) {
+                    if let Ok(value) = HeaderValue::from_str(&challenge) {
+                        answer.headers_mut().append(header::WWW_AUTHENTICATE, value);
+                    }
+                }
+                answer
+            }
+            Refusal::OtherResource => plain(StatusCode::BAD_REQUEST),
+            Refusal::NotTheirs => plain(StatusCode::FORBIDDEN),
+            Refusal::Wait(wait) => {
+                rejected(Rejected::Rate);
+                let mut answer = plain(StatusCode::TOO_MANY_REQUESTS);
+                let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+                let headers = answer.headers_mut();
+                headers.insert(header::RETRY_AFTER, seconds.into());
+                answer
+            }
+        }
+    }
+}
+
+/// Who is asking, or why that cannot be known.
+pub(super) fn is_asking(service: &Service, peer: Peer, head: &Parts) -> Result<Who, Refusal> {
     let allows_plain = service.config.xcap.digest.allow_plain;
     let guard = service.guard.as_ref();
     let guard = guard.filter(|_| peer.is_secure || allows_plain);
@@ -58,7 +101,7 @@ pub(super) fn is_asking(service: &Service, peer: Peer, head: &Parts) -> Result<W
         return Ok(who);
     }
     match guard {
-        Some(guard) => Err(challenge(service, guard, false)),
+        Some(_) => Err(Refusal::Challenge { is_stale: false }),
         None => Ok(Who {
             identity: Identity::Unknown,
             header: HeaderName::from_static(OMA),
@@ -73,7 +116,7 @@ fn proven(
     peer: Peer,
     head: &Parts,
     credentials: &str,
-) -> Result<Who, Answer> {
+) -> Result<Who, Refusal> {
     let target = head.uri.path_and_query();
     let verdict = guard.judge(
         credentials,
@@ -99,19 +142,16 @@ fn proven(
             if !is_stale {
                 service.metrics.rejected(Rejected::Credentials);
             }
-            Err(challenge(service, guard, is_stale))
+            Err(Refusal::Challenge { is_stale })
         }
-        Verdict::BadRequest => Err(plain(StatusCode::BAD_REQUEST)),
-        Verdict::Wait(wait) => {
-            service.metrics.rejected(Rejected::Rate);
-            Err(waiting(wait))
-        }
+        Verdict::BadRequest => Err(Refusal::OtherResource),
+        Verdict::Wait(wait) => Err(Refusal::Wait(wait)),
     }
 }
 
 /// The identities that the request is made under, in the words of an asserted-identity header: the one intended, if it
 /// is the user's, or all.
-fn meant(identities: Vec<String>, headers: &HeaderMap) -> Result<String, Answer> {
+fn meant(identities: Vec<String>, headers: &HeaderMap) -> Result<String, Refusal> {
     let Some(intended) = joined(headers, &HeaderName::from_static(INTENDED)) else {
         let quoted: Vec<String> = identities.iter().map(|one| format!("\"{one}\"")).collect();
         return Ok(quoted.join(", "));
@@ -119,18 +159,8 @@ fn meant(identities: Vec<String>, headers: &HeaderMap) -> Result<String, Answer>
     let intended = intended.trim().trim_matches('"').trim();
     match Guard::is_one_of(intended, &identities) && !intended.contains(['"', ',']) {
         true => Ok(format!("\"{intended}\"")),
-        false => Err(plain(StatusCode::FORBIDDEN)),
+        false => Err(Refusal::NotTheirs),
     }
-}
-
-fn challenge(service: &Service, guard: &Guard, is_stale: bool) -> Answer {
-    let mut answer = plain(StatusCode::UNAUTHORIZED);
-    for challenge in guard.challenges(service.started.elapsed(), is_stale) {
-        if let Ok(value) = HeaderValue::from_str(&challenge) {
-            answer.headers_mut().append(header::WWW_AUTHENTICATE, value);
-        }
-    }
-    answer
 }
 
 /// Who is asking, in the words of a trusted proxy.
@@ -240,10 +270,10 @@ mod tests {
             if let Some(intended) = intended {
                 headers.insert(INTENDED, HeaderValue::from_static(intended));
             }
-            let seen = meant(own(), &headers).map_err(|refusal| refusal.status());
+            let seen = meant(own(), &headers);
             assert_eq!(
                 seen,
-                meant_as.map(String::from).ok_or(StatusCode::FORBIDDEN),
+                meant_as.map(String::from).ok_or(Refusal::NotTheirs),
                 "{case}"
             );
         }

@@ -1,9 +1,8 @@
 //! An XCAP request over HTTP to a value and back (RFC 4825 §7, §8).
 
-use super::who::{self, Who};
+use super::who::{self, Refusal, Who};
 use super::{Answer, AskedBy, Busy, Peer, Service, coding, plain};
 use crate::telemetry::log::AUDIT_TARGET;
-use crate::telemetry::metrics::Rejected;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
@@ -41,10 +40,10 @@ pub(super) async fn answer(
     };
     let who = match who::is_asking(service, peer, &head) {
         Ok(who) => who,
-        Err(refusal) => return refusal,
+        Err(refusal) => return refusal.answer(service),
     };
     let mut answer = match admitted(service, &who) {
-        Err(refusal) => refusal,
+        Err(refusal) => refusal.answer(service),
         Ok(()) => {
             for name in [header::IF_MATCH, header::IF_NONE_MATCH] {
                 let condition = joined(&head.headers, &name).map(coding::without_coding);
@@ -77,16 +76,13 @@ pub(super) async fn answer(
 const AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("authentication-info");
 
 /// Whether the user may ask once more.
-fn admitted(service: &Service, who: &Who) -> Result<(), Answer> {
+fn admitted(service: &Service, who: &Who) -> Result<(), Refusal> {
     let Identity::User(user) = &who.identity else {
         return Ok(());
     };
     let now = service.started.elapsed();
     let taken = service.of_user.take(user.as_str().into(), now);
-    taken.map_err(|wait| {
-        service.metrics.rejected(Rejected::Rate);
-        waiting(wait)
-    })
+    taken.map_err(Refusal::Wait)
 }
 
 /// What this server has to say.
@@ -157,16 +153,6 @@ fn closing(status: StatusCode) -> Answer {
     answer
         .headers_mut()
         .insert(header::CONNECTION, HeaderValue::from_static("close"));
-    answer
-}
-
-/// Too much was asked; come again after `wait`.
-pub(super) fn waiting(wait: Duration) -> Answer {
-    let mut answer = plain(StatusCode::TOO_MANY_REQUESTS);
-    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-    answer
-        .headers_mut()
-        .insert(header::RETRY_AFTER, seconds.into());
     answer
 }
 
