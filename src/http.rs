@@ -78,7 +78,7 @@ struct Peer {
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     #[error(transparent)]
-    File(#[from] FileError),
+    Unusable(#[from] FileError),
     #[error("no random numbers from the system ({0})")]
     Random(getrandom::Error),
 }

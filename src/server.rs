@@ -58,7 +58,7 @@ impl Error {
     pub fn exit(&self) -> Exit {
         match self {
             Error::Store(_) | Error::Charging(_) => Exit::Store,
-            Error::ChargingSettings(_) | Error::HttpSetup(http::SetupError::File(_)) => {
+            Error::ChargingSettings(_) | Error::HttpSetup(http::SetupError::Unusable(_)) => {
                 Exit::Config
             }
             Error::Documents(why) if why.is_configured() => Exit::Config,
