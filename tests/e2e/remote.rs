@@ -101,6 +101,34 @@ fn rules_on_a_second_server_of_ours_are_polled_and_followed_over_its_restart() {
     xdms.stop();
 }
 
+/// Nothing is polled within the test: a change can come by NOTIFY only (RFC 5875).
+#[test]
+fn a_second_server_of_ours_tells_of_changes_and_they_act_at_once() {
+    let mut xdms = Server::start("[xcap]\nservers = [\"sip:ps.ims.test\"]");
+    assert_eq!(xdms.put_rules(BOB, &rules(ALICE, "polite-block")), 201);
+    let told = elsewhere(xdms.http, &format!("sip = \"sip:{}\"", xdms.sip));
+    let server = Server::start(&told.replace("poll_s = 1\n", "poll_s = 3600\n"));
+    let mut watch = Watch::start(&server);
+    watch.until("active", false);
+    let follows =
+        || metric(&server, "presentia_held{kind=\"remote_followed\"}").filter(|n| *n == 1);
+    assert!(eventually(SOON, follows).is_some());
+    for (handling, shows) in [("allow", true), ("polite-block", false), ("allow", true)] {
+        assert_eq!(xdms.put_rules(BOB, &rules(ALICE, handling)), 200);
+        watch.until("active", shows);
+    }
+    // over a crash of the XDMS, whose subscriptions survive it
+    xdms.kill9();
+    xdms.launch();
+    assert_eq!(xdms.put_rules(BOB, &rules(ALICE, "polite-block")), 200);
+    watch.until("active", false);
+    let path = format!("/xcap-root/pres-rules/users/{BOB}/index");
+    let identity = [("X-3GPP-Asserted-Identity", "\"sip:bob@ims.test\"")];
+    assert_eq!(http(xdms.http, "DELETE", &path, &identity, "").status, 200);
+    watch.until("terminated", false);
+    server.stop();
+}
+
 #[test]
 fn a_crash_forgets_neither_the_subscription_nor_the_rules_it_rests_on() {
     let mut xdms = Server::start("[xcap]\nservers = [\"sip:ps.ims.test\"]");

@@ -53,7 +53,11 @@ impl Node {
                 let fetch = question(&ask, &self.settings.xdm);
                 out.free.push(Effect::Fetch(Box::new(fetch)));
             }
-            for key in self.directory.remote.take_changed() {
+            let changed = self.directory.remote.take_changed();
+            if changed.is_empty() {
+                return; // what is still queued waits for answers
+            }
+            for key in changed {
                 self.changed(now, &key, out);
             }
         }

@@ -2,7 +2,7 @@
 
 use super::changes::bare;
 use super::copy::{Answer, Copy, Fetching, Known, Record, Standing};
-use super::health::pause;
+use super::health::{Health, LONGEST, pause};
 use super::settings::Server;
 use super::{FOLLOWED, Remote};
 use crate::event::turn::Turn;
@@ -69,10 +69,19 @@ impl Remote {
         } else if self.make_room(1, 0) {
             self.copies.insert(key.clone(), Copy::new(server, now));
         } else {
-            tracing::warn!("too many documents of other XDMSs are in use: one more is not read");
-            return;
+            return self.warn_full(now);
         }
         self.queue(&key);
+    }
+
+    /// Says once a minute that documents are not read for want of room.
+    fn warn_full(&mut self, now: Timestamp) {
+        if now.since(self.full_at) >= Millis(60_000) {
+            self.full_at = now;
+            tracing::warn!(
+                "documents of other XDMSs that are in use reach [remote_xdms] max_documents or max_bytes: more are not read"
+            );
+        }
     }
 
     /// This document is to be asked for.
@@ -105,7 +114,9 @@ impl Remote {
             if let Some(copy) = self.copies.get_mut(&key) {
                 copy.fetching = Fetching::Idle;
                 copy.failures = copy.failures.max(1);
-                copy.ask_at = down_until.max(now + Millis(1));
+                // when it answers again all are asked for at once; until then they take turns
+                let turn = u64::try_from(queue.len() % 30).unwrap_or(0);
+                copy.ask_at = down_until.max(now) + LONGEST + Millis(turn * 1_000);
                 self.weigh(now, &key);
                 self.schedule(&key);
             }
@@ -160,8 +171,8 @@ impl Remote {
             self.follows.add(turn, (server, settings), key);
             self.schedule_follows();
         }
-        self.set_time(now, key);
         self.note_health(now, server, answers);
+        self.set_time(now, key);
         if again {
             self.queue(key);
         } else {
@@ -174,7 +185,7 @@ impl Remote {
         if let Answer::Document { bytes, .. } = &answer
             && !self.make_room(0, bytes.len())
         {
-            tracing::warn!("documents of other XDMSs take too much memory: one is not read");
+            self.warn_full(now);
             return self.learn(now, key, Answer::Unusable);
         }
         let Some(copy) = self.copies.get_mut(key) else {
@@ -235,7 +246,9 @@ impl Remote {
             return;
         };
         let poll = Millis::from(server.poll);
+        let is_down = self.health.get(copy.server).is_some_and(Health::is_down);
         let wait = match copy.failures {
+            failures if failures > 0 && is_down => pause(failures - 1, LONGEST),
             0 if self.follows.covers(copy.server, key) => Millis(poll.0 * FOLLOWED),
             0 => poll,
             failures => pause(failures - 1, poll),
@@ -280,6 +293,9 @@ impl Remote {
         };
         let max_stale = self.settings.servers.get(copy.server).map(|s| s.max_stale);
         let often = Millis(max_stale.map_or(0, |s| Millis::from(s).0 / 4));
+        if often == Millis(0) {
+            return; // it would count for nothing
+        }
         let is_stored = |at: Timestamp| known.since <= at && known.valid_at.since(at) < often;
         if known.valid_at == turn.now && !copy.stored_at.is_some_and(is_stored) {
             copy.stored_at = Some(known.valid_at);

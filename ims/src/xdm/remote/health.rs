@@ -7,7 +7,7 @@ use crate::time::{Millis, Timestamp};
 const DOWN: u32 = 3;
 /// First pause, doubled up to [`LONGEST`].
 const FIRST: Millis = Millis(1_000);
-const LONGEST: Millis = Millis(30_000);
+pub(super) const LONGEST: Millis = Millis(30_000);
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Health {

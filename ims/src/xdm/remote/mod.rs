@@ -97,6 +97,8 @@ pub struct Remote {
     /// Somebody read what could not be read.
     stalled: Cell<bool>,
     changed: Vec<DocumentKey>,
+    /// When it was last said that there is no room.
+    full_at: Timestamp,
     /// Records of documents that are on no XDMS any more.
     dropped: Vec<DocumentKey>,
 }
@@ -118,6 +120,7 @@ impl Remote {
             wanted: RefCell::default(),
             stalled: Cell::new(false),
             changed: Vec::new(),
+            full_at: Timestamp::default(),
             dropped: Vec::new(),
         }
     }
