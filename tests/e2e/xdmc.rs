@@ -266,6 +266,65 @@ fn capabilities_are_listed() {
     server.stop();
 }
 
+/// XCP-09, XCP-07: which documents a user has, with services of resource lists among them.
+#[test]
+fn documents_of_a_user_are_listed_with_services_among_them() {
+    let server = Server::start("");
+    let root = root(&server);
+    let xcap = |options: &[&str], input: &str| {
+        run(&[&["xcap", "--root", &root][..], options].concat(), input)
+    };
+    let service = |user: &str| format!("rls-services/users/{user}/index");
+    let services = "<rls-services xmlns=\"urn:ietf:params:xml:ns:rls-services\"><service uri=\"sip:friends@ims.test\">\
+                    <resource-list>http://xcap.ims.test/xcap-root/resource-lists/users/sip:bob@ims.test/index/~~/resource-lists/list%5B1%5D\
+                    </resource-list><packages><package>presence</package></packages></service></rls-services>";
+    xcap(&["put", LISTS], FRIENDS).done();
+    xcap(&["put", &service(BOB)], services).done();
+    let said = xcap(&["put", &service(ALICE), "--json"], services);
+    assert_eq!(
+        said.json()["error"]["condition"],
+        "uniqueness-failure",
+        "{}",
+        said.out
+    );
+    assert!(said.err.contains("Taken: "), "{}", said.err);
+
+    let listed = xcap(&["directory", BOB], "").done().out;
+    let lines: Vec<&str> = listed.lines().collect();
+    assert_eq!(lines.len(), 2, "{listed}");
+    let size = FRIENDS.len().to_string();
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.starts_with("resource-lists\t") && line.contains(&size)),
+        "{listed}"
+    );
+    let json = xcap(&["directory", BOB, "--json"], "").done().json();
+    let folders = json["folders"].as_array().unwrap();
+    let lists = folders
+        .iter()
+        .find(|folder| folder["auid"] == "resource-lists")
+        .unwrap();
+    let entry = &lists["documents"][0];
+    assert_eq!(entry["size"], FRIENDS.len());
+    let read = xcap(
+        &["get", entry["uri"].as_str().unwrap(), "--as", BOB, "--json"],
+        "",
+    );
+    let tag = read.done().json()["etag"].as_str().unwrap().to_owned();
+    assert_eq!(
+        entry["etag"].as_str().unwrap().trim_matches('"'),
+        tag.trim_matches('"')
+    );
+    let others = xcap(&["directory", BOB, "--as", EVE], "");
+    assert!(
+        others.code == Some(1) && others.err.contains("does not let this identity"),
+        "{}",
+        others.err
+    );
+    server.stop();
+}
+
 /// What is said after an edit is what the server then does.
 #[test]
 fn a_policy_is_edited_and_decides_as_it_is_told() {
