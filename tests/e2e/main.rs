@@ -15,6 +15,7 @@ mod harness;
 mod hostile;
 mod lab;
 mod operation;
+mod parts;
 mod publication;
 mod remote;
 mod requests;

@@ -7,7 +7,7 @@ mod process;
 mod sip;
 mod ua;
 
-pub use http::http;
+pub use http::{Response, http};
 pub use process::{Server, free_port};
 pub use sip::{Message, Request, pidf};
 pub use ua::{Tcp, Ua};
