@@ -26,4 +26,5 @@ mod transport;
 mod watchers;
 mod xcap;
 mod xdmc;
+mod xdmc_tls;
 mod xdmc_watch;

@@ -1,0 +1,145 @@
+//! The XDMC over TLS with a password, against the server as its own aggregation proxy.
+
+use crate::harness::{Server, free_port, peers};
+use std::path::Path;
+use std::process::{Command, Output};
+
+const BOB: &str = "sip:bob@ims.test";
+const RULES: &str = "pres-rules/users/sip:bob@ims.test/index";
+const EVES: &str = "pres-rules/users/sip:eve@ims.test/index";
+
+fn run(options: &[&str]) -> (Option<i32>, String) {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = Command::new(env!("CARGO_BIN_EXE_presentia"))
+        .args(options)
+        .env("PASSWORD_OF_BOB", "bob-secret")
+        .env("WRONG", "wrong")
+        .env_remove("PRESENTIA_PASSWORD")
+        .output()
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (status.code(), text(&stdout) + &text(&stderr))
+}
+
+/// An authority, and a certificate of 127.0.0.1 that it vouches for.
+fn certificates(folder: &Path) {
+    let openssl = |line: &str| {
+        let done = Command::new("openssl")
+            .args(line.split_whitespace())
+            .current_dir(folder)
+            .output()
+            .unwrap();
+        assert!(
+            done.status.success(),
+            "{line}: {}",
+            String::from_utf8_lossy(&done.stderr)
+        );
+    };
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2";
+    std::fs::write(
+        folder.join("san"),
+        "subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n",
+    )
+    .unwrap();
+    openssl(&format!(
+        "req -x509 {key} -keyout ca.key -out ca.pem -subj /CN=authority"
+    ));
+    openssl(&format!(
+        "req -x509 {key} -keyout other.key -out other.pem -subj /CN=other"
+    ));
+    openssl(
+        "req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout tls.key -out tls.csr -subj /CN=xdms",
+    );
+    openssl(
+        "x509 -req -in tls.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile san -out tls.pem",
+    );
+}
+
+/// XCP-06: a user with a password over TLS reaches the own tree and no other; a false authority or password reaches
+/// nothing.
+#[test]
+fn a_password_over_tls_opens_the_own_tree_and_no_other() {
+    if !peers(&["openssl"]) {
+        return;
+    }
+    let port = free_port();
+    let folder = tempfile::tempdir().unwrap();
+    certificates(folder.path());
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let user = [
+        "bob@ims.test",
+        "--realm",
+        "ims.test",
+        "--identity",
+        BOB,
+        "--password-env",
+        "PASSWORD_OF_BOB",
+    ];
+    let (code, line) = run(&[&["passwd"][..], &user].concat());
+    assert_eq!(code, Some(0), "{line}");
+    std::fs::write(at("users"), line).unwrap();
+    let server = Server::start(&format!(
+        "[http]\ntls_listen = \"127.0.0.1:{port}\"\ncertificate = \"{}\"\nkey = \"{}\"\n[xcap.digest]\nusers = \"{}\"\n",
+        at("tls.pem"),
+        at("tls.key"),
+        at("users")
+    ));
+    let (ca, other) = (at("ca.pem"), at("other.pem"));
+    let root = format!("https://127.0.0.1:{port}/xcap-root");
+    let secure = ["--root", &root, "--ca", &ca];
+    let bob = ["--password-env", "PASSWORD_OF_BOB"];
+    let (code, said) = run(&[
+        &["policy", "accept", "sip:alice@ims.test", "--as", BOB][..],
+        &secure,
+        &bob,
+    ]
+    .concat());
+    assert!(
+        code == Some(0) && said.contains("is accepted: list 1"),
+        "{said}"
+    );
+    let (code, said) = run(&[&["xcap", "get", RULES][..], &secure, &bob].concat());
+    assert!(
+        code == Some(0) && said.contains("sip:alice@ims.test"),
+        "{said}"
+    );
+    for (case, options, code, word) in [
+        (
+            "another's tree",
+            [&["xcap", "get", EVES, "--as", BOB][..], &secure, &bob].concat(),
+            1,
+            "does not let this identity",
+        ),
+        (
+            "a wrong one",
+            [
+                &["xcap", "get", RULES][..],
+                &secure,
+                &["--password-env", "WRONG"],
+            ]
+            .concat(),
+            1,
+            "does not accept",
+        ),
+        (
+            "another authority",
+            [
+                &["xcap", "get", RULES, "--root", &root, "--ca", &other][..],
+                &bob,
+            ]
+            .concat(),
+            1,
+            "is its authority in the file of --ca",
+        ),
+    ] {
+        let (ended, said) = run(&options);
+        assert!(
+            ended == Some(code) && said.contains(word),
+            "{case}: {ended:?} {said}"
+        );
+    }
+    server.stop();
+}
