@@ -27,6 +27,7 @@ mod remote;
 mod requests;
 mod restart;
 mod rfc6665;
+mod usages;
 mod winfo;
 mod withheld;
 
