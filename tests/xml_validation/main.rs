@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod live;
 mod mutate;
 
 use ims::xml::schema::{Schema, Source, Unknown};
