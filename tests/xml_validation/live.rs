@@ -1,7 +1,7 @@
 //! Our validator against `xmllint` with the same schema texts, ours: no published file is needed, so it runs wherever
 //! xmllint is. Where `PRESENTIA_XSD_DIR` names the published schemas, their verdicts must be the same too.
 
-use crate::{corpus, data, known_difference, official, ours, samples, wrapper, xmllint};
+use crate::{data, known_difference, mutants, official, ours, samples, wrapper, xmllint};
 use ims::xml::schema::{Schema, Source};
 use ims::xml::schemas;
 use std::collections::BTreeMap;
@@ -14,6 +14,9 @@ const XCAP_DIFF: [Source<'static>; 1] = [Source {
     name: "xcap-diff.xsd",
     text: include_str!("../../ims/src/node/tests/documents/xcap-diff.xsd"),
 }];
+
+/// Mutants of each sample.
+const MUTANTS: u64 = 1000;
 
 /// Samples of one kind: our schemas and the published ones.
 struct Kind {
@@ -29,7 +32,9 @@ const LISTS: (&str, &str) = (
     "resource-lists.xsd",
 );
 
-const KINDS: [Kind; 10] = [
+/// Presence documents are not among them: their verdicts with the published schemas are recorded, and xmllint does not take
+/// our text of location objects, whose content model is not deterministic.
+const KINDS: [Kind; 9] = [
     Kind {
         directory: "xml/documents",
         samples: "resource-lists",
@@ -79,7 +84,10 @@ const KINDS: [Kind; 10] = [
         directory: "xml/documents",
         samples: "pres-content",
         ours: &schemas::PRES_CONTENT,
-        official: &[("urn:oma:xml:prs:pres-content", "prs_presContent-v1_0.xsd")],
+        official: &[
+            ("http://www.w3.org/XML/1998/namespace", "xml.xsd"),
+            ("urn:oma:xml:prs:pres-content", "prs_presContent-v1_0.xsd"),
+        ],
     },
     Kind {
         directory: "xml/documents",
@@ -91,12 +99,6 @@ const KINDS: [Kind; 10] = [
         directory: "xml/valid",
         samples: "",
         ours: &schemas::PRESENCE_RULES,
-        official: &[],
-    },
-    Kind {
-        directory: "pidf",
-        samples: "",
-        ours: &schemas::PRESENCE,
         official: &[],
     },
 ];
@@ -166,7 +168,7 @@ fn verdicts_on_every_kind_of_document_are_those_of_xmllint_with_the_same_schemas
     for kind in &KINDS {
         let mut samples = samples(&data().join(kind.directory));
         samples.retain(|name, _| name.starts_with(kind.samples));
-        let corpus = corpus(&samples);
+        let corpus = mutants(&samples, MUTANTS);
         let schema = Schema::load(kind.ours).unwrap();
         let mut sets = Vec::new();
         let scratch = tempfile::tempdir().unwrap();

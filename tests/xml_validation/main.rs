@@ -76,14 +76,18 @@ fn samples(directory: &Path) -> BTreeMap<String, String> {
     .collect()
 }
 
-/// Each sample as number 0 and its mutants from 1 on.
 fn corpus(samples: &BTreeMap<String, String>) -> Vec<(String, String)> {
+    mutants(samples, MUTANTS)
+}
+
+/// Each sample as number 0 and its mutants from 1 on.
+fn mutants(samples: &BTreeMap<String, String>, count: u64) -> Vec<(String, String)> {
     let mut corpus = Vec::new();
     for (name, text) in samples {
         corpus.push((format!("{name}-0"), text.clone()));
         let element = Element::read(text);
         let mut dice = Dice::new(fingerprint(name));
-        for number in 1..=MUTANTS {
+        for number in 1..=count {
             corpus.push((format!("{name}-{number}"), element.mutant(&mut dice)));
         }
     }
@@ -168,6 +172,10 @@ fn known_difference(text: &str, ours: &Result<(), String>) -> Option<&'static st
     match ours {
         Ok(()) if text.contains("[2001:db8::1]") => {
             Some("libxml2 refuses the brackets of RFC 2732 in xs:anyURI")
+        }
+        // XML 1.0 §2.12 takes an empty one, which ends what an element around it says.
+        Ok(()) if text.contains("xml:lang=\"\"") => {
+            Some("an older schema of the xml: attributes takes no empty xml:lang")
         }
         // XML Schema part 1 §3.10.1: ##other leaves out the target namespace, wherever the wildcard stands.
         Err(why) if why.contains("expected an element of another namespace (") => {
