@@ -59,21 +59,24 @@ impl Service {
             return self.note_debt(turn.now, id);
         }
         // what a collection holds by now beyond the limit was refused at SUBSCRIBE, or came since: it is not shown
-        let shown = store.shown(subscription).unwrap_or_default();
+        let shown = store.shown(subscription).0;
         let tag = self.tags.of(&seen(store, subscription, &shown));
         let known = subscription.record.condition;
+        let owed = std::mem::take(&mut subscription.owed).gone(|key| {
+            let readable = store.may_read(&subscription.identity, key);
+            readable && store.version(key).is_none()
+        });
         let body = known.is_none_or(|c| !c.holds(tag)).then(|| {
-            let full = whole(store, subscription, &shown, true);
+            let full = whole(store, subscription, &shown, &owed, true);
             match full.len() > store.settings().max_body {
-                true => whole(store, subscription, &shown, false),
+                true => whole(store, subscription, &shown, &owed, false),
                 false => full,
             }
         });
         if matches!(known, Some(Condition::Tag(_))) {
             subscription.record.condition = None; // it was about this NOTIFY
         }
-        subscription.owed = Pending::default();
-        self.send(turn, id, tag, body, Pending::whole());
+        self.send(turn, id, tag, body, owed);
     }
 
     /// What has changed since the NOTIFY before.
@@ -118,7 +121,7 @@ impl Service {
             // RFC 5875 §4.7: "the diff-generation may be disabled when the NOTIFY body becomes impractically large"
             body = write(None, false);
         }
-        let shown = store.shown(subscription).unwrap_or_default();
+        let shown = store.shown(subscription).0;
         let tag = self.tags.of(&seen(store, subscription, &shown));
         self.send(turn, id, tag, Some(body), owed);
     }
@@ -137,14 +140,14 @@ impl Service {
             return self.tell_whole(turn, store, id);
         }
         subscription.owed = Pending::default();
-        let shown = store.shown(subscription).unwrap_or_default();
+        let shown = store.shown(subscription).0;
         let tag = self.tags.of(&seen(store, subscription, &shown));
         self.send(turn, id, tag, None, Pending::default());
     }
 
     /// The tag of what the subscriber may see now.
     pub(super) fn tag(&self, store: &Store<'_>, subscription: &Subscription) -> u64 {
-        let shown = store.shown(subscription).unwrap_or_default();
+        let shown = store.shown(subscription).0;
         self.tags.of(&seen(store, subscription, &shown))
     }
 
@@ -306,8 +309,16 @@ fn is_open(subscriptions: &Subscriptions) -> impl Fn(Timestamp, SubscriptionId) 
 }
 
 /// The whole state as a document. Without `content`, of components only that they are there.
-fn whole(store: &Store<'_>, subscription: &Subscription, shown: &[Shown], content: bool) -> String {
+fn whole(
+    store: &Store<'_>,
+    subscription: &Subscription,
+    shown: &[Shown],
+    owed: &Pending,
+    content: bool,
+) -> String {
     let mut writer = Writer::new(&store.settings().root.told);
+    // what went since the subscriber was told last: a list of what is there would not say it
+    spans(&mut writer, subscription, &owed.spans, None);
     for document in shown {
         writer.document(&document.sel, None, Some(&document.etag), None);
     }
@@ -315,9 +326,10 @@ fn whole(store: &Store<'_>, subscription: &Subscription, shown: &[Shown], conten
     for (at, value) in values {
         let component = subscription.components().find(|(own, _)| *own == at);
         let resource = subscription.resources.get(at);
-        // one that is not there is not spoken of (RFC 5875 §4.7)
-        if let (Some(value), Some((_, component)), Some(resource)) = (value, component, resource) {
-            writer.component(component.kind(), &resource.sel, Some(&value), content);
+        // one that is not there is not spoken of (RFC 5875 §4.7), unless the subscriber may believe that it is
+        let spoken_of = value.is_some() || owed.components.contains_key(&at);
+        if let (true, Some((_, component)), Some(resource)) = (spoken_of, component, resource) {
+            writer.component(component.kind(), &resource.sel, value.as_deref(), content);
         }
     }
     writer.finish()

@@ -77,6 +77,19 @@ pub struct Span {
     pub to: Option<Version>,
     /// Numbers of the first and the last change.
     pub changes: (u64, u64),
+    /// It was sent before, and nobody knows whether it arrived.
+    pub lost: bool,
+}
+
+impl Span {
+    /// Takes in what came behind it.
+    fn join(&mut self, from: Option<&Version>, to: Option<Version>, change: u64) {
+        if self.lost && self.from.is_none() && to.is_none() {
+            self.from = from.map(Version::without_bytes); // told of its creation, one must be told of its end
+        }
+        self.to = to;
+        self.changes.1 = change;
+    }
 }
 
 /// What a subscriber was told last of a component.
@@ -107,6 +120,17 @@ impl Pending {
         }
     }
 
+    /// What of this the whole state does not say: which documents are gone, by the word of `is_gone`, and which components
+    /// the subscriber may believe to be there.
+    pub fn gone(mut self, is_gone: impl Fn(&DocumentKey) -> bool) -> Pending {
+        self.simplify();
+        self.whole = true;
+        self.spans
+            .retain(|span| span.from.is_some() && is_gone(&span.key));
+        self.components.retain(|_, was| *was != Was::Told(None));
+        self
+    }
+
     pub fn is_empty(&self) -> bool {
         !self.whole && self.spans.is_empty() && self.components.is_empty()
     }
@@ -126,15 +150,13 @@ impl Pending {
             Mode::XcapPatching | Mode::Aggregate => version.clone(),
         };
         match known {
-            Some(span) => {
-                span.to = bare(&change.to);
-                span.changes.1 = change.number;
-            }
+            Some(span) => span.join(change.from.as_ref(), bare(&change.to), change.number),
             None => self.spans.push(Span {
                 key: change.key.clone(),
                 from: bare(&change.from),
                 to: bare(&change.to),
                 changes: (change.number, change.number),
+                lost: false,
             }),
         }
         self.heavy += usize::from(mode != Mode::NoPatching);
@@ -153,6 +175,7 @@ impl Pending {
     pub fn put_back(&mut self, mode: Mode, lost: Pending, most: usize) {
         self.whole |= lost.whole;
         let since = std::mem::replace(&mut self.spans, lost.spans);
+        self.spans.iter_mut().for_each(|span| span.lost = true);
         self.spans.extend(since);
         self.heavy += lost.heavy;
         if mode == Mode::NoPatching || self.heavy > most {
@@ -171,8 +194,7 @@ impl Pending {
             let to = span.to.as_ref().map(Version::without_bytes);
             let known = places.get(&span.key).and_then(|at| simple.get_mut(*at));
             if let Some(known) = known {
-                known.to = to;
-                known.changes.1 = span.changes.1;
+                known.join(span.from.as_ref(), to, span.changes.1);
                 continue;
             }
             places.insert(span.key.clone(), simple.len());

@@ -21,6 +21,8 @@ pub struct Touched {
     pub at: Timestamp,
     /// Its entity-tag before the first change that may be owed; `None`: it was not there.
     pub before: Option<Box<str>>,
+    /// The same before its last change, of which a subscriber may have been told.
+    pub last: Option<Box<str>>,
 }
 
 /// Records read before what they are about.
@@ -44,17 +46,16 @@ impl Recovered {
 impl Service {
     /// Notes that subscribers are owed a change, so that a restart knows it too.
     pub(super) fn touch(&mut self, turn: &mut Turn<'_>, change: &Change) {
-        let before = change
-            .from
-            .as_ref()
-            .map(|version| version.etag.as_ref().into());
+        let etag = |version: &Version| Box::from(version.etag.as_ref());
+        let last = change.from.as_ref().map(etag);
         let first = self
             .touched
             .get(&change.key)
             .map(|known| known.before.clone());
         let touched = Touched {
             at: turn.now,
-            before: first.unwrap_or(before),
+            before: first.unwrap_or_else(|| last.clone()),
+            last,
         };
         let key = change.key.encode();
         turn.batch.put(Table::DiffTouched, &key, &touched);
@@ -130,8 +131,10 @@ impl Service {
             etag: etag.into(),
             bytes: None,
         };
-        let from = touched.before.as_deref().map(bare);
         let to = store.version(key).map(|version| bare(&version.etag));
+        // created and deleted since, it may have been told of in between
+        let last = touched.last.as_deref().filter(|_| to.is_none());
+        let from = touched.before.as_deref().or(last).map(bare);
         if from == to {
             return;
         }
@@ -148,6 +151,7 @@ impl Service {
                     from: from.clone(),
                     to: to.clone(),
                     changes: (self.changes, self.changes),
+                    lost: true,
                 });
             }
             let components: Vec<usize> = subscription

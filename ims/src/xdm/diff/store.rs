@@ -79,13 +79,19 @@ impl Store<'_> {
         }
     }
 
-    /// The documents that a subscription shows now, each once, in the order of its list. `None`: more than may be shown.
-    pub(super) fn shown(&self, subscription: &Subscription) -> Option<Vec<Shown>> {
+    /// The documents that a subscription shows now, each once, and whether these are all: there may be more of them than
+    /// may be shown.
+    pub(super) fn shown(&self, subscription: &Subscription) -> (Vec<Shown>, bool) {
         let most = self.settings().max_documents;
         let mut found: BTreeMap<DocumentKey, Shown> = BTreeMap::new();
+        let mut complete = true;
         let mut add = |key: &DocumentKey, etag: &str| {
             if found.contains_key(key) || !self.may_read(&subscription.identity, key) {
                 return true;
+            }
+            if found.len() >= most {
+                complete = false;
+                return false;
             }
             if let Some(sel) = subscription.sel(key) {
                 let shown = Shown {
@@ -95,7 +101,7 @@ impl Store<'_> {
                 };
                 found.insert(key.clone(), shown);
             }
-            found.len() <= most
+            true
         };
         for key in subscription.keys() {
             if let Some(version) = self.version(key) {
@@ -105,7 +111,7 @@ impl Store<'_> {
         for scope in &subscription.scopes {
             self.each(scope, &mut |key, document| add(key, &document.etag));
         }
-        (found.len() <= most).then(|| found.into_values().collect())
+        (found.into_values().collect(), complete)
     }
 
     fn each(&self, scope: &Scope, visit: &mut dyn FnMut(&DocumentKey, &Document) -> bool) {

@@ -135,8 +135,8 @@ impl Service {
             return Err(Reject::Forbidden(TOO_MANY));
         }
         match store.shown(subscription) {
-            Some(_) => Ok(()),
-            None => Err(Reject::Forbidden(TOO_LARGE)),
+            (_, true) => Ok(()),
+            (_, false) => Err(Reject::Forbidden(TOO_LARGE)),
         }
     }
 
@@ -177,7 +177,7 @@ impl Service {
                 ..subscription.record.clone()
             };
             let listed = Subscription::new(id, record, store);
-            if store.shown(&listed).is_none() {
+            if !store.shown(&listed).1 {
                 return Err(Reject::Forbidden(TOO_LARGE));
             }
             self.index.remove(subscription);

@@ -2,6 +2,7 @@
 
 mod changes;
 mod parts;
+mod property;
 mod requests;
 mod restart;
 
