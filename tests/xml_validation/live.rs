@@ -16,7 +16,7 @@ const XCAP_DIFF: [Source<'static>; 1] = [Source {
 }];
 
 /// Mutants of each sample.
-const MUTANTS: u64 = 1000;
+const MUTANTS: u64 = 500;
 
 /// Samples of one kind: our schemas and the published ones.
 struct Kind {
