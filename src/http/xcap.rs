@@ -207,6 +207,8 @@ fn written(response: xdm::Response) -> Answer {
     }
     if let Some(Ok(etag)) = response.etag.as_deref().map(HeaderValue::from_str) {
         headers.insert(header::ETAG, etag);
+        // RFC 4825 §9: a cache cannot know that a change of one part changes others, so it asks each time.
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     }
     if let Some(allow) = response.allow {
         headers.insert(header::ALLOW, HeaderValue::from_static(allow));

@@ -86,6 +86,7 @@ fn an_element_and_an_attribute_live_inside_their_document() {
         (200, carol, Some(ELEMENT))
     );
     assert_eq!(got.header("etag"), created.header("etag"));
+    assert_eq!(got.header("cache-control"), Some("no-cache"));
     assert_eq!(lists.ask("HEAD", &entry, ("Accept", "*/*"), "").status, 200);
     let again = lists.put(&entry, ELEMENT, carol);
     assert_eq!(

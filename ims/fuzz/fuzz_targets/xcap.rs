@@ -4,12 +4,31 @@
 #![no_main]
 
 use bytes::Bytes;
-use ims::xdm::{Change, Document, DocumentKey, Identity, Method, Request, Settings, Xdm};
+use ims::sip::Aor;
+use ims::xdm::{
+    Change, Document, DocumentKey, Documents, Held, Identity, Method, Request, Settings, Xdm,
+};
 use libfuzzer_sys::fuzz_target;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 static XDM: OnceLock<Xdm> = OnceLock::new();
+
+struct Stored(BTreeMap<DocumentKey, Document>);
+
+impl Documents for Stored {
+    fn document(&self, key: &DocumentKey) -> Option<&Document> {
+        self.0.get(key)
+    }
+
+    fn held(&self, owner: &Aor) -> Held {
+        Held::by(owner, &self.0)
+    }
+
+    fn entity_of(&self, _: &[u8]) -> Result<String, String> {
+        Err("no presence here".to_owned())
+    }
+}
 
 fuzz_target!(|data: &[u8]| {
     let Some((choice, data)) = data.split_first() else {
@@ -40,7 +59,7 @@ fuzz_target!(|data: &[u8]| {
         },
     };
     let xdm = XDM.get_or_init(|| Xdm::new(Settings::default()).expect("our schemas load"));
-    let mut documents: BTreeMap<DocumentKey, Document> = BTreeMap::new();
+    let mut documents = Stored(BTreeMap::new());
     let outcome = xdm.handle(&put, &documents, &mut || "t1".to_owned());
     let Some(Change::Put { key, document }) = outcome.change else {
         assert!(outcome.response.status >= 400);
@@ -52,7 +71,7 @@ fuzz_target!(|data: &[u8]| {
         Document::decode(&document.encode()).as_ref(),
         Some(&document)
     );
-    documents.insert(key, document);
+    documents.0.insert(key, document);
     let get = Request {
         method: Method::Get,
         if_match: None,
