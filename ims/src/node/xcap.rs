@@ -5,7 +5,7 @@ use super::{Effect, Node, Outbox};
 use crate::record::Table;
 use crate::sip::Aor;
 use crate::time::Timestamp;
-use crate::xdm::{self, Change, DocumentKey, usage};
+use crate::xdm::{self, Change, Document, DocumentKey, usage};
 
 impl Node {
     pub(super) fn xcap(
@@ -52,6 +52,7 @@ impl Node {
     }
 
     fn apply(&mut self, now: Timestamp, change: Change, out: &mut Outbox) {
+        let made = self.made_of(change.key());
         let (key, old) = match change {
             Change::Put { key, document } => {
                 out.batch
@@ -86,6 +87,25 @@ impl Node {
         self.diff_turn(now, out, |diff, store, turn| {
             diff.changed(turn, store, &key, (old.as_ref(), new.as_ref()));
         });
+        for (key, old) in made {
+            let new = self.settings.xdm.made(&key, &self.directory);
+            self.diff_turn(now, out, |diff, store, turn| {
+                diff.changed(turn, store, &key, (old.as_ref(), new.as_ref()));
+            });
+        }
+    }
+
+    /// Documents that the server makes of this one, among others, as they are now: those to whose changes somebody has
+    /// subscribed.
+    fn made_of(&self, key: &DocumentKey) -> Vec<(DocumentKey, Option<Document>)> {
+        let xdm = &self.settings.xdm;
+        let watched = xdm.made_of(key).filter(|made| self.diff.watches(made));
+        watched
+            .map(|made| {
+                let document = xdm.made(&made, &self.directory);
+                (made, document)
+            })
+            .collect()
     }
 
     /// A document changed, came or went, here or on another XDMS: live subscriptions that rest on it follow.

@@ -120,6 +120,15 @@ pub enum Change {
     },
 }
 
+impl Change {
+    /// The document that changes.
+    pub fn key(&self) -> &DocumentKey {
+        match self {
+            Change::Put { key, .. } | Change::Delete { key } => key,
+        }
+    }
+}
+
 /// The answer to a request, and the change that it promises.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {

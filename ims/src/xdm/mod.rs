@@ -96,6 +96,11 @@ impl Xdm {
         Ok(Xdm { settings, usages })
     }
 
+    /// Names of documents that the server makes, among other things, of this one.
+    pub fn made_of<'a>(&'a self, key: &'a DocumentKey) -> impl Iterator<Item = DocumentKey> + 'a {
+        self.usages.made_of(key)
+    }
+
     /// The document of this name that the server makes itself.
     pub fn made(&self, key: &DocumentKey, documents: &dyn Documents) -> Option<Document> {
         let usage = self.usages.named(&key.auid)?;

@@ -243,6 +243,28 @@ impl Usages {
         self.all.iter()
     }
 
+    /// Names of documents that the server makes, among other things, of this one.
+    pub fn made_of<'a>(&'a self, key: &'a DocumentKey) -> impl Iterator<Item = DocumentKey> + 'a {
+        let trees = [key.tree.clone(), Tree::Global];
+        self.all.iter().flat_map(move |usage| {
+            let made = trees
+                .clone()
+                .into_iter()
+                .filter_map(|tree| match usage.kept(&tree) {
+                    // a global one is made of the documents of its own usage
+                    Kept::Made(name) if tree != Tree::Global || usage.auid == key.auid => {
+                        Some(DocumentKey {
+                            tree,
+                            auid: usage.auid.to_string(),
+                            name: (*name).to_owned(),
+                        })
+                    }
+                    Kept::Made(_) | Kept::Nothing | Kept::Put(_) => None,
+                });
+            made.collect::<Vec<_>>()
+        })
+    }
+
     /// The document that the server makes itself, where the key names one.
     pub fn made(
         &self,

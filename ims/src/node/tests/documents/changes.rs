@@ -280,3 +280,22 @@ fn a_thousand_subscribers_of_one_change_are_all_told_of_it_at_once() {
         [format!("document {LIST} {e1}>{e2} add")]
     );
 }
+
+#[test]
+fn what_the_server_makes_of_documents_is_told_when_these_change() {
+    let directory = "org.openmobilealliance.xcap-directory/users/sip:bob@ims.test/directory.xml";
+    let mut bench = bench();
+    bench.edit(BOB, LIST, &list(&["a"]));
+    let (_, first) = bench.told_of("xcap-diff;diff-processing=xcap-patching", &[directory]);
+    let was = said(first.body());
+    assert_eq!(was.len(), 1, "{was:?}");
+    let (_, sent) = bench.edit(BOB, LIST, &list(&["a", "b"]));
+    let told = said(&bench.told(&sent));
+    let before = was[0].rsplit('>').next().unwrap();
+    assert!(
+        told[0].starts_with(&format!("document {directory} {before}>")),
+        "{told:?}"
+    );
+    let of_carol = LIST.replace("bob", "carol");
+    assert!(bench.edit(CAROL, &of_carol, &list(&["a"])).1.is_empty());
+}
