@@ -376,6 +376,38 @@ fn a_policy_is_edited_and_decides_as_it_is_told() {
     server.stop();
 }
 
+/// XCP-04: several devices of one user edit at once, and none undoes what another has said.
+#[test]
+fn edits_at_the_same_time_lose_nothing() {
+    let server = Server::start("");
+    let root = root(&server);
+    let people = ["sip:a@x", "sip:b@x", "sip:c@x", "sip:d@x"];
+    let devices = people.map(|person| {
+        let root = root.clone();
+        std::thread::spawn(move || {
+            run(
+                &["policy", "accept", person, "--as", BOB, "--root", &root],
+                "",
+            )
+            .done();
+        })
+    });
+    for device in devices {
+        device.join().unwrap();
+    }
+    let shown = run(
+        &["policy", "show", "--as", BOB, "--root", &root, "--json"],
+        "",
+    )
+    .done()
+    .json();
+    let list = shown["policy"]["lists"][0]["people"].as_array().unwrap();
+    let mut listed: Vec<&str> = list.iter().filter_map(Value::as_str).collect();
+    listed.sort_unstable();
+    assert_eq!(listed, people);
+    server.stop();
+}
+
 #[test]
 fn a_policy_in_the_words_of_oma_decides_the_same() {
     let server = Server::start("");

@@ -7,6 +7,7 @@ use crate::cli::xdmc::address::owner;
 use crate::cli::{Exit, Failure};
 use bytes::Bytes;
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -145,6 +146,7 @@ fn by_hand(before: &Bytes) -> Result<Edited, Failure> {
     let created = std::fs::OpenOptions::new()
         .write(true)
         .create_new(true)
+        .mode(0o600) // other users of this machine need not know who may watch
         .open(&file);
     created
         .and_then(|mut open| open.write_all(before))
