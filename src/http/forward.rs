@@ -3,11 +3,12 @@
 //! client says of itself does.
 
 use super::files::FileError;
-use super::tls::Connector;
+use super::tls;
 use super::who::Who;
 use super::xcap::joined;
 use super::{Answer, plain};
 use crate::config::XcapRemote;
+use crate::ua::tls::Trust;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
@@ -65,7 +66,7 @@ struct Remote {
     port: u16,
     /// Path of its XCAP root.
     path: String,
-    tls: Option<Connector>,
+    tls: Option<Trust>,
     timeout: Duration,
     /// Connections that wait for work.
     idle: Mutex<Vec<Sender>>,
@@ -182,7 +183,7 @@ impl Remote {
         let root = settings.root.parse::<Uri>();
         let root = root.map_err(|why| FileError::new(ca, why))?;
         let is_secure = root.scheme_str() == Some("https");
-        let tls = is_secure.then(|| Connector::new(ca)).transpose()?;
+        let tls = is_secure.then(|| tls::trust(ca)).transpose()?;
         let authority = root.authority();
         let host = authority.map_or("", |authority| authority.host());
         let default = if is_secure { 443 } else { 80 };

@@ -3,15 +3,15 @@
 use super::files::{self, FileError};
 use crate::config::Http;
 use crate::ua::digest::hex;
+use crate::ua::tls::Trust;
 use sha2::{Digest as _, Sha256};
 use std::path::Path;
 use std::sync::Arc;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig, ServerConnection};
-use tokio_rustls::{TlsConnector, client};
+use tokio_rustls::rustls::{RootCertStore, ServerConfig, ServerConnection};
 
 /// Longest PEM file, in bytes.
 const PEM_MAX: u64 = 1 << 20;
@@ -72,35 +72,8 @@ pub(super) fn shown(connection: &ServerConnection) -> Option<String> {
     Some(hex(&Sha256::digest(certificate)))
 }
 
-/// Opens TLS to servers that the authorities in a file vouch for.
-#[derive(Clone)]
-pub(crate) struct Connector(TlsConnector);
-
-impl std::fmt::Debug for Connector {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Connector")
-    }
-}
-
-impl Connector {
-    /// Speaks HTTP/1.1.
-    pub(crate) fn new(ca: &Path) -> Result<Connector, FileError> {
-        let mut config = ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
-            .map_err(|why| FileError::new(ca, why))?
-            .with_root_certificates(authorities(ca)?)
-            .with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Connector(TlsConnector::from(Arc::new(config))))
-    }
-
-    /// `host`: a name or an address without brackets, which the certificate must be about.
-    pub(crate) async fn connect<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
-        &self,
-        host: &str,
-        stream: S,
-    ) -> std::io::Result<client::TlsStream<S>> {
-        let name = ServerName::try_from(host.to_owned()).map_err(std::io::Error::other)?;
-        self.0.connect(name, stream).await
-    }
+/// Authorities that vouch for other servers, from a file.
+pub(super) fn trust(ca: &Path) -> Result<Trust, FileError> {
+    let pem = files::read(ca, PEM_MAX)?;
+    Trust::of(&pem).map_err(|why| FileError::new(ca, why))
 }

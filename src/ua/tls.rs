@@ -42,7 +42,7 @@ impl Trust {
     }
 
     /// `host`: a name, or an address without brackets, that the certificate must be about.
-    pub(super) async fn connect(
+    pub(crate) async fn connect(
         &self,
         host: &str,
         stream: TcpStream,

@@ -4,6 +4,7 @@
 //! installed, unless `PRESENTIA_TEST_PEERS=required`, which `tests/run` sets.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod aggregation;
 mod authorisation;
 mod clients;
 mod conformance;

@@ -231,6 +231,12 @@ impl Server {
         );
     }
 
+    /// The number of its process.
+    pub fn pid(&self) -> i32 {
+        let id = self.child.as_ref().expect("a running server").id();
+        i32::try_from(id).expect("a process number")
+    }
+
     /// Resident memory, in KiB.
     pub fn resident_kib(&self) -> u64 {
         let pid = self.child.as_ref().expect("a running server").id();
