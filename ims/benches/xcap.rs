@@ -1,7 +1,6 @@
 //! What one edit of a document of lists costs, from request to validated result: `cargo bench -p ims --bench xcap`.
 //!
-//! The document is a list of 200 entries with display names, about 20 KB. Figures and the machine they are from are in
-//! docs/performance.md.
+//! The document is a list of 200 entries with display names, about 20 KB.
 
 #![allow(clippy::expect_used, clippy::panic)]
 
