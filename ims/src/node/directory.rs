@@ -125,11 +125,12 @@ impl Directory {
     /// and its owner, of whom that is not known after a restart.
     pub(super) fn readers(&mut self, document: &DocumentKey, owner: Aor) -> BTreeSet<Aor> {
         let lists = self.lists.get_mut();
-        let mut readers = lists.changed(document);
+        let (mut readers, wanted) = lists.changed(document);
         readers.insert(owner);
-        // ready now, so that no SUBSCRIBE waits for it
+        // ready now, so that no SUBSCRIBE waits for it; a list that no rule names costs its reader nothing
         let written = self.documents.get(document);
-        if let Some(written) = written.or_else(|| self.remote.counting(document)) {
+        let written = written.or_else(|| self.remote.counting(document));
+        if let Some(written) = written.filter(|_| wanted) {
             lists.prepare(document, written);
         }
         readers
@@ -143,7 +144,7 @@ impl Directory {
         if let Some(document) = document.or_else(|| self.remote.counting(key)) {
             let lists = self.lists.get_mut();
             for anchor in rules.of(key, document).external_lists() {
-                lists.know(anchor);
+                lists.named(anchor, |key| self.documents.get(key));
             }
         }
     }

@@ -134,13 +134,19 @@ impl Lists {
         walk.readable.then_some(false)
     }
 
-    /// A document changed, came or went: the presentities on whose watchers must be decided again.
-    pub fn changed(&mut self, document: &DocumentKey) -> BTreeSet<Aor> {
-        if let Some(ready) = self.ready.swap_remove(document) {
-            self.weight -= weight(&ready);
+    /// A document changed, came or went: the presentities on whose watchers must be decided again, and whether anybody
+    /// may ask for it soon, so that it should be made ready.
+    pub fn changed(&mut self, document: &DocumentKey) -> (BTreeSet<Aor>, bool) {
+        let ready = self.ready.swap_remove(document);
+        if let Some(ready) = &ready {
+            self.weight -= weight(ready);
         }
         let readers = self.readers.swap_remove(document);
-        readers.map(|readers| readers.all).unwrap_or_default()
+        let wanted = ready.is_some() || readers.is_some();
+        (
+            readers.map(|readers| readers.all).unwrap_or_default(),
+            wanted,
+        )
     }
 
     /// The presentities on whose watchers was decided with this document.
@@ -149,9 +155,17 @@ impl Lists {
         readers.flat_map(|readers| &readers.all)
     }
 
-    /// Takes an anchor apart, before it is asked for.
-    pub fn know(&mut self, anchor: &str) {
-        self.anchor(anchor);
+    /// A rule names a list: what it names is made ready before it is asked for.
+    pub fn named<'a>(
+        &mut self,
+        anchor: &str,
+        document: impl Fn(&DocumentKey) -> Option<&'a Document>,
+    ) {
+        if let Some(anchor) = self.anchor(anchor)
+            && let Some(document) = document(&anchor.document)
+        {
+            self.outline(&anchor.document, document);
+        }
     }
 
     fn anchor(&mut self, text: &str) -> Option<Arc<Anchor>> {

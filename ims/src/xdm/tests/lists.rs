@@ -65,7 +65,7 @@ impl Shelf {
     }
 
     fn changed(&mut self, owner: &str, name: &str) -> Vec<String> {
-        let readers = self.lists.changed(&key(owner, name));
+        let (readers, _) = self.lists.changed(&key(owner, name));
         readers.iter().map(|aor| aor.as_str().to_owned()).collect()
     }
 
