@@ -24,6 +24,7 @@ mod subscription;
 mod torture;
 mod traffic;
 mod transport;
+mod usages;
 mod watchers;
 mod xcap;
 mod xdmc;

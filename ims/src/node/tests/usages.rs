@@ -482,6 +482,7 @@ fn a_usage_that_cannot_be_served_is_refused_at_start() {
 }
 
 #[test]
+#[allow(clippy::disallowed_methods, clippy::disallowed_types)] // measures
 fn ten_thousand_entries_and_services_are_checked_in_linear_time() {
     let mut bench = bench();
     let uris: Vec<String> = (0..3000).map(|n| format!("sip:s{n}@ims.test")).collect();
