@@ -20,7 +20,9 @@ fn required() -> Vec<String> {
     ids.extend(rows("WIN", (1..=5).collect()));
     ids.extend(rows("REG", (1..=3).collect()));
     ids.extend(rows("CHG", vec![1, 2]));
-    ids.extend(["XCP-01".to_owned(), "ROB-01".to_owned()]);
+    ids.extend(rows("XCP", (1..=10).collect()));
+    ids.extend(rows("XDF", (1..=4).collect()));
+    ids.push("ROB-01".to_owned());
     ids
 }
 
