@@ -28,6 +28,7 @@ impl Node {
             change => (outcome.response, change),
         };
         response.crossed = self.settings.xdm.crosses(request, &self.directory);
+        self.directory.shown = None; // it was about this requester, and nobody else is judged by it
         if let Some(change) = change {
             self.apply(now, change, out);
         }

@@ -299,3 +299,39 @@ fn what_the_server_makes_of_documents_is_told_when_these_change() {
     let of_carol = LIST.replace("bob", "carol");
     assert!(bench.edit(CAROL, &of_carol, &list(&["a"])).1.is_empty());
 }
+
+#[test]
+fn what_one_reader_was_granted_is_not_shown_to_the_next_who_subscribes() {
+    let mut settings = with(|_| {});
+    settings.presence.default_handling = None;
+    let mut bench = Bench::new(settings);
+    bench.rules("allow", ""); // alice may see presence, and with it the icon
+    let icon = format!("org.openmobilealliance.pres-content/users/{BOB}/oma_status-icon/happy");
+    let body = "<content xmlns=\"urn:oma:xml:prs:pres-content\"><mime-type>image/png</mime-type>\
+        <encoding>base64</encoding><data>AAAA</data></content>";
+    for (who, method) in [(BOB, xdm::Method::Put), (ALICE, xdm::Method::Get)] {
+        let request = xdm::Request {
+            method,
+            target: icon.clone(),
+            query: None,
+            content_type: Some("application/vnd.oma.pres-content+xml".into()),
+            content_encoding: None,
+            if_match: None,
+            if_none_match: None,
+            body: body.into(),
+            identity: xdm::Identity::User(who.into()),
+        };
+        bench.feed(Input::Xcap {
+            number: 1,
+            request: &request,
+        });
+        let mut effects = bench.out.held.iter().chain(&bench.out.free);
+        let taken =
+            |e: &Effect| matches!(e, Effect::Xcap { response, .. } if response.status < 300);
+        assert!(effects.any(taken), "{who}: {:?}", bench.out);
+    }
+    for (who, sees) in [(CAROL, 0), (BOB, 1)] {
+        let sent = bench.ask_for(who, "xcap-diff", "", &wanted(&[&icon]));
+        assert_eq!(said(sent[1].body()).len(), sees, "{who}");
+    }
+}
