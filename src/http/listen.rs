@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
@@ -64,6 +64,9 @@ pub(super) struct Places {
     trusted: Arc<Semaphore>,
     of_peer: usize,
     peers: Arc<Counts>,
+    /// Bodies that are being read: of HTTP/2 one connection may bring many.
+    strangers_bodies: Semaphore,
+    trusted_bodies: Semaphore,
 }
 
 /// Connections of each address.
@@ -99,7 +102,18 @@ impl Places {
             trusted: places(),
             of_peer: settings.max_connections_per_peer,
             peers: Arc::default(),
+            strangers_bodies: Semaphore::new(settings.max_connections),
+            trusted_bodies: Semaphore::new(settings.max_connections),
         }
+    }
+
+    /// A place for a body, as many as there are connections; none when too many are being read.
+    pub(super) fn body(&self, is_trusted: bool) -> Option<SemaphorePermit<'_>> {
+        let places = match is_trusted {
+            true => &self.trusted_bodies,
+            false => &self.strangers_bodies,
+        };
+        places.try_acquire().ok()
     }
 
     fn admit(&self, address: IpAddr, is_trusted: bool) -> Option<Place> {

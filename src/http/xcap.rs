@@ -34,7 +34,7 @@ pub(super) async fn answer(
         return answer;
     }
     let (mut head, body) = request.into_parts();
-    let body = match read(service, body).await {
+    let body = match read(service, peer.is_trusted, body).await {
         Ok(body) => body,
         Err(refusal) => return refusal,
     };
@@ -131,7 +131,17 @@ async fn decided(
 }
 
 /// The whole body within the limits, or the refusal.
-pub(super) async fn read(service: &Service, body: Incoming) -> Result<Bytes, Answer> {
+pub(super) async fn read(
+    service: &Service,
+    is_trusted: bool,
+    body: Incoming,
+) -> Result<Bytes, Answer> {
+    if body.is_end_stream() {
+        return Ok(Bytes::new());
+    }
+    let Some(_place) = service.places.body(is_trusted) else {
+        return Err(busy());
+    };
     let settings = &service.config.http;
     if body.size_hint().lower() > settings.max_body as u64 {
         return Err(closing(StatusCode::PAYLOAD_TOO_LARGE));
