@@ -108,22 +108,23 @@ class Ue:
         return self.send("PUBLISH", to, f"<{to}>", f"pub-{self.port}-{number}", f"p{number}", 1,
                          self.originating() + extra, body)
 
-    def subscribe(self, target, expires=600, headers=()):
-        return Subscription(self, target, expires, headers)
+    def subscribe(self, target, expires=600, headers=(), event="presence", accept="application/pidf+xml", body=""):
+        return Subscription(self, target, expires, headers, event, accept, body)
 
 
 class Subscription:
     """A dialog this UE opened by SUBSCRIBE."""
 
-    def __init__(self, ue, target, expires, headers):
+    def __init__(self, ue, target, expires, headers, event, accept, body):
         self.ue, self.target, self.headers = ue, target, list(headers)
+        self.event, self.accept, self.body = event, accept, body
         self.call_id, self.tag, self.cseq = f"sub-{ue.port}-{next(serial)}", f"s{next(serial)}", 1
         self.answer = self.ask(target, f"<{target}>", ue.originating(), expires)
         self.routes = list(reversed(self.answer.every("record-route")))  # RFC 3261 12.1.2
 
     def ask(self, uri, to, routes, expires):
         return self.ue.send("SUBSCRIBE", uri, to, self.call_id, self.tag, self.cseq, routes + [
-            ("Event", "presence"), ("Accept", "application/pidf+xml"), ("Expires", str(expires))] + self.headers)
+            ("Event", self.event), ("Accept", self.accept), ("Expires", str(expires))] + self.headers, self.body)
 
     def refresh(self, expires):
         self.cseq += 1
