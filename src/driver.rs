@@ -3,7 +3,7 @@
 //! Group commit falls out of it: everything that waits is handled in one turn, the turn's batch goes to the
 //! committer, and while that is written the next turn gathers. Effects leave in the order of the turns.
 
-use crate::http::{Busy, Port, fetch};
+use crate::http::{Busy, Port, Vouched, fetch};
 use crate::store::committer::Committer;
 use crate::store::{Health, StoreError};
 use crate::telemetry::Metrics;
@@ -185,6 +185,7 @@ pub struct Driver {
     udp: Udp,
     tcp: Tcp,
     resolver: Arc<Resolver>,
+    vouched: Vouched,
     committer: Arc<Committer>,
     charging: Option<Charging>,
     metrics: Metrics,
@@ -239,6 +240,7 @@ impl Driver {
             udp,
             tcp,
             resolver,
+            vouched: Vouched::default(),
             committer,
             charging,
             metrics,
@@ -246,6 +248,11 @@ impl Driver {
             handle,
             state,
         }
+    }
+
+    /// Fetches over TLS from those for whom somebody vouches.
+    pub fn trusting(self, vouched: Vouched) -> Driver {
+        Driver { vouched, ..self }
     }
 
     /// Runs until it is drained, or until the store fails: then nothing of the failed turn has left.
@@ -472,10 +479,11 @@ impl Driver {
 
     /// Has something fetched beside the loop.
     fn fetch(&self, wanted: Fetch) {
-        let (resolver, notices) = (self.resolver.clone(), self.handle.notices());
+        let (resolver, vouched) = (self.resolver.clone(), self.vouched.clone());
+        let notices = self.handle.notices();
         tokio::spawn(async move {
             let number = wanted.number;
-            let fetched = fetch::fetch(&resolver, wanted).await;
+            let fetched = fetch::fetch(&resolver, &vouched, wanted).await;
             // the driver may have ended, and the publisher asks again
             let _ = notices.send(Notice::Fetched { number, fetched });
         });

@@ -18,6 +18,7 @@ mod tls;
 mod who;
 mod xcap;
 
+pub use fetch::Vouched;
 pub use files::FileError;
 pub use listen::{BindError, bind, serve};
 

@@ -113,6 +113,8 @@ impl Running {
             metrics.clone(),
             readiness.clone(),
         )?;
+        let vouched = http::Vouched::new(&config.remote_xdms.servers);
+        let vouched = vouched.map_err(http::SetupError::from)?;
         serve_http(&config, Arc::new(http), stopping).await?;
         let charging = start_charging(&config, backlog, &committer, &metrics)?;
         let events = charging.clone();
@@ -120,6 +122,7 @@ impl Running {
             let charging = events.map(charge_through);
             let door = (inbox, handle.clone());
             Driver::new(node, clock, (udp, tcp), committer, charging, metrics, door)
+                .trusting(vouched)
         };
         let ended = start_driver(&config, driver, first).await?;
         readiness.set_listening();

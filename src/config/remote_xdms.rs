@@ -5,6 +5,7 @@ use super::check::{bad, is_sip_uri, within};
 use ims::time::{Millis, Seconds};
 use ims::xdm::remote;
 use serde::Deserialize;
+use std::path::PathBuf;
 
 /// Other XDMSs (reference points GM-5, GM-13, GM-15, GM-16).
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -25,6 +26,9 @@ pub struct XdmsServer {
     pub auids: Vec<String>,
     pub users: Vec<String>,
     pub root: String,
+    /// PEM: who vouches for its certificate.
+    #[serde(default)]
+    pub ca: PathBuf,
     /// Absent: the URI of this server.
     #[serde(default)]
     pub identity: Option<String>,
@@ -95,9 +99,18 @@ impl RemoteXdms {
             if server.auids.is_empty() || server.users.is_empty() {
                 return Err(bad(&key("auids"), "at least one application usage, and in users one domain or \"*\""));
             }
-            match remote::Root::parse(&server.root) {
-                Some(root) if !root.tls => {}
-                _ => return Err(bad(&key("root"), "an HTTP URI, for example \"http://xdms.ims.example.net/xcap-root\"")),
+            let Some(root) = remote::Root::parse(&server.root) else {
+                return Err(bad(&key("root"), "an XCAP root, for example \"https://xdms.ims.example.net/xcap-root\""));
+            };
+            if root.tls && server.ca.as_os_str().is_empty() {
+                return Err(bad(&key("ca"), "a PEM file of those who vouch for the server, since root is https"));
+            }
+            let is_same = |other: &&XdmsServer| {
+                remote::Root::parse(&other.root).is_some_and(|other| (&other.host, other.port) == (&root.host, root.port))
+            };
+            // one server shows one certificate
+            if self.servers.iter().take(n).filter(is_same).any(|other| other.ca != server.ca) {
+                return Err(bad(&key("ca"), "the same file in every entry of one host and port"));
             }
             within(&key("poll_s"), server.poll_s.0, 1..=86_400)?;
             within(&key("timeout_ms"), server.timeout_ms.0, 100..=20_000)?;

@@ -3,7 +3,7 @@
 use super::files::{self, FileError};
 use crate::config::Http;
 use crate::ua::digest::hex;
-use crate::ua::tls::Trust;
+use crate::ua::tls::{Trust, authorities};
 use sha2::{Digest as _, Sha256};
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
-use tokio_rustls::rustls::{RootCertStore, ServerConfig, ServerConnection};
+use tokio_rustls::rustls::{ServerConfig, ServerConnection};
 
 /// Longest PEM file, in bytes.
 const PEM_MAX: u64 = 1 << 20;
@@ -30,15 +30,6 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, FileError> 
     }
 }
 
-fn authorities(file: &Path) -> Result<Arc<RootCertStore>, FileError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(file)? {
-        let added = roots.add(certificate);
-        added.map_err(|why| FileError::new(file, why))?;
-    }
-    Ok(Arc::new(roots))
-}
-
 /// What the listener shows and asks for, from the files of `[http]`.
 pub(super) fn server(settings: &Http) -> Result<ServerConfig, FileError> {
     let chain = certificates(&settings.certificate)?;
@@ -51,12 +42,14 @@ pub(super) fn server(settings: &Http) -> Result<ServerConfig, FileError> {
     let builder = match settings.client_ca.as_os_str().is_empty() {
         true => builder.with_no_client_auth(),
         false => {
-            let roots = authorities(&settings.client_ca)?;
+            let pem = files::read(&settings.client_ca, PEM_MAX)?;
+            let of_ca = |why: &dyn ToString| FileError::new(&settings.client_ca, why.to_string());
+            let roots = authorities(&pem).map_err(|why| of_ca(&why))?;
             // without a certificate a client is who Digest says it is
-            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider())
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
                 .allow_unauthenticated()
                 .build()
-                .map_err(|why| FileError::new(&settings.client_ca, why))?;
+                .map_err(|why| of_ca(&why))?;
             builder.with_client_cert_verifier(verifier)
         }
     };

@@ -1,7 +1,8 @@
 //! Rules and lists on other XDMSs: a second server of ours, Kamailio's `xcap_server`, and one of the test that misbehaves.
 
 use crate::harness::{
-    Message, Request, SOON, Server, Ua, eventually, free_port, http, peers, pidf, rules,
+    Message, Request, SOON, Server, Ua, certificates, eventually, free_port, http, peers, pidf,
+    rules,
 };
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -146,6 +147,72 @@ fn a_crash_forgets_neither_the_subscription_nor_the_rules_it_rests_on() {
     watch.first = watch.alice.notify(&watch.call_id);
     watch.until("active", true);
     server.stop();
+}
+
+#[test]
+fn an_xdms_over_tls_is_believed_when_the_right_authority_vouches_for_it() {
+    if !peers(&["openssl"]) {
+        return;
+    }
+    let tls = free_port();
+    let mut xdms = Server::prepare(&format!(
+        "[xcap]\nservers = [\"sip:ps.ims.test\"]\n[http]\ntls_listen = \"127.0.0.1:{tls}\"\n\
+         certificate = \"tls.pem\"\nkey = \"tls.key\"\n"
+    ));
+    certificates(xdms.folder());
+    xdms.launch();
+    assert_eq!(xdms.put_rules(BOB, &rules(ALICE, "allow")), 201);
+    let over_tls = |host: &str, ca: &str| {
+        let ca = xdms.folder().join(ca).display().to_string();
+        elsewhere(xdms.http, &format!("ca = \"{ca}\"")).replace(
+            &format!("http://{}", xdms.http),
+            &format!("https://{host}:{tls}"),
+        )
+    };
+    for host in ["127.0.0.1", "localhost"] {
+        let server = Server::start(&over_tls(host, "ca.pem"));
+        assert_eq!(xdms.put_rules(BOB, &rules(ALICE, "allow")), 200);
+        let mut watch = Watch::start(&server);
+        watch.until("active", true);
+        assert_eq!(xdms.put_rules(BOB, &rules(ALICE, "polite-block")), 200);
+        watch.until("active", false);
+        server.stop();
+    }
+    // somebody else's certificate: nothing is asked, and nobody is let in
+    assert_eq!(xdms.put_rules(BOB, &rules(ALICE, "allow")), 200);
+    let server = Server::start(&over_tls("localhost", "other.pem"));
+    let mut watch = Watch::start(&server);
+    let told = || {
+        server
+            .log()
+            .contains("no TLS with a document server")
+            .then_some(())
+    };
+    assert!(eventually(SOON, told).is_some(), "{}", server.log());
+    watch.until("pending", false);
+    server.stop();
+    xdms.stop();
+}
+
+#[test]
+fn a_server_whose_remote_xdms_nobody_can_vouch_for_does_not_start() {
+    let address = SocketAddr::from(([127, 0, 0, 1], 1));
+    let https = |ca: &str| elsewhere(address, ca).replace("http://", "https://");
+    for (case, config, said) in [
+        ("no authority", https(""), "remote_xdms.servers[0].ca"),
+        ("no such file", https("ca = \"absent.pem\""), "absent.pem"),
+        (
+            "two for one server",
+            https("ca = \"a.pem\"")
+                + &https("ca = \"b.pem\"").replace("[shutdown]\ndrain_s = 0", ""),
+            "remote_xdms.servers[1].ca",
+        ),
+    ] {
+        let mut server = Server::prepare(&config);
+        let (status, log) = server.refuse();
+        assert_eq!(status.code(), Some(78), "{case}: {log}");
+        assert!(log.contains(said), "{case}: {log}");
+    }
 }
 
 /// How the XDMS of the test behaves.

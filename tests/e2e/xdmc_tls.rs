@@ -1,7 +1,6 @@
 //! The XDMC over TLS with a password, against the server as its own aggregation proxy.
 
-use crate::harness::{Server, free_port, peers};
-use std::path::Path;
+use crate::harness::{Server, certificates, free_port, peers};
 use std::process::{Command, Output};
 
 const BOB: &str = "sip:bob@ims.test";
@@ -22,40 +21,6 @@ fn run(options: &[&str]) -> (Option<i32>, String) {
         .unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (status.code(), text(&stdout) + &text(&stderr))
-}
-
-/// An authority, and a certificate of 127.0.0.1 that it vouches for.
-fn certificates(folder: &Path) {
-    let openssl = |line: &str| {
-        let done = Command::new("openssl")
-            .args(line.split_whitespace())
-            .current_dir(folder)
-            .output()
-            .unwrap();
-        assert!(
-            done.status.success(),
-            "{line}: {}",
-            String::from_utf8_lossy(&done.stderr)
-        );
-    };
-    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2";
-    std::fs::write(
-        folder.join("san"),
-        "subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n",
-    )
-    .unwrap();
-    openssl(&format!(
-        "req -x509 {key} -keyout ca.key -out ca.pem -subj /CN=authority"
-    ));
-    openssl(&format!(
-        "req -x509 {key} -keyout other.key -out other.pem -subj /CN=other"
-    ));
-    openssl(
-        "req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout tls.key -out tls.csr -subj /CN=xdms",
-    );
-    openssl(
-        "x509 -req -in tls.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile san -out tls.pem",
-    );
 }
 
 /// XCP-06: a user with a password over TLS reaches the own tree and no other; a false authority or password reaches

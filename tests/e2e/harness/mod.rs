@@ -66,3 +66,38 @@ pub fn peers(programs: &[&str]) -> bool {
     eprintln!("passed over: {missing:?} not installed (tests/run installs them)");
     false
 }
+
+/// An authority (`ca.pem`), a certificate of 127.0.0.1 and localhost that it vouches for (`tls.pem`, `tls.key`), and
+/// another authority (`other.pem`).
+pub fn certificates(folder: &std::path::Path) {
+    let openssl = |line: &str| {
+        let done = std::process::Command::new("openssl")
+            .args(line.split_whitespace())
+            .current_dir(folder)
+            .output()
+            .unwrap();
+        assert!(
+            done.status.success(),
+            "{line}: {}",
+            String::from_utf8_lossy(&done.stderr)
+        );
+    };
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2";
+    std::fs::write(
+        folder.join("san"),
+        "subjectAltName=IP:127.0.0.1,DNS:localhost\nbasicConstraints=CA:FALSE\n",
+    )
+    .unwrap();
+    openssl(&format!(
+        "req -x509 {key} -keyout ca.key -out ca.pem -subj /CN=authority"
+    ));
+    openssl(&format!(
+        "req -x509 {key} -keyout other.key -out other.pem -subj /CN=other"
+    ));
+    openssl(
+        "req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout tls.key -out tls.csr -subj /CN=xdms",
+    );
+    openssl(
+        "x509 -req -in tls.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile san -out tls.pem",
+    );
+}
