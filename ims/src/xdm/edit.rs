@@ -5,6 +5,7 @@ use super::error::Conflict;
 use super::fragment::Fragment;
 use super::node::{Found, attribute, child, is_named, qualified, value_range};
 use super::selector::{Name, Step};
+use super::sketch::Sketch;
 use roxmltree::{Document, Node};
 use std::ops::Range;
 
@@ -20,6 +21,17 @@ pub(super) struct Splice {
 }
 
 impl Splice {
+    /// The change of a [sketch](Sketch) as one of the document.
+    pub fn of_original(self, sketch: &Sketch<'_>) -> Splice {
+        let replaced = sketch.original_range(&self.replaced);
+        let moved = |position: usize| position - self.replaced.start + replaced.start;
+        Splice {
+            node: moved(self.node.start)..moved(self.node.end),
+            replaced,
+            ..self
+        }
+    }
+
     /// The document with the change.
     pub fn applied(&self, text: &str) -> String {
         let before = text.get(..self.replaced.start).unwrap_or_default();

@@ -19,6 +19,7 @@ mod parts;
 pub mod remote;
 pub mod request;
 pub mod selector;
+mod sketch;
 pub mod usage;
 
 pub use document::{Change, Document, Documents, Held, Listed, Outcome};

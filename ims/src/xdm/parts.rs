@@ -9,6 +9,7 @@ use super::media;
 use super::node::{self, Found};
 use super::request::Request;
 use super::selector::{NodeSelector, Terminal};
+use super::sketch::Sketch;
 use super::usage::{Candidate, Usage};
 use super::{Change, Xdm, answered, stored, unconditional};
 use crate::xml::guard::{self, Limits, Refusal};
@@ -30,11 +31,13 @@ pub(super) fn read(
     document: Option<&Document>,
 ) -> Result<Outcome, Reject> {
     let document = document.ok_or(Reject::NotFound)?;
-    let read = part.reopened(document).map_err(|_| Reject::NotFound)?;
+    let sketch = Sketch::of(&document.bytes, &part.selector.steps);
+    let read = sketch.read(&part.limits(document));
+    let read = read.map_err(|_| Reject::NotFound)?;
     // "no-match or invalid"
     let found = node::find(&read, part.selector).ok_or(Reject::NotFound)?;
     let body = match found.range(&read) {
-        Some(range) => document.bytes.slice(range),
+        Some(range) => document.bytes.slice(sketch.original_range(&range)),
         None => Bytes::from(found.content(&read).into_owned()),
     };
     answered(request, document, found.media_type().into(), body)
@@ -95,11 +98,14 @@ impl Xdm {
             return Err(Reject::ReadOnly);
         }
         let old = part.documents.document(part.key).ok_or(Reject::NotFound)?;
-        let document = part.reopened(old).map_err(|_| Reject::NotFound)?;
+        let text = guard::utf8(&old.bytes).map_err(|_| Reject::NotFound)?;
+        let sketch = Sketch::of(&old.bytes, &part.selector.steps);
+        let document = sketch.read(&part.limits(old));
+        let document = document.map_err(|_| Reject::NotFound)?;
         let found = node::find(&document, part.selector).ok_or(Reject::NotFound)?;
         unconditional(request, Some(old))?;
         let splice = edit::remove(&document, &found).ok_or(Reject::ReadOnly)?;
-        let result = splice.applied(document.input_text());
+        let result = splice.of_original(&sketch).applied(text);
         let bytes = self
             .admitted(part, old, result, |found, _| found.is_none())
             .map_err(|conflict| match conflict {
@@ -168,19 +174,16 @@ impl Part<'_> {
         }
     }
 
-    fn reopened<'d>(&self, document: &'d Document) -> Result<roxmltree::Document<'d>, Refusal> {
-        guard::parse(&document.bytes, &self.limits(document))
-    }
-
     /// The change that a PUT asks for, and the document that it would make; `None` when that is the same.
     fn spliced(
         &self,
         request: &Request,
         old: &Document,
     ) -> Result<(Option<String>, Splice), Conflict> {
-        let document = self
-            .reopened(old)
-            .map_err(|refusal| Conflict::local(refusal.to_string()))?;
+        let unread = |refusal: Refusal| Conflict::local(refusal.to_string());
+        let text = guard::utf8(&old.bytes).map_err(unread)?;
+        let sketch = Sketch::of(&old.bytes, &self.selector.steps);
+        let document = sketch.read(&self.limits(old)).map_err(unread)?;
         let steps = &self.selector.steps;
         let (last, before) = steps.split_last().ok_or_else(|| self.no_parent(0))?;
         let walked = |steps| node::walk(&document, steps).map_err(|taken| self.no_parent(taken));
@@ -196,7 +199,7 @@ impl Part<'_> {
                 edit::put_element(&document, parent, last, &element)?
             }
         };
-        let text = document.input_text();
+        let splice = splice.of_original(&sketch);
         let result = (!splice.is_idle(text)).then(|| splice.applied(text));
         Ok((result, splice))
     }

@@ -5,6 +5,7 @@ mod edits;
 mod hostile;
 mod lists;
 mod parts;
+mod sketch;
 mod usages;
 
 use super::*;
