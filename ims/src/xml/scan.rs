@@ -55,7 +55,11 @@ impl<'a> Scan<'a> {
     /// Moves behind the next `end` that begins `from` bytes on or later; to the end of text without one.
     fn skip_past(&mut self, from: usize, end: &[u8]) {
         let rest = self.rest().get(from..).unwrap_or_default();
-        let found = memchr::memmem::find(rest, end).map_or(rest.len(), |found| found + end.len());
+        let found = match end {
+            [byte] => memchr::memchr(*byte, rest),
+            _ => memchr::memmem::find(rest, end),
+        };
+        let found = found.map_or(rest.len(), |found| found + end.len());
         self.at += from + found;
     }
 

@@ -8,6 +8,7 @@ use crate::xdm::error::Conflict;
 use crate::xml::guard::Limits;
 use crate::xml::schema::{LoadError, Schema, Unknown};
 use crate::xml::schemas;
+use ahash::RandomState;
 use roxmltree::{Document, Node};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -98,6 +99,27 @@ pub(super) fn constraints(element: Node<'_, '_>) -> Result<(), Conflict> {
 
 /// Uniqueness among siblings "is determined by case-sensitive string comparison".
 fn unique(list: Node<'_, '_>) -> Result<(), Conflict> {
+    // Two that are the same have the same hash; only where two have are the values themselves compared.
+    let hashes = RandomState::with_seeds(1, 2, 3, 4);
+    let hash = |(local, value): (&str, &str)| hashes.hash_one((local, value));
+    let mut seen: Vec<u64> = list.children().filter_map(unique_value).map(hash).collect();
+    seen.sort_unstable();
+    match seen.windows(2).any(|pair| matches!(pair, [a, b] if a == b)) {
+        true => duplicate(list),
+        false => Ok(()),
+    }
+}
+
+/// The value of a member that no other member of this name may have, with the name.
+fn unique_value<'a>(member: Node<'a, '_>) -> Option<(&'static str, &'a str)> {
+    let name = member.tag_name();
+    let (element, attribute) = UNIQUE.iter().find(|(local, _)| *local == name.name())?;
+    let value = member.attribute(*attribute)?;
+    (name.namespace() == Some(NAMESPACE)).then_some((element, value))
+}
+
+/// The first two members of one list that are the same, if there are any.
+fn duplicate(list: Node<'_, '_>) -> Result<(), Conflict> {
     for (element, attribute) in UNIQUE {
         let mut seen = BTreeSet::new();
         let members = list.children().filter(|child| is(*child, element));
@@ -171,7 +193,33 @@ pub(super) fn path(node: Node<'_, '_>) -> String {
 }
 
 fn is(node: Node<'_, '_>, local: &str) -> bool {
-    node.is_element()
-        && node.tag_name().namespace() == Some(NAMESPACE)
-        && node.tag_name().name() == local
+    let name = node.tag_name();
+    // The name of a node that is no element is empty.
+    name.name() == local && name.namespace() == Some(NAMESPACE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn two_members_that_are_the_same_are_found_among_any(
+            members in prop::collection::vec((0..6_usize, 0..3_usize, 0..24_u8), 0..9)
+        ) {
+            const NAMES: [&str; 6] = ["list", "entry", "entry-ref", "external", "x:entry", "display-name"];
+            const ATTRIBUTES: [&str; 4] = ["name", "uri", "ref", "x:uri"];
+            let members = members.iter().map(|(name, other, value)| {
+                let other = ATTRIBUTES[(name + other) % 4];
+                format!("<{} {other}='{value}'/>", NAMES[*name])
+            });
+            let members = members.collect::<String>();
+            let text = format!("<list xmlns='{NAMESPACE}' xmlns:x='urn:x'>{members}text<!-- --></list>");
+            let document = Document::parse(&text).unwrap();
+            let list = document.root_element();
+            let said = |outcome| format!("{outcome:?}");
+            prop_assert_eq!(said(unique(list)), said(duplicate(list)), "{}", text);
+        }
+    }
 }

@@ -40,6 +40,17 @@ pub(super) struct Automaton {
 pub(super) struct Cursor {
     at: Vec<u16>,
     begun: bool,
+    /// Whether the last step led to where it began: one more element of the same name is taken the same way.
+    rests: bool,
+    /// Kept for their memory, from one step to the next.
+    next: Vec<u16>,
+    candidates: Vec<u16>,
+}
+
+impl Cursor {
+    pub fn rests(&self) -> bool {
+        self.rests
+    }
 }
 
 /// What one particle adds to the automaton.
@@ -178,29 +189,32 @@ impl Automaton {
         cursor: &mut Cursor,
         mut matched: impl FnMut(&Leaf) -> Option<T>,
     ) -> Option<T> {
-        let mut next = Vec::new();
         let mut taken: Option<(bool, T)> = None;
-        let mut candidates: Vec<u16> = self.candidates(cursor).collect();
+        let mut next = std::mem::take(&mut cursor.next);
+        let mut candidates = std::mem::take(&mut cursor.candidates);
+        next.clear();
+        candidates.clear();
+        candidates.extend(self.candidates(cursor));
         if cursor.at.len() > 1 {
             candidates.sort_unstable();
             candidates.dedup();
         }
-        for position in candidates {
-            let Some(leaf) = self.leaves.get(usize::from(position)) else {
+        for position in &candidates {
+            let Some(leaf) = self.leaves.get(usize::from(*position)) else {
                 continue;
             };
             let Some(found) = matched(leaf) else { continue };
-            next.push(position);
+            next.push(*position);
             let by_name = matches!(leaf, Leaf::Element(_));
             if !matches!(taken, Some((before, _)) if before || !by_name) {
                 taken = Some((by_name, found));
             }
         }
         let (_, found) = taken?;
-        *cursor = Cursor {
-            at: next,
-            begun: true,
-        };
+        cursor.rests = cursor.begun && cursor.at == next;
+        cursor.begun = true;
+        cursor.next = std::mem::replace(&mut cursor.at, next);
+        cursor.candidates = candidates;
         Some(found)
     }
 
@@ -293,6 +307,46 @@ mod tests {
         }
         assert!(accepts(&times(letter('a'), 0, Some(0)), ""));
         assert!(!accepts(&times(letter('a'), 0, Some(0)), "a"));
+    }
+
+    #[test]
+    fn where_a_cursor_rests_the_same_letter_leads_nowhere_else() {
+        let models = [
+            times(Choice(vec![letter('a'), letter('b')]), 0, None),
+            Sequence(vec![
+                times(letter('a'), 0, Some(3)),
+                times(Choice(vec![letter('b'), letter('a')]), 1, None),
+                times(letter('c'), 0, None),
+            ]),
+            times(Sequence(vec![letter('a'), letter('b')]), 0, None),
+            times(times(letter('a'), 0, Some(2)), 2, None),
+        ];
+        let fits = |letter: char| {
+            move |leaf: &Leaf| match leaf {
+                Leaf::Element(id) => (id.0 == letter as u32).then_some(id.0),
+                Leaf::Any(_) => None,
+            }
+        };
+        let mut rested = 0;
+        for model in models {
+            let automaton = Automaton::new(&model).unwrap();
+            for word in 0..3_usize.pow(7) {
+                let letters = (0..7).map(|n| ['a', 'b', 'c'][word / 3_usize.pow(n) % 3]);
+                let mut cursor = Cursor::default();
+                for letter in letters {
+                    let Some(found) = automaton.step(&mut cursor, fits(letter)) else {
+                        break;
+                    };
+                    if cursor.rests() {
+                        let mut again = cursor.clone();
+                        assert_eq!(automaton.step(&mut again, fits(letter)), Some(found));
+                        assert_eq!((&again.at, again.rests), (&cursor.at, true));
+                        rested += 1;
+                    }
+                }
+            }
+        }
+        assert!(rested > 1_000, "only {rested} rests");
     }
 
     #[test]

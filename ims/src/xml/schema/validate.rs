@@ -234,8 +234,14 @@ impl Walk<'_> {
         match &complex.content {
             Content::Elements(automaton) => {
                 let mut cursor = Cursor::default();
+                let mut before: Option<(ExpandedName<'_, '_>, Fit)> = None;
                 for child in node.children().filter(Node::is_element) {
-                    let found = automaton.step(&mut cursor, |leaf| self.fits(leaf, child));
+                    let name = child.tag_name();
+                    let found = match before {
+                        Some((same, fit)) if same == name && cursor.rests() => Some(fit),
+                        _ => automaton.step(&mut cursor, |leaf| self.fits(leaf, child)),
+                    };
+                    before = found.map(|fit| (name, fit));
                     match found {
                         Some(Fit::Declared(id)) => self.declared(child, id, depth + 1)?,
                         Some(Fit::Wild(process)) => self.wild(child, process, depth + 1)?,
@@ -404,6 +410,7 @@ impl Walk<'_> {
 }
 
 /// How an element fits into a content model.
+#[derive(Clone, Copy)]
 enum Fit {
     Declared(ElementId),
     Wild(Process),

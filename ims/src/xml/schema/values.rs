@@ -6,6 +6,7 @@ use super::simple::{Meaning, SimpleType, listed};
 use super::validate::{Checked, Walk, XSI, at};
 use crate::xml::guard::shortened;
 use roxmltree::{Attribute, Node};
+use std::borrow::Cow;
 
 impl Walk<'_> {
     pub(super) fn no_attributes(&self, node: Node<'_, '_>) -> Checked {
@@ -174,10 +175,10 @@ impl Walk<'_> {
             .filter_map(|n| n.text_storage().filter(|_| n.is_text()));
         // A comment or an instruction parts the text, but not the value.
         let first: &str = pieces.next().map_or("", |piece| piece.as_str());
-        let whole: String = [first]
-            .into_iter()
-            .chain(pieces.map(|piece| piece.as_str()))
-            .collect();
+        let mut whole = Cow::Borrowed(first);
+        for piece in pieces {
+            whole.to_mut().push_str(piece.as_str());
+        }
         if whole.is_empty() && default.is_some() {
             return Ok(());
         }
