@@ -140,6 +140,8 @@ impl Proof {
     /// Whether the proof is for `target`, in origin or in absolute form.
     fn is_for(&self, target: &str) -> bool {
         let path = match self.uri.split_once("://") {
+            // a path, in which a node selector may well name a URI
+            _ if self.uri.starts_with('/') => Some(self.uri.as_str()),
             Some((_, rest)) => rest.find('/').and_then(|at| rest.get(at..)),
             None => Some(self.uri.as_str()),
         };

@@ -128,8 +128,7 @@ impl Directory {
         let (mut readers, wanted) = lists.changed(document);
         readers.insert(owner);
         // ready now, so that no SUBSCRIBE waits for it; a list that no rule names costs its reader nothing
-        let written = self.documents.get(document);
-        let written = written.or_else(|| self.remote.counting(document));
+        let written = counting(&self.documents, &self.remote, document);
         if let Some(written) = written.filter(|_| wanted) {
             lists.prepare(document, written);
         }
@@ -140,11 +139,11 @@ impl Directory {
     pub(super) fn rules_changed(&mut self, key: &DocumentKey) {
         let rules = self.rules.get_mut();
         rules.changed(key);
-        let document = self.documents.get(key);
-        if let Some(document) = document.or_else(|| self.remote.counting(key)) {
+        let written = |key: &DocumentKey| counting(&self.documents, &self.remote, key);
+        if let Some(document) = written(key) {
             let lists = self.lists.get_mut();
             for anchor in rules.of(key, document).external_lists() {
-                lists.named(anchor, |key| self.documents.get(key));
+                lists.named(anchor, written);
             }
         }
     }
@@ -240,6 +239,22 @@ fn policies_of<'a>(
         .range(DocumentKey::user(user.clone(), "", "")..)
         .take_while(move |(key, _)| key.owner() == Some(user));
     own.filter(|(key, _)| is_policy(&key.auid))
+}
+
+/// The document that decides under this name. Where another XDMS has it, one that lies here as well is nobody's rule
+/// or list.
+fn counting<'a>(
+    documents: &'a BTreeMap<DocumentKey, Document>,
+    remote: &'a Remote,
+    key: &DocumentKey,
+) -> Option<&'a Document> {
+    match key
+        .owner()
+        .is_some_and(|owner| remote.has(&key.auid, owner))
+    {
+        true => remote.counting(key),
+        false => documents.get(key),
+    }
 }
 
 /// The one document of permanent state that a user has.

@@ -306,3 +306,22 @@ fn who_guesses_waits_and_others_do_not() {
     );
     assert!(matches!(guard.judge(&other, asked(10)), Verdict::Wait(_)));
 }
+
+/// A node selector or a namespace binding names URIs, and the path with one is no absolute form.
+#[test]
+fn a_path_that_names_a_uri_is_a_path() {
+    let path = "/xcap-root/resource-lists/users/sip:bob@ims.test/index/~~/external%5B@anchor=%22http://x/y%22%5D";
+    for (uri, target, is_good) in [
+        (path, path, true),
+        ("/a?xmlns(b=http://c)", "/a?xmlns(b=http://c)", true),
+        ("/a://b/c", "/c", false),
+        ("https://xcap.ims.test/c", "/c", true),
+        ("https://xcap.ims.test", "/", false),
+    ] {
+        let guard = guard(XcapDigest::default());
+        let value = credentials(&nonce(&guard, 0), &Given { uri, ..GIVEN });
+        let verdict = guard.judge(&value, Asked { target, ..asked(0) });
+        assert_eq!(matches!(verdict, Verdict::Known { .. }), is_good, "{uri}");
+        assert!(is_good || verdict == Verdict::BadRequest, "{uri}");
+    }
+}

@@ -33,6 +33,7 @@ USER_UNKNOWN, IDENTITIES_DONT_MATCH, IDENTITY_NOT_REGISTERED = 5001, 5002, 5003
 class Hss:
     def __init__(self, args):
         self.host, self.realm, self.as_uri = args.origin_host, args.realm, args.as_uri
+        self.xdms_uri = args.xdms_uri or args.as_uri
         self.address = args.listen.rsplit(":", 1)[0]
         self.folder = pathlib.Path(args.subscribers).parent
         self.users = json.loads(pathlib.Path(args.subscribers).read_text())["subscribers"]
@@ -117,6 +118,7 @@ class Hss:
         out += [f"<PublicIdentity><Identity>{escape(impu)}</Identity></PublicIdentity>" for impu in user["impus"]]
         for name in user.get("ifc", ()):
             criteria = (self.folder / "ifc" / f"{name}.xml").read_text()
+            criteria = criteria.replace("@XDMS_URI@", escape(self.xdms_uri))
             out.append(criteria.replace("@AS_URI@", escape(self.as_uri)))
         return "\n".join(out + ["</ServiceProfile>", "</IMSSubscription>"])
 
@@ -127,6 +129,7 @@ async def main():
     p.add_argument("--origin-host", default="127.0.0.1", help="Diameter identity; cdp resolves it, hence an address")
     p.add_argument("--realm", default="ims.test")
     p.add_argument("--as-uri", required=True, help="ServerName of the initial filter criteria")
+    p.add_argument("--xdms-uri", default="", help="the same for the XDMS beside it")
     p.add_argument("--subscribers", default=str(pathlib.Path(__file__).with_name("subscribers.json")))
     p.add_argument("--ccf", help="Primary-Charging-Collection-Function-Name handed out with the profile")
     p.add_argument("--log", required=True)

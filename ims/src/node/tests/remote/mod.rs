@@ -278,6 +278,41 @@ fn a_change_there_reaches_live_subscriptions_with_the_next_poll() {
 }
 
 #[test]
+fn a_document_that_lies_here_under_the_name_of_one_there_decides_nothing() {
+    let mut world = World::new();
+    world.bench.publish("", "hello");
+    let sent = world.bench.put_rules(BOB, &allow(""));
+    world.sent = sent;
+    world.serve();
+    world.put(RULES, &ruleset("block", "<identity><many/></identity>"));
+    world.subscribe("");
+    let said = world.confirm();
+    assert_eq!(
+        said.last().map(String::as_str),
+        Some("terminated;reason=rejected ")
+    );
+    assert!(said.iter().all(|s| !s.contains("hello")), "{said:?}");
+    // the other way round, and written while the rules from there count
+    world.put(RULES, &allow(""));
+    world.pass(POLL * 2);
+    world.subscribe("");
+    assert_eq!(
+        world.confirm().last().map(String::as_str),
+        Some("active hello")
+    );
+    world.sent = world
+        .bench
+        .put_rules(BOB, &ruleset("block", "<identity><many/></identity>"));
+    world.serve();
+    assert_eq!(world.confirm(), [""; 0], "nobody is thrown out");
+    world.subscribe("");
+    assert_eq!(
+        world.confirm().last().map(String::as_str),
+        Some("active hello")
+    );
+}
+
+#[test]
 fn lists_that_rules_name_are_got_too_and_nobody_is_rejected_while_one_is_on_its_way() {
     let mut world = World::new();
     world.bench.publish("", "hello");
