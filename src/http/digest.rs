@@ -7,7 +7,7 @@ mod nonce;
 mod users;
 
 pub(crate) use nonce::Key;
-pub(crate) use users::line;
+pub(crate) use users::{is_same_identity, line};
 
 use super::files::{self, FileError, Loaded, Refresh};
 use super::rates::{Offences, whom};
@@ -223,11 +223,6 @@ impl Guard {
             identities: identities.into_iter().flatten().collect(),
             next_nonce,
         }
-    }
-
-    /// Whether `intended` is an identity of the user who has `identities`.
-    pub(super) fn is_one_of(intended: &str, identities: &[String]) -> bool {
-        users::is_one_of(intended, identities.iter().map(String::as_str))
     }
 
     /// Values of `WWW-Authenticate`, the best first; one nonce serves for all.

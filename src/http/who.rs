@@ -3,13 +3,14 @@
 //! Credentials go before assertions: a request that carries them comes from a client, and what it says of itself beside
 //! them counts for nothing.
 
-use super::digest::{Asked, Guard, Verdict};
+use super::digest::{Asked, Guard, Verdict, is_same_identity};
 use super::xcap::joined;
 use super::{Answer, Peer, Service, plain};
 use crate::telemetry::metrics::Rejected;
 use hyper::StatusCode;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
+use ims::sip::Aor;
 use ims::xdm::request::Identity;
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ const INTENDED: &str = "x-3gpp-intended-identity";
 #[derive(Debug)]
 pub(super) struct Who {
     pub identity: Identity,
+    /// One name for all spellings and identities under which the same user may ask.
+    pub account: String,
     /// The header in which another document server is told.
     pub header: HeaderName,
     /// For the client's next credentials.
@@ -35,7 +38,10 @@ pub(super) struct Who {
 
 impl Who {
     fn user(identities: String, header: &'static str) -> Who {
+        let first = identities.split(',').next().unwrap_or_default();
+        let first = first.trim_matches([' ', '"', '<', '>']);
         Who {
+            account: Aor::parse(first).map_or_else(|| identities.clone(), |aor| aor.to_string()),
             identity: Identity::User(identities),
             header: HeaderName::from_static(header),
             next_nonce: None,
@@ -104,6 +110,7 @@ pub(super) fn is_asking(service: &Service, peer: Peer, head: &Parts) -> Result<W
         Some(_) => Err(Refusal::Challenge { is_stale: false }),
         None => Ok(Who {
             identity: Identity::Unknown,
+            account: String::new(),
             header: HeaderName::from_static(OMA),
             next_nonce: None,
         }),
@@ -132,9 +139,11 @@ fn proven(
             identities,
             next_nonce,
         } => {
+            let account = identities.first().cloned().unwrap_or_default();
             let meant = meant(identities, &head.headers)?;
             Ok(Who {
                 next_nonce,
+                account,
                 ..Who::user(meant, OMA)
             })
         }
@@ -157,10 +166,12 @@ fn meant(identities: Vec<String>, headers: &HeaderMap) -> Result<String, Refusal
         return Ok(quoted.join(", "));
     };
     let intended = intended.trim().trim_matches('"').trim();
-    match Guard::is_one_of(intended, &identities) && !intended.contains(['"', ',']) {
-        true => Ok(format!("\"{intended}\"")),
-        false => Err(Refusal::NotTheirs),
-    }
+    // in the operator's spelling: what the client writes goes no further
+    let own = identities
+        .iter()
+        .find(|own| is_same_identity(intended, own));
+    own.map(|own| format!("\"{own}\""))
+        .ok_or(Refusal::NotTheirs)
 }
 
 /// Who is asking, in the words of a trusted proxy.

@@ -77,11 +77,11 @@ const AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("authentication-
 
 /// Whether the user may ask once more.
 fn admitted(service: &Service, who: &Who) -> Result<(), Refusal> {
-    let Identity::User(user) = &who.identity else {
+    if who.identity == Identity::Unknown {
         return Ok(());
-    };
+    }
     let now = service.started.elapsed();
-    let taken = service.of_user.take(user.as_str().into(), now);
+    let taken = service.of_user.take(who.account.as_str().into(), now);
     taken.map_err(Refusal::Wait)
 }
 

@@ -583,6 +583,15 @@ fn who_asks_too_often_is_told_when_to_come_again() {
         user.matches("HTTP/1.1 429").count() >= 3,
         "one user through the proxy: {user}"
     );
+    let url = proxy.plain("/pres-rules/users/sip:carol@ims.test/index");
+    let spelled = (0..8).map(|n| format!("X-3GPP-Asserted-Identity: \"sip:carol@IMS.test;n={n}\""));
+    let all: String = spelled
+        .map(|header| proxy.curl(&["-i", "-H", &header, &url]))
+        .collect();
+    assert!(
+        all.matches("HTTP/1.1 429").count() >= 2,
+        "one user under many spellings: {all}"
+    );
     proxy.server.stop();
 }
 
