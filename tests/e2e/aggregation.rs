@@ -583,7 +583,7 @@ fn who_asks_too_often_is_told_when_to_come_again() {
         user.matches("HTTP/1.1 429").count() >= 3,
         "one user through the proxy: {user}"
     );
-    let url = proxy.plain("/pres-rules/users/sip:carol@ims.test/index");
+    let url = proxy.plain("/xcap-root/pres-rules/users/sip:carol@ims.test/index");
     let spelled = (0..8).map(|n| format!("X-3GPP-Asserted-Identity: \"sip:carol@IMS.test;n={n}\""));
     let all: String = spelled
         .map(|header| proxy.curl(&["-i", "-H", &header, &url]))
