@@ -198,10 +198,16 @@ async fn an_identity_is_believed_from_a_trusted_proxy_only() {
             "t",
         ),
         (
-            "several lines",
+            "several in one line",
             TRUSTED,
-            "X-3GPP-Asserted-Identity: a\r\nX-3GPP-Asserted-Identity: b\r\n",
-            "a, b",
+            "X-3GPP-Asserted-Identity: \"sip:a@b\", \"tel:+361\"\r\n",
+            "\"sip:a@b\", \"tel:+361\"",
+        ),
+        (
+            "a line of the client beside that of its proxy",
+            TRUSTED,
+            "X-3GPP-Asserted-Identity: \"sip:a@b\"\r\nX-3GPP-Asserted-Identity: \"sip:c@d\"\r\n",
+            "unknown",
         ),
         ("none", TRUSTED, "", "unknown"),
         (

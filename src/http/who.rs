@@ -181,7 +181,9 @@ fn asserted(headers: &HeaderMap) -> Option<Who> {
     let value_of = |name| joined(headers, &HeaderName::from_static(name));
     for name in ASSERTED {
         if let Some(value) = value_of(name) {
-            return is_said(&value).then(|| Who::user(value, name));
+            // all identities stand in one line: of two, a client wrote one, and the proxy let it through
+            let is_one = headers.get_all(name).iter().count() == 1;
+            return (is_one && is_said(&value)).then(|| Who::user(value, name));
         }
     }
     let addresses = quoted_uris(&value_of(SIP).filter(is_said)?);
