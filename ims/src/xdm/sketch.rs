@@ -8,6 +8,7 @@
 
 use super::selector::{Name, Step};
 use crate::xml::guard::{self, Limits, Refusal};
+use memchr::memmem::Finder;
 use std::ops::Range;
 
 /// Most names among siblings that are told apart; a document with more is read whole.
@@ -105,6 +106,9 @@ struct Pass<'a> {
     text: &'a str,
     at: usize,
     steps: &'a [Step],
+    /// The values that the steps test, and what binds a prefix or the default namespace.
+    values: Vec<Option<Finder<'a>>>,
+    bindings: Finder<'static>,
     /// The elements on the way, and below them one that is not, at most.
     open: Vec<Open>,
     /// Elements open in the one that is not on the way, itself included.
@@ -120,6 +124,8 @@ impl<'a> Pass<'a> {
             text,
             at: 0,
             steps,
+            values: steps.iter().map(value).collect(),
+            bindings: Finder::new("xmlns"),
             open: Vec::new(),
             skipped: 0,
             kept: Vec::new(),
@@ -232,46 +238,53 @@ impl<'a> Pass<'a> {
     /// What the element with this start tag, below those that are open, is to the selector.
     fn part(&self, tag: &str) -> Option<Part> {
         let depth = self.open.len();
-        let step = self.steps.get(depth)?;
+        let fits = self.may_fit(depth, tag)?;
         Some(if depth + 1 == self.steps.len() {
-            match may_fit(step, tag) || depth == 0 {
+            match fits || depth == 0 {
                 true => Part::Tags,
                 false => Part::Spare,
             }
         } else {
-            match may_fit(step, tag) {
+            match fits {
                 true => Part::Way,
                 false if depth == 0 => Part::Tags,
                 false => Part::Spare,
             }
         })
     }
-}
 
-/// Whether an element may be one that the step names or counts, by its start tag as written.
-fn may_fit(step: &Step, tag: &str) -> bool {
-    // Its name may mean something else than the same name on its siblings.
-    if memchr::memmem::find(tag.as_bytes(), b"xmlns").is_some() {
-        return true;
-    }
-    let is_local = |name: &Name| {
-        let qualified = qualified(tag);
-        let local = qualified.split_once(':').map_or(qualified, |(_, l)| l);
-        local == &*name.local
-    };
-    if !step.name.as_ref().is_none_or(is_local) {
-        return false;
-    }
-    // A position counts all of the name.
-    if step.position.is_some() {
-        return true;
-    }
-    step.attribute.as_ref().is_none_or(|(_, value)| {
+    /// Whether an element may be one that the step at this depth names or counts, by its start tag as written.
+    fn may_fit(&self, depth: usize, tag: &str) -> Option<bool> {
+        let step = self.steps.get(depth)?;
+        // Its name may mean something else than the same name on its siblings.
+        if self.bindings.find(tag.as_bytes()).is_some() {
+            return Some(true);
+        }
+        let is_local = |name: &Name| {
+            let qualified = qualified(tag);
+            let local = qualified.split_once(':').map_or(qualified, |(_, l)| l);
+            local == &*name.local
+        };
+        if !step.name.as_ref().is_none_or(is_local) {
+            return Some(false);
+        }
+        // A position counts all of the name.
+        if step.position.is_some() {
+            return Some(true);
+        }
+        let Some(value) = self.values.get(depth)? else {
+            return Some(true);
+        };
         // A reference, or white space that is read as a blank: the value is not written as it is.
         let rewritten = |b: &u8| matches!(b, b'&' | b'\t' | b'\r' | b'\n');
-        tag.as_bytes().iter().any(rewritten)
-            || memchr::memmem::find(tag.as_bytes(), value.as_bytes()).is_some()
-    })
+        Some(tag.as_bytes().iter().any(rewritten) || value.find(tag.as_bytes()).is_some())
+    }
+}
+
+/// The value of the attribute that a step tests.
+fn value(step: &Step) -> Option<Finder<'_>> {
+    let (_, value) = step.attribute.as_ref()?;
+    Some(Finder::new(value.as_bytes()))
 }
 
 /// The name in a tag.

@@ -145,6 +145,10 @@ pub(super) fn normalised(raw: &str, whitespace: Whitespace) -> Cow<'_, str> {
             Cow::Owned(raw.replace(['\t', '\n', '\r'], " "))
         }
         Whitespace::Replace => Cow::Borrowed(raw),
+        // Most values have none; this is found out without a branch for each byte.
+        Whitespace::Collapse if raw.bytes().fold(true, |none, b| none & (b > b' ')) => {
+            Cow::Borrowed(raw)
+        }
         Whitespace::Collapse => {
             let trimmed = raw.trim_matches([' ', '\t', '\n', '\r']);
             let bytes = trimmed.as_bytes();
