@@ -11,6 +11,7 @@ pub(crate) mod fetch;
 mod files;
 mod forward;
 mod listen;
+mod merged;
 pub(crate) mod overrides;
 mod patience;
 mod rates;
@@ -36,7 +37,9 @@ use hyper::body::{Body, Incoming};
 use hyper::header::{self, HeaderValue};
 use hyper::{Request, Response, StatusCode, Version};
 use ims::node::{Administered, Administration};
+use ims::xdm::merge::Merger;
 use ims::xdm::request as xdm;
+use ims::xml::schema::LoadError;
 use listen::{Places, stopped};
 use rates::{Rates, whom};
 use std::fmt;
@@ -82,6 +85,8 @@ pub enum SetupError {
     Unusable(#[from] FileError),
     #[error("no random numbers from the system ({0})")]
     Random(getrandom::Error),
+    #[error("a schema of this program cannot be read ({0}); this is a defect, please report it")]
+    Schema(#[from] LoadError),
 }
 
 impl From<getrandom::Error> for SetupError {
@@ -103,6 +108,8 @@ pub struct Service {
     of_peer: Rates<IpAddr>,
     of_user: Rates<Box<str>>,
     remotes: Remotes,
+    /// Where there are remotes.
+    merger: Option<Merger>,
     access: Option<access::Log>,
 }
 
@@ -169,6 +176,10 @@ impl Service {
             of_peer: Rates::new(http.peer_rate, hash.clone()),
             of_user: Rates::new(http.user_rate, hash),
             remotes: Remotes::new(&config.xcap.remotes, own)?,
+            merger: match config.xcap.remotes.is_empty() {
+                true => None,
+                false => Some(Merger::new()?),
+            },
             started: Instant::now(),
             config,
             port,

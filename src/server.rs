@@ -65,7 +65,7 @@ impl Error {
             Error::Http(_) | Error::Listen(_) => Exit::Unavailable,
             Error::Signals(_)
             | Error::Random(_)
-            | Error::HttpSetup(http::SetupError::Random(_))
+            | Error::HttpSetup(http::SetupError::Random(_) | http::SetupError::Schema(_))
             | Error::Documents(_)
             | Error::Threads(_)
             | Error::Driver => Exit::Internal,

@@ -75,7 +75,7 @@ pub(super) fn apply(answer: &mut Answer, above: usize, is_taken: bool) {
 }
 
 /// The bytes of a body that is there as a whole.
-fn bytes_of(mut body: Full<Bytes>) -> Bytes {
+pub(super) fn bytes_of(mut body: Full<Bytes>) -> Bytes {
     let mut context = Context::from_waker(Waker::noop());
     match Pin::new(&mut body).poll_frame(&mut context) {
         Poll::Ready(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),

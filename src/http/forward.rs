@@ -3,10 +3,11 @@
 //! client says of itself does.
 
 use super::files::FileError;
+use super::merged::Said;
 use super::tls;
 use super::who::Who;
 use super::xcap::joined;
-use super::{Answer, plain};
+use super::{Answer, coding, plain};
 use crate::config::XcapRemote;
 use crate::ua::tls::Trust;
 use bytes::Bytes;
@@ -16,13 +17,15 @@ use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
-use ims::xdm::key::Tree;
+use ims::xdm::key::{DocumentKey, Tree};
+use ims::xdm::merge;
 use ims::xdm::request::Identity;
 use ims::xdm::selector::Selector;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tracing::warn;
 
 /// Largest answer that is taken from another server, in bytes.
@@ -76,7 +79,7 @@ struct Remote {
 /// All others, in the order in which they are asked.
 #[derive(Debug)]
 pub(super) struct Remotes {
-    all: Vec<Remote>,
+    all: Vec<Arc<Remote>>,
     /// Our name in `Via`, by which a request that comes back is known.
     own: String,
 }
@@ -108,7 +111,10 @@ impl Trouble {
 impl Remotes {
     /// `own`: what no other proxy is called.
     pub(super) fn new(settings: &[XcapRemote], own: String) -> Result<Remotes, FileError> {
-        let all: Result<Vec<_>, _> = settings.iter().map(Remote::new).collect();
+        let all: Result<Vec<_>, _> = settings
+            .iter()
+            .map(|one| Remote::new(one).map(Arc::new))
+            .collect();
         Ok(Remotes { all: all?, own })
     }
 
@@ -119,20 +125,95 @@ impl Remotes {
         }
         // a path that says nothing is refused here
         let key = Selector::parse(target).ok()?.key;
-        let domain = match &key.tree {
-            Tree::User(owner) => Some(owner.host().to_owned()),
-            Tree::Global => None,
+        self.serving(&key.auid, &key.tree)
+    }
+
+    /// The number of the server that has the documents of a usage in a tree; none when it is this one.
+    pub(super) fn serving(&self, auid: &str, tree: &Tree) -> Option<usize> {
+        self.all
+            .iter()
+            .position(|remote| has(&remote.auids, auid) && remote.serves(tree))
+    }
+
+    /// The numbers of the servers that have a part in a document that all make together. None of them when one has it
+    /// whole, because the operator names its usage there.
+    pub(super) fn concerned(&self, key: &DocumentKey) -> Vec<usize> {
+        let numbered = self.all.iter().enumerate();
+        let concerned = numbered.filter(|(_, remote)| match key.tree {
+            Tree::Global => true, // what it can do for its users
+            Tree::User(_) => remote.serves(&key.tree),
+        });
+        let concerned: Vec<_> = concerned.collect();
+        let names = |remote: &Remote| {
+            let mut auids = remote.auids.iter();
+            auids.any(|auid| auid.eq_ignore_ascii_case(&key.auid)) && remote.serves(&key.tree)
         };
-        self.all.iter().position(|remote| {
-            let has = |list: &[String], what: &str| {
-                list.is_empty() || list.iter().any(|one| one.eq_ignore_ascii_case(what))
+        match concerned.iter().any(|(_, remote)| names(remote)) {
+            true => Vec::new(),
+            false => concerned.into_iter().map(|(number, _)| number).collect(),
+        }
+    }
+
+    /// Whether requests for documents of a usage may go to server `number`.
+    pub(super) fn takes(&self, number: usize, auid: &str) -> bool {
+        let remote = self.all.get(number);
+        remote.is_some_and(|remote| has(&remote.auids, auid))
+    }
+
+    /// The usages of server `number` as far as they can be told without it: those configured, or all that are `known`.
+    pub(super) fn auids<'a>(&'a self, number: usize, known: &'a [String]) -> &'a [String] {
+        match self.all.get(number) {
+            Some(remote) if !remote.auids.is_empty() => &remote.auids,
+            _ => known,
+        }
+    }
+
+    /// Whether a request is to be answered by this server alone: it says so, or it has been here before.
+    pub(super) fn is_last(&self, head: &Parts) -> bool {
+        hops(head) == 0 || self.has_passed(head)
+    }
+
+    fn has_passed(&self, head: &Parts) -> bool {
+        let via = joined(&head.headers, &header::VIA).unwrap_or_default();
+        via.split([',', ' ']).any(|name| name == self.own)
+    }
+
+    /// `Via` of what is sent on.
+    fn via(&self, head: &Parts) -> String {
+        match joined(&head.headers, &header::VIA) {
+            Some(via) if !via.is_empty() => format!("{via}, 1.1 {}", self.own),
+            _ => format!("1.1 {}", self.own),
+        }
+    }
+
+    /// What several servers say of one document, asked at the same time, each within its own. They ask nobody in turn, so
+    /// that proxies which know one another do not multiply a request.
+    pub(super) async fn ask_all(
+        &self,
+        numbers: &[usize],
+        target: &str,
+        head: &Parts,
+        who: &Who,
+    ) -> Said {
+        let via = self.via(head);
+        let mut said = Said::new();
+        let mut asked = JoinSet::new();
+        for &number in numbers {
+            said.insert(number, Err(StatusCode::BAD_GATEWAY));
+            let Some(remote) = self.all.get(number).cloned() else {
+                continue;
             };
-            let serves_tree = match &domain {
-                Some(domain) => has(&remote.domains, domain),
-                None => remote.domains.is_empty(),
-            };
-            has(&remote.auids, &key.auid) && serves_tree
-        })
+            if let Some(request) = remote.request(target, head, Bytes::new(), who, (&via, 0)) {
+                // dropped with the set when the client goes
+                asked.spawn(async move { (number, remote.document(request).await) });
+            }
+        }
+        while let Some(one) = asked.join_next().await {
+            if let Ok((number, answer)) = one {
+                said.insert(number, answer);
+            }
+        }
+        said
     }
 
     /// The answer of server `number`, or why there is none.
@@ -147,34 +228,35 @@ impl Remotes {
         let Some(remote) = self.all.get(number) else {
             return plain(StatusCode::NOT_FOUND);
         };
-        let hops = joined(&head.headers, &MAX_FORWARDS);
-        let hops = hops.map_or(Some(HOPS), |text| text.trim().parse().ok());
-        let via = joined(&head.headers, &header::VIA).unwrap_or_default();
-        let is_back = via.split([',', ' ']).any(|name| name == self.own);
-        let Some(left) = hops.unwrap_or(HOPS).min(HOPS).checked_sub(1) else {
+        let Some(left) = hops(head).checked_sub(1) else {
             return plain(StatusCode::LOOP_DETECTED);
         };
-        if is_back {
+        if self.has_passed(head) {
             warn!(remote = remote.authority, "a request has come back here");
             return plain(StatusCode::LOOP_DETECTED);
         }
-        let via = match via.is_empty() {
-            true => format!("1.1 {}", self.own),
-            false => format!("{via}, 1.1 {}", self.own),
-        };
+        let via = self.via(head);
         let asked = remote.request(target, head, body, who, (&via, left));
         let Some(request) = asked else {
             return plain(StatusCode::BAD_REQUEST);
         };
-        let exchange = tokio::time::timeout(remote.timeout, remote.exchange(request));
-        match exchange.await.unwrap_or(Err(Trouble::Late)) {
+        match remote.answer(request, ANSWER_MAX).await {
             Ok(answer) => answer,
-            Err(trouble) => {
-                warn!(remote = remote.authority, %trouble, "a document server gives no answer");
-                plain(trouble.status())
-            }
+            Err(status) => plain(status),
         }
     }
+}
+
+/// Proxies that a request may still pass.
+fn hops(head: &Parts) -> u8 {
+    let hops = joined(&head.headers, &MAX_FORWARDS);
+    let hops = hops.and_then(|text| text.trim().parse().ok());
+    hops.unwrap_or(HOPS).min(HOPS)
+}
+
+/// Whether a list names something; an empty one names everything.
+fn has(list: &[String], what: &str) -> bool {
+    list.is_empty() || list.iter().any(|one| one.eq_ignore_ascii_case(what))
 }
 
 impl Remote {
@@ -199,6 +281,38 @@ impl Remote {
             idle: Mutex::default(),
             places: Semaphore::new(settings.max_connections),
         })
+    }
+
+    fn serves(&self, tree: &Tree) -> bool {
+        match tree {
+            Tree::User(owner) => has(&self.domains, owner.host()),
+            Tree::Global => self.domains.is_empty(),
+        }
+    }
+
+    /// The bytes of a document, or the status that stands for why there are none.
+    async fn document(&self, request: Request<Full<Bytes>>) -> Result<Bytes, StatusCode> {
+        let answer = self.answer(request, merge::LONGEST).await?;
+        match answer.status() {
+            StatusCode::OK => Ok(coding::bytes_of(answer.into_body())),
+            status => Err(status),
+        }
+    }
+
+    /// The answer within its time, or the status that stands for why there is none.
+    async fn answer(
+        &self,
+        request: Request<Full<Bytes>>,
+        limit: usize,
+    ) -> Result<Answer, StatusCode> {
+        let exchange = tokio::time::timeout(self.timeout, self.exchange(request, limit));
+        exchange
+            .await
+            .unwrap_or(Err(Trouble::Late))
+            .map_err(|trouble| {
+                warn!(remote = self.authority, %trouble, "a document server gives no answer");
+                trouble.status()
+            })
     }
 
     /// What is sent; `None` when it cannot be written.
@@ -233,12 +347,16 @@ impl Remote {
         Some(request)
     }
 
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer, Trouble> {
+    async fn exchange(
+        &self,
+        request: Request<Full<Bytes>>,
+        limit: usize,
+    ) -> Result<Answer, Trouble> {
         let place = self.places.acquire().await;
         let _place = place.map_err(|_| Trouble::Unreachable("shutting down".into()))?;
         let (mut sender, response) = self.send(request).await?;
         let (head, body) = response.into_parts();
-        let body = Limited::new(body, ANSWER_MAX).collect().await;
+        let body = Limited::new(body, limit).collect().await;
         let body = body.map_err(|why| Trouble::Broken(why.to_string()))?;
         if head.status == StatusCode::UNAUTHORIZED || head.status.is_informational() {
             return Err(Trouble::Refused);

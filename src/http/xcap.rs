@@ -1,5 +1,6 @@
 //! An XCAP request over HTTP to a value and back (RFC 4825 §7, §8).
 
+use super::merged::{self, Wanted};
 use super::who::{self, Refusal, Who};
 use super::{Answer, AskedBy, Busy, Peer, Service, coding, plain};
 use crate::telemetry::log::AUDIT_TARGET;
@@ -51,14 +52,7 @@ pub(super) async fn answer(
                     head.headers.insert(name, value);
                 }
             }
-            match service.remotes.of(target) {
-                Some(_) if who.identity == Identity::Unknown => unknown(service),
-                Some(number) => {
-                    let remotes = &service.remotes;
-                    remotes.ask(number, target, &head, body, &who).await
-                }
-                None => decided(service, peer, target, &head, body, &who).await,
-            }
+            routed(service, peer, target, &head, body, &who).await
         }
     };
     if let Some(nonce) = who.next_nonce
@@ -70,6 +64,30 @@ pub(super) async fn answer(
         answer.extensions_mut().insert(AskedBy(user));
     }
     answer
+}
+
+/// The answer of this server, of another, or of all that have a part in it.
+async fn routed(
+    service: &Service,
+    peer: Peer,
+    target: &str,
+    head: &Parts,
+    body: Bytes,
+    who: &Who,
+) -> Answer {
+    let remotes = &service.remotes;
+    match Wanted::of(service, target, head) {
+        Some(_) if remotes.is_last(head) => {
+            return decided(service, peer, target, head, body, who).await;
+        }
+        Some(wanted) => return merged::answer(service, peer, &wanted, head, who).await,
+        None => {}
+    }
+    match remotes.of(target) {
+        Some(_) if who.identity == Identity::Unknown => unknown(service),
+        Some(number) => remotes.ask(number, target, head, body, who).await,
+        None => decided(service, peer, target, head, body, who).await,
+    }
 }
 
 /// RFC 7615 §3.
@@ -86,7 +104,7 @@ fn admitted(service: &Service, who: &Who) -> Result<(), Refusal> {
 }
 
 /// What this server has to say.
-async fn decided(
+pub(super) async fn decided(
     service: &Service,
     peer: Peer,
     target: &str,
@@ -208,7 +226,7 @@ pub(super) fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     Some(lines.fold(first, |all, line| format!("{all}, {line}")))
 }
 
-fn written(response: xdm::Response) -> Answer {
+pub(super) fn written(response: xdm::Response) -> Answer {
     let status = StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut answer = plain(status);
     let headers = answer.headers_mut();

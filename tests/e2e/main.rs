@@ -15,6 +15,7 @@ mod durability;
 mod harness;
 mod hostile;
 mod lab;
+mod merged;
 mod operation;
 mod parts;
 mod publication;

@@ -13,6 +13,7 @@ mod fragment;
 pub mod key;
 pub mod lists;
 pub mod media;
+pub mod merge;
 pub mod node;
 mod outline;
 mod parts;

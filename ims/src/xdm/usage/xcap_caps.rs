@@ -18,7 +18,7 @@ pub const MEDIA_TYPE: &str = "application/xcap-caps+xml";
 pub const NAME: &str = "index";
 
 /// Namespace of the document, which lists itself.
-const NAMESPACE: &str = "urn:ietf:params:xml:ns:xcap-caps";
+pub const NAMESPACE: &str = "urn:ietf:params:xml:ns:xcap-caps";
 
 /// RFC 4825 §12.
 pub(super) fn usage(limits: Limits) -> Usage {
@@ -73,7 +73,7 @@ pub(super) fn document(usages: &[Usage]) -> Document {
 
 /// An entity-tag made of the content (FNV-1a, 64 bits): the same on every node of one version, another when the
 /// document is another.
-pub(super) fn tag(text: &str) -> String {
+pub(in crate::xdm) fn tag(text: &str) -> String {
     let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });

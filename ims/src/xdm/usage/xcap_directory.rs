@@ -16,7 +16,8 @@ pub const MEDIA_TYPE: &str = "application/vnd.oma.xcap-directory+xml";
 /// The document of each user.
 pub const NAME: &str = "directory.xml";
 
-const NAMESPACE: &str = "urn:oma:xml:xdm:xcap-directory";
+/// Namespace of the document.
+pub const NAMESPACE: &str = "urn:oma:xml:xdm:xcap-directory";
 
 pub(super) fn usage(limits: Limits) -> Usage {
     Usage {
