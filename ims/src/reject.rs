@@ -49,7 +49,7 @@ pub enum Reject {
     /// The Request-URI names nobody who is served here.
     NotFound,
 
-    // Ours: the server cannot, for now.
+    // Ours: the server cannot.
     /// Something of our own does not read or apply; the phrase says what.
     Internal(&'static str),
     /// What the request refers to could not be had from its server; the phrase says why.

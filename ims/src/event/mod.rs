@@ -7,6 +7,7 @@ pub mod lifetime;
 pub mod notice;
 pub mod publication;
 pub mod reach;
+pub mod renewal;
 pub mod subscriber;
 pub mod subscription;
 pub mod tag;

@@ -7,6 +7,7 @@ use super::wishes::Wishes;
 use super::{Directory, Service, policy};
 use crate::dialog::Dialog;
 use crate::event::notice::CSEQ_RANGE;
+use crate::event::renewal::Opened;
 use crate::event::subscription::{Input, State, SubscriptionId, begin};
 use crate::event::turn::Turn;
 use crate::isc::{Caller, Charging};
@@ -405,26 +406,15 @@ impl Subscription {
 /// from somebody else.
 fn check_renewal(subscription: &Subscription, request: &Renew<'_>) -> Result<(), Reject> {
     let record = &subscription.record;
-    if !record.state.is_alive()
-        || subscription.visit.package != request.package
-        || !record.dialog.owns(request.request)
-        || record.event_id.as_deref() != request.event_id
-    {
+    if !record.state.is_alive() || subscription.visit.package != request.package {
         return Err(Reject::NoDialog);
     }
-    // RFC 3261 §12.2.2: lower is out of order. The same again is a retransmission over a restart, which forgets
-    // transactions and not dialogs: to serve it twice changes nothing, and a 500 would alarm the watcher
-    if request.request.cseq.number < record.dialog.remote_cseq {
-        return Err(Reject::OutOfOrder);
-    }
-    let known = |aor: &Aor| record.watcher.iter().any(|own| **own == *aor.as_str());
-    if !request.watcher.is_empty()
-        && !record.watcher.is_empty()
-        && !request.watcher.iter().any(known)
-    {
-        return Err(Reject::Forbidden(phrase::NOT_THE_SUBSCRIBER));
-    }
-    Ok(())
+    let opened = Opened {
+        dialog: &record.dialog,
+        event_id: record.event_id.as_deref(),
+        identities: &record.watcher,
+    };
+    opened.takes(request.request, request.event_id, &request.watcher)
 }
 
 #[cfg(test)]

@@ -6,12 +6,13 @@ use super::wanted::{Package, Wanted};
 use super::{Service, Store};
 use crate::dialog::Dialog;
 use crate::event::notice::CSEQ_RANGE;
+use crate::event::renewal::Opened;
 use crate::event::subscription::{Input, State, SubscriptionId, begin};
 use crate::event::tag::Condition;
 use crate::event::turn::Turn;
 use crate::isc::Charging;
 use crate::record::Table;
-use crate::reject::{Reject, phrase};
+use crate::reject::Reject;
 use crate::sip::{Aor, Request};
 use crate::time::{Seconds, Timestamp};
 use crate::xdm::Identity;
@@ -310,20 +311,13 @@ impl Service {
 /// RFC 3261 §12.2.2 and RFC 6665 §4.2.1: the request is in this dialog, of this subscription, in order, and not
 /// from somebody else.
 fn check_renewal(record: &SubscriptionRecord, request: &Renew<'_>) -> Result<(), Reject> {
-    if record.state != State::Active
-        || record.package != request.package
-        || !record.dialog.owns(request.request)
-        || record.event_id.as_deref() != request.event_id
-    {
+    if record.state != State::Active || record.package != request.package {
         return Err(Reject::NoDialog);
     }
-    // the same again is a retransmission over a restart, which forgets transactions: to serve it twice changes nothing
-    if request.request.cseq.number < record.dialog.remote_cseq {
-        return Err(Reject::OutOfOrder);
-    }
-    let known = |aor: &Aor| record.subscriber.iter().any(|own| **own == *aor.as_str());
-    if !request.subscriber.is_empty() && !request.subscriber.iter().any(known) {
-        return Err(Reject::Forbidden(phrase::NOT_THE_SUBSCRIBER));
-    }
-    Ok(())
+    let opened = Opened {
+        dialog: &record.dialog,
+        event_id: record.event_id.as_deref(),
+        identities: &record.subscriber,
+    };
+    opened.takes(request.request, request.event_id, &request.subscriber)
 }
