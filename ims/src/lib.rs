@@ -3,7 +3,7 @@
 //! Nothing here owns a clock, a socket, a file, a thread or randomness. The program (`presentia`) moves
 //! inputs in and effects out; a simulation does the same under virtual time. Modules import downwards only:
 //!
-//! `time`, `network`, `record`, `xml` < `sip` < `transaction` < `dialog` < `isc` < `charge` < `event` < `presence`, `xdm`, `registration` < `node`
+//! `time`, `network`, `record`, `xml` < `sip` < `transaction` < `dialog` < `isc` < `charge` < `event` < `presence`, `rls`, `xdm`, `registration` < `node`
 #![forbid(unsafe_code)]
 
 pub mod charge;
@@ -17,6 +17,7 @@ pub mod presence;
 pub mod record;
 pub mod registration;
 pub mod reject;
+pub mod rls;
 pub mod sip;
 pub mod time;
 pub mod transaction;

@@ -182,7 +182,7 @@ const LAYERS: &[&[&str]] = &[
     &["dialog"],
     &["isc"],
     &["event"],
-    &["presence", "xdm", "registration"],
+    &["presence", "rls", "xdm", "registration"],
     &["node"],
 ];
 

@@ -5,6 +5,7 @@ pub mod debts;
 pub mod farewell;
 pub mod lifetime;
 pub mod notice;
+pub mod onlooker;
 pub mod publication;
 pub mod reach;
 pub mod renewal;

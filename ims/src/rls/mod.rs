@@ -1,0 +1,40 @@
+//! The Resource List Server (RFC 4662): one subscription to a list stands for one to each member.
+//!
+//! A watcher's *list subscription* is a dialog. Behind it is a *virtual subscription* for each member: to a presentity
+//! that is served here by a call ([`Presentities`]), to any other by a *back-end subscription* of ours through the core
+//! ([`backend`]). What a list consists of is read by [`Catalogue`].
+
+pub mod list;
+
+use crate::event::onlooker::{Extent, Instance, Member, Onlooker};
+use crate::event::subscription::SubscriptionId;
+use crate::event::turn::Turn;
+use crate::reject::Reject;
+use crate::sip::Aor;
+use list::{Listed, Source};
+
+/// The presentities that are served here, as members of lists. A virtual subscription costs no dialog and obeys exactly
+/// the policy that a SUBSCRIBE of the same watcher would.
+pub trait Presentities {
+    /// A list subscription begins, was refreshed, or changed what it asks for: before its members join.
+    fn look_on(&mut self, turn: &mut Turn<'_>, onlooker: Onlooker);
+    /// Begins a virtual subscription; `None`: `uri` is nobody who is served here.
+    fn join(&mut self, turn: &mut Turn<'_>, member: Member, uri: &str) -> Option<SubscriptionId>;
+    /// What RLMI says of it now. It counts as told.
+    fn instance(&mut self, turn: &mut Turn<'_>, id: SubscriptionId, extent: Extent) -> Instance;
+    /// The member left the list, or the list subscription is over.
+    fn part(&mut self, turn: &mut Turn<'_>, id: SubscriptionId);
+    /// The list subscription is over: all that is left of its virtual subscriptions, too.
+    fn look_away(&mut self, turn: &mut Turn<'_>, list: SubscriptionId);
+    /// Members whose instance says something else than when it was last taken.
+    fn take_stirred(&mut self) -> Vec<Member>;
+}
+
+/// What lists consist of.
+pub trait Catalogue {
+    /// What a SUBSCRIBE with this Request-URI from this watcher is for: `Ok(None)`, when it names no list.
+    fn find(&self, uri: &str, watcher: &[Aor], package: &str) -> Result<Option<Source>, Reject>;
+    /// Reads the list as it is now. `list` depends on what was read from then on, until [`Catalogue::forget`].
+    fn read(&self, list: SubscriptionId, source: &Source) -> Listed;
+    fn forget(&self, list: SubscriptionId);
+}
