@@ -14,6 +14,8 @@ use std::sync::Arc;
 pub struct Onlooker {
     /// The list subscription, which is the notifier's dialog with this watcher.
     pub list: SubscriptionId,
+    /// URI of the list, as it was subscribed to: a filter that names it is for every member (RFC 4660 §4).
+    pub uri: Box<str>,
     /// Event package, without parameters.
     pub package: &'static str,
     /// Asserted identities, canonical, and as the network wrote them.
@@ -24,7 +26,7 @@ pub struct Onlooker {
     pub display_name: Option<Box<str>>,
     /// Media types of state that it takes, beside the package's own.
     pub takes: Takes,
-    /// The filter document of its SUBSCRIBE (RFC 4660), whole.
+    /// The filter document of its SUBSCRIBE (RFC 4660), whole; a member takes what is for the list and what is for it.
     pub filter: Option<Arc<[u8]>>,
     /// When its SUBSCRIBE came, and until when the list subscription lives.
     pub since: Timestamp,

@@ -17,7 +17,8 @@ use list::{Listed, Source};
 /// the policy that a SUBSCRIBE of the same watcher would.
 pub trait Presentities {
     /// A list subscription begins, was refreshed, or changed what it asks for: before its members join.
-    fn look_on(&mut self, turn: &mut Turn<'_>, onlooker: Onlooker);
+    /// Refused is what no member could serve: a filter that does not read. Nothing is changed then.
+    fn look_on(&mut self, turn: &mut Turn<'_>, onlooker: Onlooker) -> Result<(), Reject>;
     /// Begins a virtual subscription; `None`: `uri` is nobody who is served here.
     fn join(&mut self, turn: &mut Turn<'_>, member: Member, uri: &str) -> Option<SubscriptionId>;
     /// What RLMI says of it now. It counts as told.
