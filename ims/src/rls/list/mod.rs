@@ -1,5 +1,6 @@
 //! A list with its members, as it is served.
 
+use crate::event::subscription::End;
 use std::sync::Arc;
 
 /// Where a list is written.
@@ -12,10 +13,13 @@ pub enum Source {
 }
 
 /// What came of reading a list.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listed {
     /// What could be read; `None`: there is no such list (any more).
     pub list: Option<Arc<List>>,
+    /// Something could not be read, and the operator would rather have a SUBSCRIBE refused with 502 (RFC 4826 §4.5)
+    /// than a part of the list served. A list subscription that lives goes on with the part.
+    pub refused: bool,
     /// A part of it is on its way from another server: the owner is told when it is here.
     pub stalled: bool,
     /// Parts that could not be read, each in a few words for the log.
@@ -47,6 +51,9 @@ pub enum Kind {
     Presentity,
     /// Beyond the limit of the operator: listed, and not subscribed to.
     Excess,
+    /// Nobody who can be subscribed to: no URI, another scheme, a list that contains itself (`noresource`), a list of
+    /// somebody else (`rejected`). Listed with an instance that is terminated for this reason.
+    Refused(End),
     /// A list.
     List(Box<List>),
 }
