@@ -39,3 +39,20 @@ pub trait Catalogue {
     fn read(&self, list: SubscriptionId, source: &Source) -> Listed;
     fn forget(&self, list: SubscriptionId);
 }
+
+/// Members that are served elsewhere: back-end subscriptions of ours, on behalf of the watcher (RFC 4662 §4.5).
+pub trait BackEnds {
+    /// The member is wanted from now on, or the list subscription was refreshed or asks for something else: then it
+    /// comes again. `false`: nobody can be asked for it, and it is listed without an instance.
+    fn want(&mut self, turn: &mut Turn<'_>, member: Member, onlooker: &Onlooker, uri: &str)
+    -> bool;
+    /// What RLMI says of it now: one instance for each notifier that answered, under a number that stays the same as
+    /// long as the notifier is the same; none while nothing is known. It counts as told.
+    fn instances(&mut self, member: Member, extent: Extent) -> Vec<(u32, Instance)>;
+    /// Whether nothing was heard yet of the member that may still come soon: a fetch waits for it for a while.
+    fn is_awaited(&self, member: Member) -> bool;
+    /// The member left the list, or the list subscription is over.
+    fn drop(&mut self, turn: &mut Turn<'_>, member: Member);
+    /// Members whose instances say something else than when they were last taken.
+    fn take_stirred(&mut self) -> Vec<Member>;
+}
