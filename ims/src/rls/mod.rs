@@ -4,7 +4,9 @@
 //! that is served here by a call ([`Presentities`]), to any other by a *back-end subscription* of ours through the core
 //! ([`backend`]). What a list consists of is read by [`Catalogue`].
 
+pub mod body;
 pub mod list;
+pub mod rlmi;
 
 use crate::event::onlooker::{Extent, Instance, Member, Onlooker};
 use crate::event::subscription::SubscriptionId;

@@ -22,6 +22,16 @@ pub fn escaped(text: &str) -> String {
         .replace('\r', "&#13;")
 }
 
+/// Appends [`escaped`] text. Text that needs nothing of it, as nearly all does, is copied at once.
+pub fn push_escaped(out: &mut String, text: &str) {
+    let plain = |b: u8| matches!(b, b' '..=b'~') && !matches!(b, b'<' | b'>' | b'&' | b'"' | b'\'');
+    if text.bytes().all(plain) {
+        out.push_str(text);
+    } else {
+        out.push_str(&escaped(text));
+    }
+}
+
 /// The text behind character references and the five entities of XML; `None` when one is broken.
 pub fn unescaped(text: &str) -> Option<String> {
     unescape(text).ok().map(|text| text.into_owned())
@@ -48,6 +58,9 @@ mod tests {
             assert_eq!(root.attribute("a"), Some(read), "{text:?}");
             assert_eq!(root.text(), Some(read), "{text:?}");
             assert_eq!(unescaped(&escaped(text)).as_deref(), Some(read), "{text:?}");
+            let mut appended = String::from("x");
+            push_escaped(&mut appended, text);
+            assert_eq!(appended[1..], escaped(text), "{text:?}");
         }
         assert_eq!(unescaped("&nothing;"), None);
     }

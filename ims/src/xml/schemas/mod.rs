@@ -136,3 +136,15 @@ pub const WATCHER_INFO: [Source<'static>; 2] = [
         text: include_str!("watcherinfo.xsd"),
     },
 ];
+
+/// Meta-information on a list of resources, RFC 4662 §5.1.
+pub const RLMI: [Source<'static>; 2] = [
+    Source {
+        name: "xml.xsd",
+        text: include_str!("xml.xsd"),
+    },
+    Source {
+        name: "rlmi.xsd",
+        text: include_str!("rlmi.xsd"),
+    },
+];
