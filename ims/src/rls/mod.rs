@@ -6,6 +6,8 @@
 
 pub mod body;
 pub mod list;
+pub mod picture;
+pub mod reading;
 pub mod rlmi;
 
 use crate::event::onlooker::{Extent, Instance, Member, Onlooker};

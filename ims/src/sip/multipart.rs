@@ -92,15 +92,17 @@ pub fn parse<'a>(
         if parts.len() >= most {
             return Err(Fault::TooMany);
         }
-        let part = part(content)?;
-        if part.id().is_some() && parts.iter().any(|p| p.id() == part.id()) {
-            return Err(Fault::SameId);
-        }
-        parts.push(part);
+        parts.push(part(content)?);
         match behind {
             Behind::Part(next) => rest = next,
-            Behind::End => return Ok(parts),
+            Behind::End => break,
         }
+    }
+    let mut ids: Vec<&str> = parts.iter().filter_map(Part::id).collect();
+    ids.sort_unstable();
+    match ids.windows(2).any(|pair| pair.first() == pair.last()) {
+        true => Err(Fault::SameId),
+        false => Ok(parts),
     }
 }
 
