@@ -34,7 +34,7 @@ const LISTS: (&str, &str) = (
 
 /// Presence documents are not among them: their verdicts with the published schemas are recorded, and xmllint does not take
 /// our text of location objects, whose content model is not deterministic.
-const KINDS: [Kind; 9] = [
+const KINDS: [Kind; 10] = [
     Kind {
         directory: "xml/documents",
         samples: "resource-lists",
@@ -87,6 +87,15 @@ const KINDS: [Kind; 9] = [
         official: &[
             ("http://www.w3.org/XML/1998/namespace", "xml.xsd"),
             ("urn:oma:xml:prs:pres-content", "prs_presContent-v1_0.xsd"),
+        ],
+    },
+    Kind {
+        directory: "xml/documents",
+        samples: "rlmi",
+        ours: &schemas::RLMI,
+        official: &[
+            ("http://www.w3.org/XML/1998/namespace", "xml.xsd"),
+            ("urn:ietf:params:xml:ns:rlmi", "rlmi.xsd"),
         ],
     },
     Kind {
