@@ -14,10 +14,19 @@ const FIRST_TRIES: u32 = 4;
 /// An end that comes sooner than this after the beginning is a trouble, and not tried again at once.
 const SOON: Duration = Duration::from_secs(5);
 
+/// How long what was missed may still come in before it is asked for: no notifier makes us refresh faster.
+const SOON_AGAIN: Duration = Duration::from_secs(1);
+
 /// Who is told what the notifier says, and knows how to speak of it.
 pub trait Audience {
+    /// A subscription begins anew: what is known from before may no longer be so.
+    fn begin(&mut self) {}
     /// Takes a NOTIFY; false when nobody reads any more.
     fn take(&mut self, notice: &Notice) -> impl Future<Output = bool>;
+    /// Whether something that was told has not come: a refresh brings it once more (RFC 4662 §5.6.2).
+    fn misses_something(&mut self) -> bool {
+        false
+    }
     /// "cannot do this or that".
     fn doing(&self) -> String;
     /// What stands in the way, and what to do about it.
@@ -103,6 +112,7 @@ impl<A: Audience> Follower<A> {
 
     /// One subscription from its SUBSCRIBE to its end.
     async fn one(&mut self, session: &mut Session, was_open: &mut bool) -> End {
+        self.audience.begin();
         let granted = match session.stop.within(GRACE, self.subscription.open()).await {
             None => return End::Asked,
             Some(Err(error)) => return End::Failed(error),
@@ -134,6 +144,9 @@ impl<A: Audience> Follower<A> {
                         // the notifier may shorten it (RFC 6665 §4.1.2.1)
                         dies_at = lives(left);
                         refresh_at = refresh_at.min(Instant::now() + refresh_after(left));
+                    }
+                    if self.audience.misses_something() {
+                        refresh_at = refresh_at.min(Instant::now() + SOON_AGAIN);
                     }
                 }
                 None if first.is_some_and(|at| at <= Instant::now()) => {

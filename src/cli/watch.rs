@@ -1,15 +1,17 @@
 //! `presentia watch`: a Watcher.
 
+mod list;
 mod show;
 
 use super::follow::{Audience, Follower};
 use super::session::{Connection, block_on, failure, identity};
-use super::terminal::{body, say};
+use super::terminal::{body, note, say};
 use super::{Exit, Failure};
 use crate::driver::Clock;
-use crate::ua::subscription::{Notice, Topic};
+use crate::ua::subscription::{Lists, Notice, Topic};
 use crate::ua::{self, Subscription};
-use ims::sip::Aor;
+use ims::sip::{Aor, Uri};
+use list::{News, Watched};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -17,9 +19,12 @@ Examples:
   presentia watch sip:bob@ims.test --as sip:alice@ims.test  as alice, when bob's policy allows her
   presentia watch sip:bob@ims.test --once --json            the present state, for a script
   presentia watch sip:bob@ims.test --event presence.winfo   who watches bob, and who waits for his decision
+  presentia watch 'sip:alice@ims.test;pres-list=rcs' --as sip:alice@ims.test  everybody on that list, by one subscription
+  presentia watch sip:rls@ims.test --as sip:alice@ims.test --members sip:bob@ims.test,tel:+12015550001
   presentia watch sip:bob@ims.test --as sip:alice@ims.test --proxy 192.0.2.5:5060 --register --password-env ALICE_PASSWORD
 
-Each NOTIFY is printed as it comes, until SIGINT or SIGTERM ends the subscription.
+Each NOTIFY is printed as it comes, until SIGINT or SIGTERM ends the subscription. Of a list, those members are printed of
+which a NOTIFY speaks, and with --json all that is known of all; where a NOTIFY was lost, the whole is asked for again.
 
 Exit status: 0 shown to the end, 1 refused or ended for good by the server, 2 wrong usage, 69 no server,
 78 no password where one was named.";
@@ -52,9 +57,9 @@ impl Package {
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Args {
-    /// Whose presence
-    #[arg(value_name = "PRESENTITY", value_parser = identity)]
-    presentity: Aor,
+    /// Whose presence, or a list: which it is, the server says
+    #[arg(value_name = "PRESENTITY", value_parser = resource)]
+    presentity: Resource,
     /// Watch as this identity. Default: the presentity itself, which needs no policy
     #[arg(long = "as", value_name = "IDENTITY", value_parser = identity)]
     identity: Option<Aor>,
@@ -70,6 +75,12 @@ pub struct Args {
     /// Fetch the present state and end
     #[arg(long)]
     once: bool,
+    /// Say at once that lists are understood, rather than when the server demands it (RFC 4662)
+    #[arg(long)]
+    list: bool,
+    /// Watch these, with PRESENTITY as the list server that is given the list of them (RFC 5367)
+    #[arg(long, value_name = "IDENTITY,...", value_delimiter = ',', value_parser = identity)]
+    members: Vec<Aor>,
     #[command(flatten)]
     session: Connection,
 }
@@ -83,14 +94,15 @@ async fn watch(args: &Args) -> Result<(), Failure> {
     let line = session.line.clone();
     let subscription = Subscription::new(
         line,
-        args.presentity.clone(),
-        Topic::plain(args.event.names()),
+        args.presentity.as_str(),
+        args.topic(),
         args.session.expires(),
     )
     .await;
     let audience = Watcher {
         args,
         clock: Clock::start(),
+        list: Watched::default(),
     };
     let mut follower = Follower {
         subscription,
@@ -106,18 +118,65 @@ async fn watch(args: &Args) -> Result<(), Failure> {
 
 impl Args {
     fn watcher(&self) -> &Aor {
-        self.identity.as_ref().unwrap_or(&self.presentity)
+        self.identity.as_ref().unwrap_or(&self.presentity.aor)
     }
+
+    fn topic(&self) -> Topic {
+        let lists = if !self.members.is_empty() {
+            Lists::Contained(list::contained(&self.members).into())
+        } else if self.list {
+            Lists::Understood
+        } else {
+            Lists::WhereAsked
+        };
+        Topic {
+            lists,
+            ..Topic::plain(self.event.names())
+        }
+    }
+}
+
+/// What is subscribed to: a presentity, or a list, which a parameter may tell from others of its owner.
+#[derive(Clone, Debug)]
+struct Resource {
+    aor: Aor,
+    /// As it was written, where that has parameters.
+    written: Option<String>,
+}
+
+impl Resource {
+    fn as_str(&self) -> &str {
+        self.written.as_deref().unwrap_or(self.aor.as_str())
+    }
+}
+
+fn resource(text: &str) -> Result<Resource, String> {
+    let aor = identity(text)?;
+    let uri = Uri::parse(text).filter(|uri| !aor.is_tel() && uri.headers.is_none());
+    let named = uri.is_some_and(|uri| uri.params.iter().next().is_some());
+    Ok(Resource {
+        aor,
+        written: named.then(|| text.to_owned()),
+    })
 }
 
 struct Watcher<'a> {
     args: &'a Args,
     clock: Clock,
+    list: Watched,
 }
 
 impl Audience for Watcher<'_> {
+    fn begin(&mut self) {
+        self.list = Watched::default(); // versions begin at 0 again (RFC 4662 §5.2)
+    }
+
     async fn take(&mut self, notice: &Notice) -> bool {
         self.print(notice)
+    }
+
+    fn misses_something(&mut self) -> bool {
+        std::mem::take(&mut self.list.misses)
     }
 
     fn doing(&self) -> String {
@@ -131,6 +190,7 @@ impl Audience for Watcher<'_> {
             failure.message += &match answer.status {
                 403 => self.not_allowed(),
                 404 => ". The server does not know this presentity: is its domain one of the server's home domains ([sip] home_domains)?".into(),
+                421 => ". It demands an extension that is not known here".into(),
                 489 => format!(". The server does not serve the event package {}", self.args.event.names().0),
                 _ => String::new(),
             };
@@ -153,13 +213,24 @@ impl Audience for Watcher<'_> {
 
 impl Watcher<'_> {
     /// False when nobody reads any more.
-    fn print(&self, notice: &Notice) -> bool {
+    fn print(&mut self, notice: &Notice) -> bool {
         let presentity = self.args.presentity.as_str();
         let now = self.clock.now();
-        match (self.args.raw, self.args.json) {
-            (true, _) => notice.body.is_empty() || body(&notice.body),
-            (_, true) => say(&show::json(presentity, now, notice)),
-            _ => say(&show::text(presentity, now, notice, self.args.once)),
+        let news = self.list.take(notice);
+        if self.list.misses {
+            note("a NOTIFY was lost: the whole list is asked for again");
+        }
+        match (self.args.raw, self.args.json, &news) {
+            (true, _, _) => notice.body.is_empty() || body(&notice.body),
+            (_, _, News::Stale) => true,
+            (_, _, News::Unreadable(why)) => {
+                note(&format!("{presentity}: a NOTIFY cannot be read: {why}"));
+                true
+            }
+            (_, true, News::Of(news)) => say(&self.list.json(now, notice, news)),
+            (_, false, News::Of(news)) => say(&self.list.text(now, notice, self.args.once, news)),
+            (_, true, News::None) => say(&show::json(presentity, now, notice)),
+            (_, false, News::None) => say(&show::text(presentity, now, notice, self.args.once)),
         }
     }
 

@@ -5,9 +5,10 @@ use super::message::{Answer, Arrived, Content};
 use super::{Error, Lost};
 use bytes::Bytes;
 use ims::dialog::{Dialog, Hop};
+use ims::rls::reading;
 use ims::sip::header::event::Event;
 use ims::sip::header::subscription_state::{State, SubscriptionState};
-use ims::sip::{Aor, Destination, Method, Name};
+use ims::sip::{Destination, Method, Name};
 use ims::time::Seconds;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,15 +17,20 @@ use tokio::sync::mpsc;
 
 /// Timer N: how long a NOTIFY may take to follow a SUBSCRIBE (RFC 6665 §4.1.2.4).
 pub const TIMER_N: Duration = Duration::from_secs(32);
-/// Times a notifier may ask for a longer lifetime before we give up.
+/// Option tag of notifications about lists (RFC 4662 §3).
+const EVENTLIST: &str = "eventlist";
+/// Times a notifier may ask for a longer lifetime, or for knowledge of lists, before we give up.
 const TRIES: usize = 3;
 
-/// One subscription to one presentity, or what is left of it when its dialog has ended.
+/// One subscription to one presentity or list, or what is left of it when its dialog has ended.
 #[derive(Debug)]
 pub struct Subscription {
     line: Arc<Line>,
-    presentity: Aor,
+    /// Request-URI of a SUBSCRIBE that begins a dialog.
+    resource: String,
     topic: Topic,
+    /// Notifications about a list are asked for.
+    as_list: bool,
     inbox: mpsc::Receiver<Arrived>,
     call: Call,
     expires: Seconds,
@@ -41,6 +47,20 @@ pub struct Topic {
     pub accept: &'static str,
     /// Content-Type and body of each SUBSCRIBE.
     pub body: Option<(String, Bytes)>,
+    pub lists: Lists,
+}
+
+/// Whether the resource may be a list (RFC 4662).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lists {
+    /// Not understood.
+    Not,
+    /// Told when the notifier demands it (421).
+    WhereAsked,
+    /// Told at once.
+    Understood,
+    /// The SUBSCRIBE brings this list, of type `application/resource-lists+xml` (RFC 5367).
+    Contained(Bytes),
 }
 
 impl Topic {
@@ -51,6 +71,7 @@ impl Topic {
             parameters: String::new(),
             accept,
             body: None,
+            lists: Lists::Not,
         }
     }
 
@@ -103,7 +124,7 @@ impl Subscription {
     /// A subscription that is not yet asked for.
     pub async fn new(
         line: Arc<Line>,
-        presentity: Aor,
+        resource: impl Into<String>,
         topic: Topic,
         expires: Seconds,
     ) -> Subscription {
@@ -111,7 +132,8 @@ impl Subscription {
         let call = line.call();
         Subscription {
             line,
-            presentity,
+            resource: resource.into(),
+            as_list: matches!(topic.lists, Lists::Understood | Lists::Contained(_)),
             topic,
             inbox,
             call,
@@ -186,16 +208,26 @@ impl Subscription {
                 (423, Some(min)) if asked.0 > 0 && min > asked => {
                     (asked, self.expires) = (min, min); // RFC 6665 §4.1.2.1
                 }
+                // RFC 4662 §4.1: what is subscribed to is a list only
+                (421, _) if self.may_be_list(&answer) => self.as_list = true,
                 _ => return Err(Error::Refused(Box::new(answer))),
             }
         }
         Err(Error::Circling(self.line.peer()))
     }
 
+    /// Whether knowledge of lists is all that the notifier misses.
+    fn may_be_list(&self, answer: &Answer) -> bool {
+        let mut required = answer.content.values(Name::Require);
+        self.topic.lists == Lists::WhereAsked
+            && !self.as_list
+            && required.any(|tag| tag.eq_ignore_ascii_case(EVENTLIST))
+    }
+
     async fn subscribe(&mut self, expires: Seconds) -> Result<Answer, Error> {
-        let initial = format!("<{}>", self.presentity.as_str());
+        let initial = format!("<{}>", self.resource);
         let (uri, to, way) = match &self.dialog {
-            None => (self.presentity.as_str().to_owned(), initial, Way::Initial),
+            None => (self.resource.clone(), initial, Way::Initial),
             Some(dialog) => {
                 let path = dialog.path();
                 let request_uri = path.request_uri.to_owned();
@@ -209,7 +241,7 @@ impl Subscription {
                 (request_uri, dialog.remote.to_string(), way)
             }
         };
-        let request = Request {
+        let mut request = Request {
             method: Method::SUBSCRIBE,
             uri: &uri,
             to,
@@ -222,7 +254,29 @@ impl Subscription {
             ],
             body: self.topic.body.clone(),
         };
+        self.mention_lists(&mut request);
         self.line.ask(&mut self.call, request).await
+    }
+
+    /// What a SUBSCRIBE to a list has beside the others.
+    fn mention_lists(&self, request: &mut Request<'_>) {
+        if !self.as_list {
+            return;
+        }
+        request.lines.push((Name::Supported, EVENTLIST.into()));
+        for (name, value) in &mut request.lines {
+            if *name == Name::Accept {
+                // RFC 4662 §4.1: both types MUST be accepted, beside those of the package
+                *value = reading::accepted(value);
+            }
+        }
+        // RFC 5367 §4, §6: the list comes with the SUBSCRIBE that opens the dialog, and not again
+        if let (Lists::Contained(list), None) = (&self.topic.lists, &self.dialog) {
+            let lines = &mut request.lines;
+            lines.push((Name::Require, "recipient-list-subscribe".into()));
+            lines.push((Name::ContentDisposition, "recipient-list".into()));
+            request.body = Some(("application/resource-lists+xml".into(), list.clone()));
+        }
     }
 
     /// The address of the next hop in the dialog; where its name cannot be looked up, the way that led there before.
@@ -267,7 +321,7 @@ impl Subscription {
         Some(Dialog {
             call_id: self.call.id.as_str().into(),
             local: format!("<{}>;tag={}", self.line.identity().as_str(), self.call.tag).into(),
-            remote: format!("<{}>;tag={remote_tag}", self.presentity.as_str()).into(),
+            remote: format!("<{}>;tag={remote_tag}", self.resource).into(),
             remote_tag: remote_tag.into(),
             target: content.contact()?.into(),
             routes: routes.map(Into::into).collect(),

@@ -7,7 +7,7 @@ use crate::ua::watchers::{self, Watcher, Watchers};
 use ims::sip::header::media_type::MediaType;
 use ims::time::Timestamp;
 use ims::time::datetime;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// What a NOTIFY brings.
 enum Told {
@@ -15,63 +15,58 @@ enum Told {
     Watchers(Watchers),
 }
 
-/// The document of a NOTIFY: none, one, or why it cannot be shown.
-fn told(notice: &Notice) -> Option<Result<Told, String>> {
-    let kind = notice.content_type.as_deref()?;
+/// A document, or why it cannot be shown.
+fn told(kind: &str, body: &[u8]) -> Result<Told, String> {
     let media_type = MediaType::parse(kind);
-    let is = |subtype| media_type.is_some_and(|kind| kind.is("application", subtype));
-    Some(if is("pidf+xml") {
-        document::read(&notice.body).map(Told::Presence)
-    } else if is("watcherinfo+xml") {
-        watchers::read(&notice.body).map(Told::Watchers)
+    let is = |of, subtype| media_type.is_some_and(|kind| kind.is(of, subtype));
+    if is("application", "pidf+xml") {
+        document::read(body).map(Told::Presence)
+    } else if is("application", "watcherinfo+xml") {
+        watchers::read(body).map(Told::Watchers)
     } else {
-        Err(format!(
-            "a body of type {kind} ({} bytes)",
-            notice.body.len()
-        ))
-    })
+        Err(format!("a body of type {kind} ({} bytes)", body.len()))
+    }
 }
 
 /// Several lines, without the last line end. `fetched`: the end of the subscription is no news.
 pub fn text(presentity: &str, now: Timestamp, notice: &Notice, fetched: bool) -> String {
-    let time = datetime::format(now);
-    let clock = time.get(11..19).unwrap_or(&time);
-    let mut out = format!("{clock} {presentity} {}", subscription(notice, fetched));
-    let mut add = |text: String| {
+    let mut out = heading(presentity, now, notice, fetched);
+    let kind = notice.content_type.as_deref();
+    for text in kind
+        .map(|kind| details(kind, &notice.body))
+        .unwrap_or_default()
+    {
         out.push_str("\n  ");
         out.push_str(&line(&text));
-    };
-    match told(notice) {
-        None => {}
-        Some(Err(why)) => add(format!("cannot be shown: {why}")),
-        Some(Ok(Told::Watchers(told))) => {
-            told.watchers.iter().map(watcher).for_each(&mut add);
-            if told.full && told.watchers.is_empty() {
-                add("nobody watches".into());
-            }
-        }
-        Some(Ok(Told::Presence(presence))) => {
-            presence
-                .services
-                .iter()
-                .flat_map(service)
-                .for_each(&mut add);
-            presence.persons.iter().flat_map(person).for_each(&mut add);
-            presence.devices.iter().flat_map(device).for_each(&mut add);
-            presence
-                .notes
-                .iter()
-                .for_each(|note| add(format!("note: {note}")));
-            let said = presence.services.len()
-                + presence.persons.len()
-                + presence.devices.len()
-                + presence.notes.len();
-            if said == 0 {
-                add("nothing known".into());
-            }
-        }
     }
     out
+}
+
+/// When, who, and the subscription.
+pub fn heading(resource: &str, now: Timestamp, notice: &Notice, fetched: bool) -> String {
+    let time = datetime::format(now);
+    let clock = time.get(11..19).unwrap_or(&time);
+    format!("{clock} {resource} {}", subscription(notice, fetched))
+}
+
+/// What a document says, line by line.
+pub fn details(kind: &str, body: &[u8]) -> Vec<String> {
+    let presence = match told(kind, body) {
+        Err(why) => return vec![format!("cannot be shown: {why}")],
+        Ok(Told::Watchers(told)) if told.full && told.watchers.is_empty() => {
+            return vec!["nobody watches".into()];
+        }
+        Ok(Told::Watchers(told)) => return told.watchers.iter().map(watcher).collect(),
+        Ok(Told::Presence(presence)) => presence,
+    };
+    let mut lines: Vec<String> = presence.services.iter().flat_map(service).collect();
+    lines.extend(presence.persons.iter().flat_map(person));
+    lines.extend(presence.devices.iter().flat_map(device));
+    lines.extend(presence.notes.iter().map(|note| format!("note: {note}")));
+    if lines.is_empty() {
+        lines.push("nothing known".into());
+    }
+    lines
 }
 
 /// A watcher in plain words.
@@ -199,34 +194,47 @@ fn device(device: &Device) -> Vec<String> {
 /// One line. `presence` is null when the NOTIFY carries no such document, `watchers` is there when it carries one of
 /// those, `error` says why one could not be read.
 pub fn json(presentity: &str, now: Timestamp, notice: &Notice) -> String {
-    // a document of plain strings and lists always becomes JSON
-    let (presence, watchers, error) = match told(notice) {
-        None => (Value::Null, None, Value::Null),
-        Some(Ok(Told::Presence(presence))) => (
-            serde_json::to_value(presence).unwrap_or_default(),
-            None,
-            Value::Null,
-        ),
-        Some(Ok(Told::Watchers(watchers))) => (Value::Null, Some(watchers), Value::Null),
-        Some(Err(why)) => (Value::Null, None, Value::from(why)),
-    };
-    let mut object = json!({
-        "time": datetime::format(now),
-        "presentity": presentity,
-        "subscription": {
-            "state": phase(notice),
-            "reason": notice.reason,
-            "expires": notice.expires.map(|s| s.0),
-            "retry_after": notice.retry_after.map(|s| s.0),
-        },
-        "presence": presence,
-        "error": error,
+    let kind = notice.content_type.as_deref();
+    let told = kind.map(|kind| document(kind, &notice.body));
+    let none = || Map::from_iter([("presence".to_owned(), Value::Null)]);
+    let mut object = envelope("presentity", presentity, now, notice);
+    object.extend(told.unwrap_or_else(none));
+    object.entry("error").or_insert(Value::Null);
+    Value::from(object).to_string()
+}
+
+/// When, who, and the subscription.
+pub fn envelope(name: &str, uri: &str, now: Timestamp, notice: &Notice) -> Map<String, Value> {
+    let subscription = json!({
+        "state": phase(notice),
+        "reason": notice.reason,
+        "expires": notice.expires.map(|s| s.0),
+        "retry_after": notice.retry_after.map(|s| s.0),
     });
-    if let (Some(watchers), Some(object)) = (watchers, object.as_object_mut()) {
-        let watchers = serde_json::to_value(watchers).unwrap_or_default();
-        object.insert("watchers".to_owned(), watchers);
-    }
-    object.to_string()
+    Map::from_iter([
+        ("time".to_owned(), datetime::format(now).into()),
+        (name.to_owned(), uri.into()),
+        ("subscription".to_owned(), subscription),
+    ])
+}
+
+/// What a document says: `presence` always, and `watchers` or `error` where there is such.
+pub fn document(kind: &str, body: &[u8]) -> Map<String, Value> {
+    // a document of plain strings and lists always becomes JSON
+    let (name, value) = match told(kind, body) {
+        Ok(Told::Presence(presence)) => (
+            "presence",
+            serde_json::to_value(presence).unwrap_or_default(),
+        ),
+        Ok(Told::Watchers(watchers)) => (
+            "watchers",
+            serde_json::to_value(watchers).unwrap_or_default(),
+        ),
+        Err(why) => ("error", why.into()),
+    };
+    let mut object = Map::from_iter([(name.to_owned(), value)]);
+    object.entry("presence").or_insert(Value::Null);
+    object
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::cli::xdmc::access::{Access, Wish, Xdms};
 use crate::cli::xdmc::address::{self, owner};
 use crate::cli::{Exit, Failure};
 use crate::driver::Clock;
-use crate::ua::subscription::{Notice, Phase, Topic};
+use crate::ua::subscription::{Lists, Notice, Phase, Topic};
 use crate::ua::xcap_diff::{self, Change, Copy, MEDIA_TYPE, Step, Told, What, bare};
 use crate::ua::{self, Subscription};
 use ims::sip::Aor;
@@ -64,9 +64,11 @@ pub async fn run(access: &Access, args: &Args) -> Result<(), Failure> {
         parameters: format!(";diff-processing={}", args.mode),
         accept: MEDIA_TYPE,
         body: Some(("application/resource-lists+xml".into(), body.into())),
+        lists: Lists::Not,
     };
     let to = args.notifier.clone().unwrap_or(acting);
-    let subscription = Subscription::new(session.line.clone(), to, topic, args.way.expires()).await;
+    let subscription =
+        Subscription::new(session.line.clone(), to.as_str(), topic, args.way.expires()).await;
     let audience = Watcher {
         access,
         args,
