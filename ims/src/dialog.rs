@@ -48,6 +48,25 @@ impl DialogError {
 }
 
 impl Dialog {
+    /// No dialog: of a subscription that is remembered, and whose watcher nobody tells.
+    pub fn none() -> Dialog {
+        Dialog {
+            call_id: "".into(),
+            local: "".into(),
+            remote: "".into(),
+            remote_tag: "".into(),
+            target: "".into(),
+            routes: Box::default(),
+            remote_cseq: 0,
+            local_cseq: 0,
+        }
+    }
+
+    /// Whether there is nobody at its other end.
+    pub fn is_none(&self) -> bool {
+        self.target.is_empty()
+    }
+
     /// The dialog that an initial SUBSCRIBE opens.
     pub fn open(request: &Request<'_>) -> Result<Dialog, DialogError> {
         let tag = request.from.tag().ok_or(DialogError::FromTag)?;

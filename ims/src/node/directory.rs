@@ -65,6 +65,10 @@ impl presence::Directory for Directory {
         all.into()
     }
 
+    fn canonical(&self, identity: &Aor) -> Aor {
+        self.registrar.canonical(identity)
+    }
+
     fn identities(&self, presentity: &Aor) -> Vec<Aor> {
         self.registrar.identities(presentity)
     }

@@ -8,6 +8,8 @@ mod directory;
 mod fetch;
 mod headers;
 mod overrides;
+#[allow(dead_code)] // until the list service uses it
+mod presentities;
 mod publish;
 mod recover;
 mod reg_event;

@@ -21,17 +21,23 @@ use list::{Listed, Source};
 /// the policy that a SUBSCRIBE of the same watcher would.
 pub trait Presentities {
     /// A list subscription begins, was refreshed, or changed what it asks for: before its members join.
-    /// Refused is what no member could serve: a filter that does not read. Nothing is changed then.
+    /// Refused is what no member could serve: a filter that does not read. Nothing is changed then. Without a filter
+    /// document the filters stay as they are (RFC 4660 §3.3.3).
     fn look_on(&mut self, turn: &mut Turn<'_>, onlooker: Onlooker) -> Result<(), Reject>;
-    /// Begins a virtual subscription; `None`: `uri` is nobody who is served here.
+    /// Begins a virtual subscription; `None`: `uri` is nobody who is served here, and a back-end subscription asks for
+    /// him. A user of a home domain whom nothing has made known, where only known ones are served, is `noresource` until
+    /// he is known. A place that is taken is given up first.
     fn join(&mut self, turn: &mut Turn<'_>, member: Member, uri: &str) -> Option<SubscriptionId>;
-    /// What RLMI says of it now. It counts as told.
+    /// What RLMI says of it now. It counts as told. [`Extent::Full`] answers a SUBSCRIBE, or tells again what may not have
+    /// arrived; with [`Extent::Change`] the presentity's intervals, quiet hours and triggers count, and `active` with a
+    /// tag and no content is no news.
     fn instance(&mut self, turn: &mut Turn<'_>, id: SubscriptionId, extent: Extent) -> Instance;
     /// The member left the list, or the list subscription is over.
     fn part(&mut self, turn: &mut Turn<'_>, id: SubscriptionId);
     /// The list subscription is over: all that is left of its virtual subscriptions, too.
     fn look_away(&mut self, turn: &mut Turn<'_>, list: SubscriptionId);
-    /// Members whose instance says something else than when it was last taken.
+    /// Members whose instance says something else than when it was last taken. Each is named once until
+    /// [`Presentities::instance`] is called for it.
     fn take_stirred(&mut self) -> Vec<Member>;
 }
 

@@ -7,6 +7,7 @@
 //! that document ([`Authorized::without`]).
 
 mod instance;
+mod listed;
 mod mandatory;
 mod number;
 mod path;
@@ -21,6 +22,7 @@ pub(in crate::presence) use instance::{Instances, tree};
 
 use super::content::Authorized;
 use crate::sip::Aor;
+pub use listed::ListFilters;
 use path::Budget;
 pub use read::FilterText;
 use select::What;
@@ -106,24 +108,7 @@ impl Filters {
         package: &str,
         resource: &[Aor],
     ) -> Result<Filters, FilterError> {
-        let mut texts = self.texts.clone();
-        for change in read::read(body, package)? {
-            let at = texts.iter().position(|text| text.id == change.text.id);
-            match (at, change.remove) {
-                (Some(at), true) => drop(texts.remove(at)),
-                (None, true) => {} // RFC 4660 §5.2.2: it is not there, as asked
-                (Some(at), false) => {
-                    let old = std::mem::replace(&mut texts[at], change.text);
-                    texts[at].inherit(old);
-                }
-                (None, false) => texts.push(change.text),
-            }
-        }
-        if texts.len() > MOST_FILTERS {
-            return Err(FilterError::not_accepted(format!(
-                "more than {MOST_FILTERS} filters"
-            )));
-        }
+        let texts = changed(&self.texts, body, package)?;
         Filters::from_texts(texts, resource)
     }
 
@@ -169,6 +154,33 @@ impl Filters {
     pub fn active(&self) -> Option<&Arc<Filter>> {
         self.active.as_ref()
     }
+}
+
+/// The filters after a SUBSCRIBE with this body.
+fn changed(
+    before: &[FilterText],
+    body: &[u8],
+    package: &str,
+) -> Result<Vec<FilterText>, FilterError> {
+    let mut texts = before.to_vec();
+    for change in read::read(body, package)? {
+        let at = texts.iter().position(|text| text.id == change.text.id);
+        match (at, change.remove) {
+            (Some(at), true) => drop(texts.remove(at)),
+            (None, true) => {} // RFC 4660 §5.2.2: it is not there, as asked
+            (Some(at), false) => {
+                let old = std::mem::replace(&mut texts[at], change.text);
+                texts[at].inherit(old);
+            }
+            (None, false) => texts.push(change.text),
+        }
+    }
+    if texts.len() > MOST_FILTERS {
+        return Err(FilterError::not_accepted(format!(
+            "more than {MOST_FILTERS} filters"
+        )));
+    }
+    Ok(texts)
 }
 
 impl Target {

@@ -6,7 +6,7 @@ use super::select::{Selector, What};
 use super::trigger::{Change, Trigger};
 use super::{Filter, FilterError, LONGEST, MOST_FILTERS, NAMESPACE, Target};
 use crate::presence::pidf::lexis::trim;
-use crate::sip::Aor;
+use crate::sip::{Aor, Uri};
 use crate::xml::guard;
 use roxmltree::Node;
 use serde::{Deserialize, Serialize};
@@ -278,6 +278,15 @@ impl FilterText {
             self.uri = old.uri;
             self.domain = old.domain;
         }
+    }
+
+    /// Whether it is for the resource with this URI, as it is written.
+    pub(super) fn names(&self, uri: &str) -> bool {
+        let is_equivalent = |own: &str| {
+            let both = Uri::parse(own).zip(Uri::parse(uri));
+            own == uri || both.is_some_and(|(own, uri)| own.equivalent(&uri))
+        };
+        self.uri.as_deref().is_some_and(is_equivalent)
     }
 
     /// The filter that these words mean.

@@ -10,6 +10,7 @@ use crate::presence::content::{self, Authorized, Body};
 use crate::presence::filter::Filter;
 use crate::presence::partial::{self, Difference};
 use crate::presence::rules::{Decision, Handling, Permissions};
+use crate::sip::Aor;
 use crate::sip::coding::Coding;
 use crate::time::Timestamp;
 use std::sync::Arc;
@@ -113,7 +114,24 @@ impl Service {
     ) -> Option<Shown> {
         let verdict = self.verdict(now, directory, id)?;
         let subscription = self.subscriptions.get(&id)?;
-        let (presentity, entity) = (&subscription.presentity, &subscription.record.entity);
+        let takes_objects = subscription.wishes.as_ref().is_some_and(|w| w.objects);
+        let filter = subscription.filter().cloned();
+        let (presentity, entity) = (
+            subscription.presentity.clone(),
+            subscription.record.entity.clone(),
+        );
+        let whom = (&presentity, &*entity);
+        self.render_for(whom, &verdict, takes_objects, filter.as_ref())
+    }
+
+    /// The document of a presentity for a watcher under this verdict, who wrote its URI so.
+    pub(super) fn render_for(
+        &mut self,
+        (presentity, entity): (&Aor, &str),
+        verdict: &Decision,
+        takes_objects: bool,
+        filter: Option<&Arc<Filter>>,
+    ) -> Option<Shown> {
         if self.galleries.len() >= GALLERY && !self.galleries.contains_key(presentity) {
             self.galleries.clear();
         }
@@ -122,15 +140,14 @@ impl Service {
             .galleries
             .entry(presentity.clone())
             .or_insert_with(|| Gallery::of(entry, &self.settings.composition, &self.tags));
-        let (shown, rendered) = gallery.view(&verdict, entity, &self.tags);
+        let (shown, rendered) = gallery.view(verdict, entity, &self.tags);
         self.rendered += u64::from(rendered);
-        let takes_objects = subscription.wishes.as_ref().is_some_and(|w| w.objects);
         let shown = if takes_objects {
             shown
         } else {
             shown.without_objects(&self.tags)
         };
-        match subscription.filter().filter(|filter| filter.selects()) {
+        match filter.filter(|filter| filter.selects()) {
             Some(filter) => Some(gallery.filtered(shown, filter, &self.tags)),
             None => Some(shown),
         }

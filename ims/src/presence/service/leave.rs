@@ -59,6 +59,7 @@ impl Service {
             let input = Input::Leaving(End::Deactivated);
             self.end_subscription(turn, directory, id, input);
         }
+        self.follow_alias(turn, directory, presentity);
         self.forget_idle(turn, presentity);
     }
 

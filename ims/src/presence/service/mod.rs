@@ -9,6 +9,7 @@ mod gallery;
 mod leave;
 mod message;
 mod notify;
+mod onlook;
 mod pace;
 mod package;
 mod partial;
@@ -51,6 +52,7 @@ use crate::record::Table;
 use crate::sip::{Aor, Destination};
 use crate::time::{Millis, Timestamp};
 use indexmap::IndexMap;
+use onlook::Onlook;
 pub use state::Registered;
 use state::{Presentity, Subscription};
 use std::cell::Cell;
@@ -93,6 +95,8 @@ pub struct Settings {
 pub trait Directory {
     /// Policy documents of the presentity that apply together.
     fn rulesets(&self, presentity: &Aor) -> Arc<[Arc<Ruleset>]>;
+    /// The identity under which a presentity is kept, which any of its names leads to.
+    fn canonical(&self, identity: &Aor) -> Aor;
     /// The presentity and the other identities that name it.
     fn identities(&self, presentity: &Aor) -> Vec<Aor>;
     /// Documents of permanent state of the presentity, under all its identities, with the time of their last change.
@@ -121,6 +125,8 @@ pub trait Directory {
 enum Look {
     Presentity(Aor),
     Subscription(SubscriptionId),
+    /// The virtual subscriptions of a presentity.
+    Gathering(Aor),
 }
 
 type Subscriptions = IndexMap<SubscriptionId, Subscription, ahash::RandomState>;
@@ -151,6 +157,8 @@ pub struct Service {
     leaving: Option<Leaving>,
     /// Whose subscriptions they are.
     watching: Watching,
+    /// Virtual subscriptions, on behalf of list subscriptions.
+    onlook: Onlook,
 }
 
 /// Figures of the service, for the operator.
@@ -167,7 +175,8 @@ impl Service {
             settings,
             presentities: IndexMap::with_hasher(hash.clone()),
             subscriptions: IndexMap::with_hasher(hash.clone()),
-            galleries: IndexMap::with_hasher(hash),
+            galleries: IndexMap::with_hasher(hash.clone()),
+            onlook: Onlook::new(hash),
             tags,
             looks: Deadlines::default(),
             paced: BTreeSet::new(),
@@ -207,7 +216,9 @@ impl Service {
     /// Whether anybody watches this presentity, or those who do.
     pub fn is_watched(&self, presentity: &Aor) -> bool {
         let entry = self.presentities.get(presentity);
-        entry.is_some_and(|p| !p.watchers.is_empty() || !p.observers.is_empty())
+        entry.is_some_and(|p| {
+            !p.watchers.is_empty() || !p.observers.is_empty() || p.gathering.is_some()
+        })
     }
 
     /// A next hop took no TCP: large NOTIFYs to it leave over UDP for a while.
@@ -219,8 +230,12 @@ impl Service {
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let paced = self.paced.first().map(|&(at, _)| at);
         let repeat = self.repeats.first().map(|&(at, _)| at);
-        let all = [self.looks.next(), paced, repeat, self.next_farewell()];
-        all.into_iter().flatten().min()
+        let members = self.onlook.paced.first().map(|&(at, _)| at);
+        let all = [self.looks.next(), paced, repeat, members];
+        all.into_iter()
+            .chain([self.next_farewell()])
+            .flatten()
+            .min()
     }
 
     /// Does what has become due: expiries, policy instants, paced NOTIFYs. One bucket a call.
@@ -231,6 +246,7 @@ impl Service {
                     self.look_at_presentity(turn, directory, presentity)
                 }
                 Look::Subscription(id) => self.look_at_subscription(turn, directory, id),
+                Look::Gathering(presentity) => self.look_at_gathering(turn, directory, &presentity),
             }
         }
         if self.looks.next().is_some_and(|at| at <= turn.now) {
@@ -241,6 +257,7 @@ impl Service {
             self.paced.remove(&(at, id));
             self.pay(turn, directory, id);
         }
+        self.stir_paced(turn, directory);
         self.repeat_due(turn, directory);
     }
 
@@ -255,6 +272,7 @@ impl Service {
         if facts.is_none() && !self.presentities.contains_key(presentity) {
             return;
         }
+        self.admit_strangers(turn, directory, presentity);
         let entry = self.presentities.entry(presentity.clone()).or_default();
         if entry.registration == facts {
             return;
@@ -276,6 +294,7 @@ impl Service {
         facts: Option<Registered>,
     ) {
         self.take_permanent(directory, presentity);
+        self.admit_strangers(turn, directory, presentity);
         let Some(entry) = self.presentities.get_mut(presentity) else {
             return; // nobody to decide on
         };
@@ -294,6 +313,7 @@ impl Service {
         directory: &dyn Directory,
         presentity: &Aor,
     ) {
+        self.admit_strangers(turn, directory, presentity);
         let Some(entry) = self.presentities.get_mut(presentity) else {
             return;
         };
@@ -313,7 +333,7 @@ impl Service {
         let Some(entry) = self.presentities.get_mut(presentity) else {
             return;
         };
-        if !entry.watchers.is_empty() {
+        if entry.is_watched() {
             entry.touched_at = turn.now;
             turn.batch
                 .put(Table::Touched, presentity.as_str().as_bytes(), &turn.now);

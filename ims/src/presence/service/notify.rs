@@ -29,6 +29,7 @@ impl Service {
         for id in watchers {
             self.show(turn, directory, id);
         }
+        self.stir_all(turn, directory, presentity);
     }
 
     /// Shows a watcher the present state if it is new to it, now or when pacing allows.

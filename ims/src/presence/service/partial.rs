@@ -1,9 +1,10 @@
 //! Partial notification (RFC 5263): what a watcher of partial documents holds, and what brings it further.
 
 use super::Service;
-use super::gallery::{Document, Shown};
+use super::gallery::{Document, Gallery, Shown};
 use super::state::{Debt, Subscription};
 use crate::event::subscription::SubscriptionId;
+use crate::event::tag::TagKey;
 use crate::presence::content::{Authorized, Body};
 use crate::presence::partial::{self, Difference};
 
@@ -25,6 +26,37 @@ impl Held {
             version,
             document: None,
         }
+    }
+
+    /// The next document; `None` where it would say nothing.
+    pub(super) fn next(
+        &mut self,
+        mut gallery: Option<&mut Gallery>,
+        tags: &TagKey,
+        (tag, state): (u64, &Authorized),
+        form: Form,
+    ) -> Option<Body> {
+        // other objects come with the whole document; while they stay the same, changes come alone
+        let same_objects = |old: &&Authorized| old.objects() == state.objects();
+        let old = self.document.as_ref().filter(|_| form == Form::Change);
+        let old = old.filter(same_objects);
+        let with_objects = old.is_none();
+        let difference = match (old, &mut gallery) {
+            (None, _) => Difference::Whole,
+            (Some(old), Some(gallery)) => gallery.difference(old, (tag, state), tags),
+            (Some(old), None) => partial::difference(old, state),
+        };
+        let document = match (difference, gallery) {
+            (Difference::Nothing, _) => return None,
+            (Difference::Patch(patch), _) => patch,
+            (Difference::Whole, Some(gallery)) => gallery.whole(tag, state),
+            (Difference::Whole, None) => partial::full(state),
+        };
+        self.version += 1;
+        self.document = Some(state.clone());
+        let body = Body::partial(&document, self.version);
+        let objects = state.objects().iter().filter(|_| with_objects);
+        Some(body.with(&objects.cloned().collect::<Vec<_>>()))
     }
 }
 
@@ -85,32 +117,12 @@ impl Service {
     fn partial_body(
         &mut self,
         id: SubscriptionId,
-        (tag, state): (u64, &Authorized),
+        state: (u64, &Authorized),
         form: Form,
     ) -> Option<Body> {
         let subscription = self.subscriptions.get_mut(&id)?;
         let held = subscription.held.get_or_insert(Held::after(0).into());
-        let mut gallery = self.galleries.get_mut(&subscription.presentity);
-        // other objects come with the whole document; while they stay the same, changes come alone
-        let same_objects = |old: &&Authorized| old.objects() == state.objects();
-        let old = held.document.as_ref().filter(|_| form == Form::Change);
-        let old = old.filter(same_objects);
-        let with_objects = old.is_none();
-        let difference = match (old, &mut gallery) {
-            (None, _) => Difference::Whole,
-            (Some(old), Some(gallery)) => gallery.difference(old, (tag, state), &self.tags),
-            (Some(old), None) => partial::difference(old, state),
-        };
-        let document = match (difference, gallery) {
-            (Difference::Nothing, _) => return None,
-            (Difference::Patch(patch), _) => patch,
-            (Difference::Whole, Some(gallery)) => gallery.whole(tag, state),
-            (Difference::Whole, None) => partial::full(state),
-        };
-        held.version += 1;
-        held.document = Some(state.clone());
-        let body = Body::partial(&document, held.version);
-        let objects = state.objects().iter().filter(|_| with_objects);
-        Some(body.with(&objects.cloned().collect::<Vec<_>>()))
+        let gallery = self.galleries.get_mut(&subscription.presentity);
+        held.next(gallery, &self.tags, state, form)
     }
 }

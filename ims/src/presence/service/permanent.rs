@@ -24,6 +24,7 @@ impl Service {
         presentity: &Aor,
     ) {
         self.take_permanent(directory, presentity);
+        self.admit_strangers(turn, directory, presentity);
         if self.presentities.contains_key(presentity) {
             self.state_changed_with_sphere(turn, directory, presentity);
             self.forget_idle(turn, presentity);

@@ -34,10 +34,21 @@ impl Service {
         presentity: &Aor,
         watcher: &Watcher<'_>,
     ) -> Decision {
-        let watcher = &Watcher {
+        let watcher = Watcher {
             identities: &known_as(directory, watcher.identities),
             ..*watcher
         };
+        self.decide_known(now, directory, presentity, &watcher)
+    }
+
+    /// The same for a watcher all of whose names are known.
+    pub(super) fn decide_known(
+        &mut self,
+        now: Timestamp,
+        directory: &dyn Directory,
+        presentity: &Aor,
+        watcher: &Watcher<'_>,
+    ) -> Decision {
         let rulesets = self.rulesets(directory, presentity);
         let identities = directory.identities(presentity);
         let sphere = self.sphere(presentity, &rulesets);
@@ -163,6 +174,7 @@ impl Service {
         for id in all {
             self.reconsider_one(turn, directory, id);
         }
+        self.reconsider_virtual(turn, directory, presentity);
     }
 
     /// Whether the verdict on a subscription must be made anew: a restart forgot it, or its time is over.
@@ -213,7 +225,7 @@ impl Service {
         presentity: &Aor,
     ) {
         let watched = self.presentities.get(presentity);
-        if watched.is_none_or(|entry| entry.watchers.is_empty()) {
+        if !watched.is_some_and(Presentity::is_watched) {
             return;
         }
         // after a restart the rules are not parsed yet, and may name lists all the same
@@ -234,6 +246,7 @@ impl Service {
         for id in self.watching.of(&directory.names(watcher)) {
             self.reconsider_one(turn, directory, id);
         }
+        self.onlooker_renamed(turn, directory, watcher);
     }
 
     /// What another verdict on a live subscription brings at once.
@@ -283,6 +296,7 @@ impl Service {
         for id in within {
             self.reconsider_one(turn, directory, id);
         }
+        self.imposed_on_virtual(turn, directory, reach);
     }
 
     /// New publications may bring a new sphere, on which rules may rest.
@@ -294,9 +308,9 @@ impl Service {
     ) {
         // rendered before this change: a watcher whom the new sphere lets in may not see what the old one hid
         self.galleries.swap_remove(presentity);
-        let is_watched = |entry: &Presentity| !entry.watchers.is_empty();
         // after a restart the rules are not parsed yet, and may rest on the sphere all the same
-        if self.presentities.get(presentity).is_some_and(is_watched)
+        let entry = self.presentities.get(presentity);
+        if entry.is_some_and(Presentity::is_watched)
             && self
                 .rulesets(directory, presentity)
                 .iter()
@@ -324,7 +338,7 @@ pub(super) fn watcher_identities(subscription: &Subscription) -> Vec<Aor> {
 }
 
 /// All names of whoever has these identities: rules and lists may use any of them.
-fn known_as(directory: &dyn Directory, identities: &[Aor]) -> Vec<Aor> {
+pub(super) fn known_as(directory: &dyn Directory, identities: &[Aor]) -> Vec<Aor> {
     let mut all: Vec<Aor> = Vec::with_capacity(2 * identities.len());
     for identity in identities {
         for name in [identity.clone()]

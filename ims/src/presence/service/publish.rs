@@ -103,6 +103,7 @@ impl Service {
             // 403 and not 503: the server is not full, and a 503 would turn the S-CSCF away from it
             return Err(Reject::Forbidden(phrase::TOO_MANY_PUBLICATIONS));
         }
+        self.admit_strangers(turn, directory, request.presentity);
         let entry = self
             .presentities
             .entry(request.presentity.clone())

@@ -183,6 +183,7 @@ impl Service {
         let watchers: Vec<SubscriptionId> = entry
             .map(|entry| entry.watchers.iter().copied().collect())
             .unwrap_or_default();
+        self.remember_views_virtual(now, directory, presentity);
         for id in watchers {
             let knows_nothing = |s: &&Subscription| {
                 s.record.state == State::Active && s.last_told == 0 && s.owed_since.is_none()
@@ -210,6 +211,7 @@ impl Service {
         filters: &mut RecoveredFilters,
     ) -> usize {
         self.recover_filters(directory, filters);
+        self.onlook.recovered = Some((now, settled));
         let mut owed = 0;
         let mut noted = BTreeSet::new();
         let mut at = now;
@@ -245,7 +247,8 @@ impl Service {
                 };
             }
             let owes = touched >= settled || subscription.record.renewed_at >= settled;
-            if owes || over || timed || subscription.waits {
+            let heard = !subscription.record.dialog.is_none();
+            if heard && (owes || over || timed || subscription.waits) {
                 at = at + SPREAD;
                 subscription.not_before = at;
                 subscription.debt = Debt::State;

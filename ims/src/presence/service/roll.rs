@@ -26,6 +26,8 @@ pub(super) struct Roll {
 pub(super) enum Change {
     /// A subscription that is still there, if only to wait.
     Kept(SubscriptionId),
+    /// The same of a member of a list.
+    Member(SubscriptionId),
     /// One that is over, as it is to be shown for the last time.
     Gone(Box<Departed>),
 }
@@ -85,7 +87,7 @@ mod tests {
     fn kept(roll: &Roll, told: u64) -> Option<Vec<u64>> {
         let ids = roll.since(told)?.map(|change| match change {
             Change::Kept(id) => id.0,
-            Change::Gone(_) => 0,
+            Change::Member(_) | Change::Gone(_) => 0,
         });
         Some(ids.collect())
     }

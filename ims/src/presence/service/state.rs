@@ -1,5 +1,6 @@
 //! What the presence service keeps in memory of presentities and watchers, and how it is stored.
 
+use super::onlook::Gathering;
 use super::pace::Rhythm;
 use super::partial::Held;
 use super::permanent::Permanent;
@@ -46,6 +47,8 @@ pub struct Presentity {
     pub waiting: BTreeSet<(Timestamp, SubscriptionId)>,
     /// Subscriptions to who watches it.
     pub observers: BTreeSet<SubscriptionId>,
+    /// Its virtual subscriptions: it is a member of lists.
+    pub gathering: Option<Box<Gathering>>,
     /// What observers have still to be told.
     pub roll: Roll,
     /// When its watchers last changed while somebody observed them, for what a restart owes.
@@ -68,6 +71,16 @@ impl Presentity {
             && self.registration.is_none()
             && self.watchers.is_empty()
             && self.observers.is_empty()
+            && self.gathering.is_none()
+    }
+
+    /// Whether somebody watches its state, or may as soon as its rules allow it.
+    pub fn is_watched(&self) -> bool {
+        let members = self
+            .gathering
+            .as_ref()
+            .is_some_and(|g| !g.presence.is_empty());
+        members || !self.watchers.is_empty()
     }
 
     /// Takes over what the network says of the presentity's registration.

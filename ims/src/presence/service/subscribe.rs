@@ -138,14 +138,7 @@ impl Service {
 
     /// Whether there is room for one more subscription of this kind to the presentity.
     fn admits_watcher(&self, request: &Subscribe<'_>) -> Result<(), Reject> {
-        let Some(entry) = self.presentities.get(&request.presentity) else {
-            return Ok(());
-        };
-        let held = match request.package {
-            // those that only wait have a bound of their own
-            Package::Presence => entry.watchers.len().saturating_sub(entry.waiting.len()),
-            Package::Watchers | Package::WatchersOfWatchers => entry.observers.len(),
-        };
+        let held = self.watchers_held(&request.presentity, request.package);
         if held < self.settings.subscriptions_per_presentity {
             Ok(())
         } else {
@@ -215,7 +208,7 @@ impl Service {
     }
 
     /// A number that no subscription has: the presentity's partition above random bits.
-    fn new_id(&self, turn: &mut Turn<'_>, presentity: &Aor) -> SubscriptionId {
+    pub(super) fn new_id(&self, turn: &mut Turn<'_>, presentity: &Aor) -> SubscriptionId {
         loop {
             let partition = u64::from(crate::partition::of(presentity));
             let id = SubscriptionId(partition << 52 | turn.random.number() >> 12);

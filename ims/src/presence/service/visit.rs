@@ -42,13 +42,13 @@ impl Visit {
 /// A watcher as a document shows it.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
-    id: u64,
-    uri: Box<str>,
-    display_name: Option<Box<str>>,
-    status: Status,
-    event: Event,
-    expires_at: Option<Timestamp>,
-    since: Timestamp,
+    pub id: u64,
+    pub uri: Box<str>,
+    pub display_name: Option<Box<str>>,
+    pub status: Status,
+    pub event: Event,
+    pub expires_at: Option<Timestamp>,
+    pub since: Timestamp,
 }
 
 impl Row {
@@ -57,7 +57,7 @@ impl Row {
         let Subscription { record, visit, .. } = subscription;
         Row {
             id,
-            uri: shown_identity(record).into(),
+            uri: shown_as(&record.watcher, record.anonymous).into(),
             display_name: visit.display_name.clone(),
             status: record.state.into(),
             event: visit.event,
@@ -92,11 +92,11 @@ impl Row {
 }
 
 /// The one identity under which a watcher is shown, whichever it used: a SIP URI before a number.
-fn shown_identity(record: &SubscriptionRecord) -> &str {
-    if record.anonymous {
+pub(super) fn shown_as(identities: &[Box<str>], anonymous: bool) -> &str {
+    if anonymous {
         return ANONYMOUS;
     }
-    let identities = record.watcher.iter().map(|identity| &**identity);
+    let identities = identities.iter().map(|identity| &**identity);
     let sip = identities.clone().find(|uri| !uri.starts_with("tel:"));
     sip.or(identities.clone().next()).unwrap_or(ANONYMOUS)
 }

@@ -1,5 +1,6 @@
 //! Subscriptions that ended before anybody decided on them (RFC 3857 §4.7.1): kept for the presentity, in bounds.
 
+use super::package::Package;
 use super::policy::watcher_identities;
 use super::state::Subscription;
 use super::{Directory, Service};
@@ -9,6 +10,19 @@ use crate::reject::{Reject, phrase};
 use crate::sip::Aor;
 use crate::time::{Seconds, Timestamp};
 use std::collections::BTreeSet;
+
+/// What a watcher asks the presentity to decide on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Undecided<'a> {
+    /// As the core asserted it.
+    pub watcher: &'a [Aor],
+    pub presentity: &'a Aor,
+    pub package: Package,
+    pub anonymous: bool,
+    pub event_id: Option<&'a str>,
+    /// The subscription by which it asks; none for a member of a list.
+    pub by: Option<SubscriptionId>,
+}
 
 impl Service {
     /// Keeps the queue of those who wait for a presentity true to the state of a subscription.
@@ -67,16 +81,36 @@ impl Service {
         let Some(new) = self.subscriptions.get(&by) else {
             return;
         };
-        let same = |subscription: &Subscription| {
-            let (old, new_record) = (&subscription.record, &new.record);
-            old.state == State::Waiting
-                && subscription.id != by
-                && subscription.visit.package == new.visit.package
-                && subscription.presentity == new.presentity
-                && old.anonymous == new_record.anonymous
-                && old.event_id == new_record.event_id
+        let (watcher, presentity) = (watcher_identities(new), new.presentity.clone());
+        let (package, anonymous) = (new.visit.package, new.record.anonymous);
+        let event_id = new.record.event_id.clone();
+        let same = Undecided {
+            watcher: &watcher,
+            presentity: &presentity,
+            package,
+            anonymous,
+            event_id: event_id.as_deref(),
+            by: Some(by),
         };
-        let all = self.undecided_of(&watcher_identities(new));
+        self.supersede_all(turn, directory, &same);
+    }
+
+    /// All that wait for this decision give up.
+    pub(super) fn supersede_all(
+        &mut self,
+        turn: &mut Turn<'_>,
+        directory: &dyn Directory,
+        new: &Undecided<'_>,
+    ) {
+        let same = |old: &Subscription| {
+            old.record.state == State::Waiting
+                && Some(old.id) != new.by
+                && old.visit.package == new.package
+                && old.presentity == *new.presentity
+                && old.record.anonymous == new.anonymous
+                && old.record.event_id.as_deref() == new.event_id
+        };
+        let all = self.undecided_of(new.watcher);
         let over: Vec<SubscriptionId> = all
             .into_iter()
             .filter(|id| self.subscriptions.get(id).is_some_and(same))
@@ -95,7 +129,8 @@ impl Service {
         watcher: &[Aor],
     ) -> Result<(), Reject> {
         let all = self.undecided_of(watcher);
-        if all.len() < self.settings.watcher_info.waiting_per_watcher {
+        let undecided = all.len() + self.undecided_members(watcher);
+        if undecided < self.settings.watcher_info.waiting_per_watcher {
             return Ok(());
         }
         let waiting = all.iter().filter_map(|id| {

@@ -60,8 +60,26 @@ pub(super) struct Observer {
 impl Observer {
     /// Whether the watcher with these identities is shown to this observer, who is known by those.
     fn sees(&self, own: &[Box<str>], watcher: &[Box<str>]) -> bool {
-        self.sees_all || own.iter().any(|identity| watcher.contains(identity))
+        self.sees_all || shares_identity(own, watcher)
     }
+}
+
+/// Whether two are the same watcher.
+pub(super) fn shares_identity(own: &[Box<str>], watcher: &[Box<str>]) -> bool {
+    own.iter().any(|identity| watcher.contains(identity))
+}
+
+/// A watcher that came to another state, as those who observe are told of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Announced<'a> {
+    pub presentity: &'a Aor,
+    pub package: Package,
+    /// Its identities, canonical.
+    pub watcher: &'a [Box<str>],
+    /// It waited before.
+    pub waited: bool,
+    /// The number of its last change.
+    pub rolled: u64,
 }
 
 impl Service {
@@ -130,37 +148,57 @@ impl Service {
         let Some(subscription) = self.subscriptions.get(&id) else {
             return;
         };
-        let observers = self.observers_of(subscription);
-        if observers.is_empty() {
-            return;
-        }
         let presentity = subscription.presentity.clone();
         let watcher = subscription.record.watcher.clone();
         let waited = before == Some(State::Waiting);
+        let package = subscription.visit.package;
         let change = match subscription.record.state {
             State::Terminated(_) => Change::Gone(Box::new(Departed {
-                package: subscription.visit.package,
+                package,
                 watcher: watcher.clone(),
                 row: self.row(subscription),
                 waited,
             })),
             State::Pending | State::Active | State::Waiting => Change::Kept(id),
         };
-        let rolled = subscription.rolled;
-        let Some(entry) = self.presentities.get_mut(&presentity) else {
-            return;
+        let announced = Announced {
+            presentity: &presentity,
+            package,
+            watcher: &watcher,
+            waited,
+            rolled: subscription.rolled,
         };
-        let number = entry.roll.note(rolled, change);
+        let number = self.announce(turn, directory, &announced, change);
+        if let Some((number, subscription)) = number.zip(self.subscriptions.get_mut(&id)) {
+            subscription.rolled = number;
+        }
+    }
+
+    /// Notes a change of a watcher for those who observe, if anybody does, and tells them.
+    pub(super) fn announce(
+        &mut self,
+        turn: &mut Turn<'_>,
+        directory: &dyn Directory,
+        announced: &Announced<'_>,
+        change: Change,
+    ) -> Option<u64> {
+        let presentity = announced.presentity;
+        let observers = self.observers_of(presentity, announced.package);
+        if observers.is_empty() && !self.is_observed_by_lists(presentity, announced.package) {
+            return None;
+        }
+        let entry = self.presentities.get_mut(presentity)?;
+        let number = entry.roll.note(announced.rolled, change);
         entry.watched_at = turn.now;
         turn.batch
             .put(Table::Watched, presentity.as_str().as_bytes(), &turn.now);
-        if let Some(subscription) = self.subscriptions.get_mut(&id) {
-            subscription.rolled = number;
-        }
+        let who = (announced.watcher, announced.waited);
         for observer in observers {
-            self.tell_observer(turn, directory, observer, (&watcher, waited), number);
+            self.tell_observer(turn, directory, observer, who, number);
         }
-        self.forget_known(&presentity);
+        self.stir_observers(turn, directory, announced);
+        self.forget_known(presentity);
+        Some(number)
     }
 
     fn tell_observer(
@@ -186,10 +224,10 @@ impl Service {
         }
     }
 
-    /// Those who observe the package of this subscription.
-    fn observers_of(&self, subscription: &Subscription) -> Vec<SubscriptionId> {
-        let package = Some(subscription.visit.package);
-        let Some(entry) = self.presentities.get(&subscription.presentity) else {
+    /// Those who observe the watchers of this presentity for this package.
+    fn observers_of(&self, presentity: &Aor, package: Package) -> Vec<SubscriptionId> {
+        let package = Some(package);
+        let Some(entry) = self.presentities.get(presentity) else {
             return Vec::new();
         };
         let observes = |id: &&SubscriptionId| {
@@ -232,10 +270,11 @@ impl Service {
         let (extent, rows) = match news {
             Some(news) if news.is_empty() => return None,
             Some(news) => (Extent::Partial, news),
-            None => (
-                Extent::Full,
-                self.everybody(entry, (subscription, observer), subject),
-            ),
+            None => {
+                let seen_by = (subscription.record.watcher.as_slice(), observer.sees_all);
+                let all = self.everybody(&subscription.presentity, seen_by, subject);
+                (Extent::Full, all)
+            }
         };
         let document = watcherinfo::document(
             // 0 in the first NOTIFY and one more in each (RFC 3858 §4). Like CSeq, it jumps ahead over a restart and
@@ -277,18 +316,21 @@ impl Service {
                 let row = self.row(watcher);
                 shown.then(|| if hides { row.over() } else { row })
             }
+            Change::Member(id) => self.row_of_member(*id, subject, (own, observer.sees_all)),
         });
         Some(rows.collect())
     }
 
-    /// Every watcher that there is for this observer.
-    fn everybody(
+    /// Every watcher that there is for an observer with these identities.
+    pub(super) fn everybody(
         &self,
-        entry: &Presentity,
-        (subscription, observer): (&Subscription, &Observer),
+        presentity: &Aor,
+        (own, sees_all): (&[Box<str>], bool),
         subject: Package,
     ) -> Vec<Row> {
-        let own = &subscription.record.watcher;
+        let Some(entry) = self.presentities.get(presentity) else {
+            return Vec::new();
+        };
         let of_subject = if subject == Package::Presence {
             &entry.watchers
         } else {
@@ -298,15 +340,17 @@ impl Service {
             let watcher = self.subscriptions.get(id)?;
             let there = match watcher.record.state {
                 State::Pending | State::Active => true,
-                State::Waiting => observer.sees_all,
+                State::Waiting => sees_all,
                 State::Terminated(_) => false,
             };
             let shown = there
                 && watcher.visit.package == subject
-                && observer.sees(own, &watcher.record.watcher);
+                && (sees_all || shares_identity(own, &watcher.record.watcher));
             shown.then(|| self.row(watcher))
         });
-        rows.collect()
+        let mut rows: Vec<Row> = rows.collect();
+        rows.extend(self.rows_of_members(presentity, subject, (own, sees_all)));
+        rows
     }
 
     /// A watcher's row. Its number is made from that of the subscription under a key that stays, since the number
