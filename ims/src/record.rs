@@ -55,11 +55,17 @@ pub enum Table {
     DiffTouched = 22,
     /// When a document last changed.
     Modified = 23,
+    /// Subscription to a list, with its dialog.
+    ListSubscription = 24,
+    /// What the watcher of a list asks for, and the list that its SUBSCRIBE brought.
+    ListWishes = 25,
+    /// How far the watcher of a list was told: versions and the tag of what it has.
+    ListVersion = 26,
 }
 
 impl Table {
     /// Every table, in the order in which recovery reads them.
-    pub const ALL: [Table; 23] = [
+    pub const ALL: [Table; 26] = [
         Table::Node,
         Table::Document,
         Table::Modified,
@@ -81,6 +87,9 @@ impl Table {
         Table::Held,
         Table::DiffTouched,
         Table::DiffSubscription,
+        Table::ListWishes,
+        Table::ListVersion,
+        Table::ListSubscription,
         Table::Charging,
         Table::Quarantine,
     ];

@@ -24,6 +24,8 @@ pub enum Reject {
     UnsupportedScheme,
     /// `Require` names these extensions, which are not supported.
     BadExtension(String),
+    /// What is asked for takes this extension, and the peer does not support it.
+    ExtensionRequired(&'static str),
     /// No type in `Accept` can be produced; `accept` names the one that would be.
     NotAcceptable { accept: &'static str },
     /// The method is known to SIP and not served here.
@@ -72,6 +74,7 @@ impl Reject {
             Reject::UnsupportedEncoding => (415, "Unsupported Content-Encoding"), // with Accept-Encoding
             Reject::UnsupportedScheme => (416, "Unsupported URI Scheme"),
             Reject::BadExtension(_) => (420, "Bad Extension"), // with Unsupported, RFC 3261 §8.2.2.3
+            Reject::ExtensionRequired(_) => (421, "Extension Required"), // with Require, RFC 3261 §21.4.16
             Reject::NotAcceptableHere { .. } => (488, "Not Acceptable Here"), // with Warning
             Reject::NotAcceptable { .. } => (406, "Not Acceptable"),
             Reject::MethodNotAllowed => (405, "Method Not Allowed"), // with Allow
@@ -151,6 +154,7 @@ mod tests {
             (Reject::UnsupportedEncoding, 415),
             (Reject::UnsupportedScheme, 416),
             (Reject::BadExtension(String::new()), 420),
+            (Reject::ExtensionRequired("eventlist"), 421),
             (Reject::IntervalTooBrief { min: Seconds(60) }, 423),
             (Reject::NoDialog, 481),
             (Reject::Merged, 482),

@@ -136,6 +136,9 @@ fn name(table: Table) -> &'static str {
         Table::DiffSubscription => "diff-subscription",
         Table::DiffTouched => "diff-touched",
         Table::Modified => "modified",
+        Table::ListSubscription => "list-subscription",
+        Table::ListWishes => "list-wishes",
+        Table::ListVersion => "list-version",
     }
 }
 

@@ -53,6 +53,8 @@ pub struct Notice<'a> {
     pub event_id: Option<&'a str>,
     /// `Subscription-State`, see [`state_text`].
     pub state: &'a str,
+    /// Extension without which the subscriber cannot read it.
+    pub require: Option<&'static str>,
     /// Tag of the state, whether it is in the body or not (RFC 5839 §6.2).
     pub tag: Option<u64>,
     pub body: Option<Content<'a>>,
@@ -162,6 +164,9 @@ impl Notice<'_> {
             None => writer.header(Name::Event, self.package),
         };
         writer.header(Name::SubscriptionState, self.state);
+        if let Some(extension) = self.require {
+            writer.header(Name::Require, extension);
+        }
         if let Some(tag) = self.tag {
             writer.header(Name::SipEtag, &Etag(tag).text());
         }

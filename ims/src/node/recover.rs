@@ -9,6 +9,7 @@ use crate::presence::service::{
     self as presence, Bodies, RecoveredFilters, RecoveredVisits, RecoveredWishes,
 };
 use crate::record::{FORMAT, Table, decode};
+use crate::rls::service as rls;
 use crate::sip::Aor;
 use crate::time::Timestamp;
 use crate::xdm::diff::Recovered;
@@ -24,6 +25,7 @@ pub struct Recovery {
     filters: RecoveredFilters,
     visits: RecoveredVisits,
     diff: Recovered,
+    lists: rls::Recovered,
     /// The store holds the key of entity-tags.
     has_tag_key: bool,
     settled: Timestamp,
@@ -115,6 +117,13 @@ impl Node {
             }
             Table::DiffSubscription => {
                 decode(value).is_some_and(|record| recovery.diff.insert(key, record))
+            }
+            Table::ListWishes => {
+                decode(value).is_some_and(|wishes| recovery.lists.wishes(key, wishes))
+            }
+            Table::ListVersion => decode(value).is_some_and(|told| recovery.lists.told(key, told)),
+            Table::ListSubscription => {
+                decode(value).is_some_and(|record| recovery.lists.subscription(key, record))
             }
             Table::Charging | Table::Quarantine => {
                 let Ok(number) = <[u8; 8]>::try_from(key).map(u64::from_be_bytes) else {

@@ -63,6 +63,7 @@ impl From<Reject> for Reply {
             Reject::UnsupportedMedia { accept } => reply.with(Name::Accept, accept),
             Reject::UnsupportedEncoding => reply.with(Name::AcceptEncoding, ACCEPT_ENCODING),
             Reject::BadExtension(tags) => reply.with(Name::Unsupported, tags),
+            Reject::ExtensionRequired(tag) => reply.with(Name::Require, tag),
             Reject::NotAcceptableHere { why } => reply.with(Name::Warning, warning(&why)),
             Reject::NotAcceptable { accept } => reply.with(Name::Accept, accept),
             Reject::MethodNotAllowed => reply.with(Name::Allow, headers::ALLOW),

@@ -9,6 +9,7 @@ pub mod list;
 pub mod picture;
 pub mod reading;
 pub mod rlmi;
+pub mod service;
 
 use crate::event::onlooker::{Extent, Instance, Member, Onlooker};
 use crate::event::subscription::SubscriptionId;

@@ -69,6 +69,7 @@ impl Subscription {
             package: self.visit.package.name(),
             event_id: record.event_id.as_deref(),
             state: "",
+            require: None,
             tag: None,
             body: None,
         }

@@ -196,6 +196,7 @@ impl Subscription {
             package: record.package.name(),
             event_id: record.event_id.as_deref(),
             state: "",
+            require: None,
             tag: None,
             body: None,
         }
