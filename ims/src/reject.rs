@@ -111,11 +111,13 @@ pub mod phrase {
     pub const TOO_MANY_PENDING: &str = "Too Many Pending Subscriptions";
     /// Watcher information is not for whoever asked.
     pub const NOT_AN_OBSERVER: &str = "Not Authorized For Watcher Information";
+    /// A list is its owner's to subscribe to.
+    pub const NOT_THE_OWNER: &str = "Not The Owner Of The List";
     /// The request did not come from an address of the trust domain.
     pub const UNTRUSTED: &str = "Not From A Trusted Peer";
 
     /// Those that an operator may replace.
-    pub const ALL: [&str; 9] = [
+    pub const ALL: [&str; 10] = [
         NOT_AUTHORIZED,
         NOT_REGISTERED,
         NOT_THE_PRESENTITY,
@@ -124,6 +126,7 @@ pub mod phrase {
         TOO_MANY_WATCHERS,
         TOO_MANY_PENDING,
         NOT_AN_OBSERVER,
+        NOT_THE_OWNER,
         UNTRUSTED,
     ];
 }

@@ -17,6 +17,7 @@ pub(super) fn check(config: &Config) -> Result<(), BadValue> {
     config.xcap.check()?;
     config.remote_xdms.check()?;
     config.xcap_diff.check()?;
+    config.rls.check()?;
     config.http.check()?;
     let home = config.sip.home_domains.first().map_or("", String::as_str);
     match config.charging.check(home) {

@@ -6,6 +6,7 @@ pub(crate) mod file;
 mod http;
 mod locate;
 mod remote_xdms;
+mod rls;
 mod sections;
 mod summary;
 mod watcher_info;
@@ -18,6 +19,7 @@ pub use composition::Composition;
 pub use http::Http;
 pub use ims::network::{Cidr, any_contains};
 pub use remote_xdms::{RemoteXdms, Unreadable, XdmsServer};
+pub use rls::Rls;
 pub use sections::*;
 pub use summary::Summary;
 pub use watcher_info::{Observers, WatcherInfo};
@@ -49,6 +51,7 @@ pub struct Config {
     pub xcap: Xcap,
     pub remote_xdms: RemoteXdms,
     pub xcap_diff: XcapDiff,
+    pub rls: Rls,
     pub charging: Charging,
     pub log: Log,
     pub limits: Limits,

@@ -67,6 +67,7 @@ pub fn node(config: &Config, xdm: Xdm) -> node::Settings {
         },
         xdm,
         remote: config.remote_xdms.settings(&config.as_uri()),
+        lists: config.rls.lists(),
         triggers: triggers(config),
         farewell: farewell(&config.shutdown),
         phrases: presence.phrases.clone(),

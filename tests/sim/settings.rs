@@ -61,6 +61,7 @@ pub fn settings(xdm: Xdm, failures: bool) -> Settings {
         },
         xdm,
         remote: ims::xdm::remote::Settings::default(),
+        lists: ims::rls::list::Settings::default(),
         triggers: Triggers {
             publish: true,
             subscribe: true,

@@ -1,5 +1,6 @@
 //! Who is who, which documents there are and what the operator imposes: what the services ask the node.
 
+use super::catalogue;
 use super::overrides::Overrides;
 use super::rules::Rules;
 use crate::presence::rules::{Handling, Ruleset};
@@ -34,6 +35,8 @@ pub(crate) struct Directory {
     pub(super) shown: Option<(Aor, bool)>,
     /// Which of them are permanent presence state, and when each last changed.
     pub(super) permanent: BTreeMap<DocumentKey, Timestamp>,
+    /// What lists consist of that are subscribed to.
+    pub(super) catalogue: catalogue::Kept,
     /// The lists among the documents; behind a cell since a decision that asks for one makes it ready.
     pub(super) lists: RefCell<Lists>,
     /// The rules among them, likewise.

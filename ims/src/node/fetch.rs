@@ -90,7 +90,7 @@ impl Node {
         let any = !self.settings.presence.external.servers.is_empty()
             && bytes.starts_with(b"PUBLISH ")
             && memmem::find(bytes, b"xternal-").is_some();
-        any.then(|| bytes.to_vec())
+        (any || self.may_await_list(bytes)).then(|| bytes.to_vec())
     }
 
     /// Has the content of a PUBLISH fetched, where it is elsewhere and everything else is in order. `false`: the
@@ -103,6 +103,9 @@ impl Node {
         bytes: Vec<u8>,
         out: &mut Outbox,
     ) -> bool {
+        if matches!(request.method, Method::Known(KnownMethod::Subscribe)) {
+            return self.awaits_list(now, (flow, key), request, bytes);
+        }
         let publish = matches!(request.method, Method::Known(KnownMethod::Publish));
         if !publish || !self.settings.trust.trusts(flow.remote.ip()) {
             return false;

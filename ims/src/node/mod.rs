@@ -4,9 +4,11 @@
 //! promise nothing and may leave at once; those in [`Outbox::held`] leave when [`Outbox::batch`] is committed, and
 //! in the order of the turns. That is the one rule that makes every answer durable.
 
+mod catalogue;
 mod directory;
 mod fetch;
 mod headers;
+mod lists;
 mod overrides;
 #[allow(dead_code)] // until the list service uses it
 mod presentities;
@@ -67,6 +69,8 @@ pub struct Settings {
     pub xdm: xdm::Xdm,
     /// Documents that are kept on other XDMSs.
     pub remote: xdm::remote::Settings,
+    /// What lists may consist of that are subscribed to.
+    pub lists: crate::rls::list::Settings,
     pub triggers: Triggers,
     /// What subscriptions are told when the node leaves; without it they wait in the store for its return.
     pub farewell: Option<Farewell>,
@@ -233,6 +237,8 @@ pub struct Node {
     diff: xdm::diff::Service,
     directory: Directory,
     fetches: Fetches,
+    /// SUBSCRIBEs that wait for a document of another XDMS.
+    awaited: lists::Awaited,
     ledger: Ledger,
     /// No new state is taken.
     draining: bool,
@@ -264,6 +270,7 @@ impl Node {
         };
         let (tables, transactions, registrations) = (hash(), hash(), hash());
         let (lists, rules, remote, diff) = (hash(), hash(), hash(), hash());
+        let served = catalogue::Kept::new(settings.lists.clone(), hash());
         let followed = follow(&settings);
         let tags = TagKey(std::array::from_fn(|_| random.number()));
         Node {
@@ -283,12 +290,14 @@ impl Node {
                 services: settings.xdm.services(),
                 shown: None,
                 permanent: BTreeMap::new(),
+                catalogue: served,
                 lists: RefCell::new(settings.xdm.lists(lists)),
                 rules: RefCell::new(Rules::new(rules)),
                 overrides: Overrides::new(settings.overrides),
                 pidf: settings.presence.pidf,
             },
             fetches: Fetches::default(),
+            awaited: lists::Awaited::default(),
             ledger: Ledger::new(settings.triggers, 1),
             settings,
             random,
@@ -320,6 +329,7 @@ impl Node {
             self.diff.next_deadline(),
             self.directory.registrar.next_deadline(),
             self.fetches.next_deadline(),
+            self.awaited.next_deadline(),
             self.directory.remote.next_deadline(),
         ];
         let settle = (self.settled_is_behind()).then_some(self.settle_at);
@@ -511,6 +521,7 @@ impl Node {
         self.expire_registrations(now, out);
         self.expire_fetches(now, out);
         self.remote_due(now, out);
+        self.expire_awaited(now, out);
         self.settle(now, out);
     }
 

@@ -82,6 +82,7 @@ impl Node {
             }
             presence.watcher_renamed(turn, directory, subscriber);
         });
+        self.list_owner_renamed(now, subscriber, out);
     }
 
     /// Tells the watchers of a subscriber whose registration changed.

@@ -81,10 +81,13 @@ impl Node {
             registrar,
             lists,
             remote,
+            catalogue,
             ..
         } = &mut self.directory;
         let (presence, lists) = (&self.presence, lists.get_mut());
-        let in_use = |key: &DocumentKey| is_in_use(presence, registrar, lists, key);
+        let in_use = |key: &DocumentKey| {
+            catalogue.is_used(key) || is_in_use(presence, registrar, lists, key)
+        };
         let result = step(remote, &in_use, &mut turn);
         let outgoing = turn.outgoing;
         self.send_all(now, outgoing, Usage::XcapDiff, out);

@@ -111,6 +111,9 @@ impl Node {
 
     /// A document changed, came or went, here or on another XDMS: live subscriptions that rest on it follow.
     pub(super) fn changed(&mut self, now: Timestamp, key: &DocumentKey, out: &mut Outbox) {
+        let lists = self.directory.catalogue.changed(key);
+        self.rls_lists_changed(now, lists, out);
+        self.list_document_came(now, key, out);
         let Some(owner) = key.owner() else { return };
         let owner = self.directory.registrar.canonical(owner);
         match key.auid.as_str() {

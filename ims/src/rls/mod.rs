@@ -44,8 +44,15 @@ pub trait Presentities {
 
 /// What lists consist of.
 pub trait Catalogue {
-    /// What a SUBSCRIBE with this Request-URI from this watcher is for: `Ok(None)`, when it names no list.
-    fn find(&self, uri: &str, watcher: &[Aor], package: &str) -> Result<Option<Source>, Reject>;
+    /// What a SUBSCRIBE with this Request-URI from this watcher is for: `Ok(None)`, when it names no list. `takes_lists`:
+    /// the watcher says `Supported: eventlist`; whoever does not is not kept waiting for documents of another server.
+    fn find(
+        &self,
+        uri: &str,
+        watcher: &[Aor],
+        package: &str,
+        takes_lists: bool,
+    ) -> Result<Option<Source>, Reject>;
     /// Reads the list as it is now. `list` depends on what was read from then on, until [`Catalogue::forget`].
     fn read(&self, list: SubscriptionId, source: &Source) -> Listed;
     fn forget(&self, list: SubscriptionId);

@@ -67,6 +67,15 @@ impl Coding {
         }
     }
 
+    /// The coding of a part of a body, from its own `Content-Encoding`.
+    pub fn of_part(field: Option<&str>) -> Result<Option<Coding>, Fault> {
+        match field.map(trim) {
+            None => Ok(None),
+            Some(name) if name.eq_ignore_ascii_case("identity") => Ok(None),
+            Some(name) => Coding::parse(name).map(Some).ok_or(Fault::Unknown),
+        }
+    }
+
     /// The coding to use for a peer: the one that `Accept-Encoding` weighs most, gzip among equals. `None` where there
     /// is no such header, where neither is taken, and where the peer would rather have the body as it is.
     pub fn wanted(headers: &Headers<'_>) -> Option<Coding> {

@@ -7,6 +7,7 @@
 //! its parsers or printers meets data from the network.
 
 pub mod aor;
+pub mod canonical;
 pub mod coding;
 mod compare;
 pub mod flow;

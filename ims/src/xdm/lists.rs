@@ -102,6 +102,11 @@ impl Lists {
         }
     }
 
+    /// XCAP roots as clients write them; empty: any.
+    pub fn roots(&self) -> &[String] {
+        &self.roots
+    }
+
     /// Whether lists of other users may be read.
     pub fn foreign(&self) -> bool {
         self.foreign

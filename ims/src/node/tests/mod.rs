@@ -138,6 +138,7 @@ fn settings() -> Settings {
         },
         xdm: xdm::Xdm::new(xdm::Settings::default()).unwrap(),
         remote: xdm::remote::Settings::default(),
+        lists: crate::rls::list::Settings::default(),
         triggers: Triggers::OFF,
         farewell: None,
         phrases: BTreeMap::new(),

@@ -130,6 +130,12 @@ impl Remote {
         self.settings.servers.iter().any(|s| s.has(auid, owner))
     }
 
+    /// Whether any documents of this usage are on another XDMS.
+    pub fn serves(&self, auid: &str) -> bool {
+        let servers = &self.settings.servers;
+        servers.iter().any(|s| s.auids.iter().any(|a| a == auid))
+    }
+
     fn place(&self, key: &DocumentKey) -> Option<usize> {
         let owner = key.owner()?;
         let mut servers = self.settings.servers.iter();

@@ -5,6 +5,7 @@ pub mod services;
 use super::resource_lists;
 use super::{Candidate, Kept, Names, Readers, Rules, Usage};
 use crate::sip::Aor;
+use crate::sip::canonical::canonical;
 use crate::xdm::anchor::{Anchor, Kind};
 use crate::xdm::error::Conflict;
 use crate::xml::guard::Limits;
@@ -14,7 +15,7 @@ use roxmltree::{Document, Node};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-pub use services::Services;
+pub use services::{Service, Services};
 
 /// Application unique identifier, RFC 4826 §4.4.1.
 pub const AUID: &str = "rls-services";
@@ -70,7 +71,7 @@ impl Rules for RlsServices {
         let mut uris = BTreeSet::new();
         for service in root.children().filter(Node::is_element) {
             let uri = service.attribute("uri").unwrap_or_default().trim();
-            free(candidate, service, uri, uris.insert(uri))?;
+            free(candidate, service, uri, uris.insert(canonical(uri)))?;
             for part in service.children().filter(|n| n.is_element()) {
                 match part.tag_name().name() {
                     "resource-list" => self.reference(candidate, part)?,
@@ -136,7 +137,10 @@ fn free(
                 .parent_element()
                 .into_iter()
                 .flat_map(|n| n.children());
-            services.any(|s| s.attribute("uri").is_some_and(|uri| uri.trim() == other))
+            services.any(|s| {
+                let uri = s.attribute("uri");
+                uri.is_some_and(|uri| canonical(uri) == canonical(other))
+            })
         };
         let open =
             |other: &String| !is_taken(other) && !here(other) && !is_somebody(candidate, other);

@@ -1,22 +1,27 @@
 //! Every service of every user: whose a URI is, and the document that holds them all.
 
 use super::{INDEX, NAMESPACE, root_of};
+use crate::sip::canonical::canonical;
 use crate::xdm::document::Document;
-use crate::xdm::key::{DocumentKey, Tree};
+use crate::xdm::key::DocumentKey;
 use crate::xdm::usage::xcap_caps::tag;
 use crate::xml::guard::{self, Limits};
 use crate::xml::text::escaped;
 use roxmltree::Node;
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Namespace of `xml:lang`.
+const XML: &str = "http://www.w3.org/XML/1998/namespace";
 
 /// The services of all documents, kept as the documents change.
 #[derive(Debug)]
 pub struct Services {
     /// What a document may cost.
     limits: Limits,
-    /// By URI as it is compared, then document.
-    listed: BTreeMap<(Box<str>, DocumentKey), Service>,
+    /// By URI as it is compared (RFC 4826 §5), then document.
+    listed: BTreeMap<Box<str>, BTreeMap<DocumentKey, Service>>,
     /// The URIs of each document.
     of: BTreeMap<DocumentKey, Vec<Box<str>>>,
     /// The union, made when it is asked for.
@@ -27,7 +32,45 @@ pub struct Services {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {
     /// Its element, with every namespace that it needs declared in it.
-    pub element: Box<str>,
+    pub element: Arc<str>,
+    /// The event packages that it is for; `None`: for all.
+    pub packages: Option<Arc<[Box<str>]>>,
+}
+
+impl Service {
+    /// "If the `<packages>` element is not present, the service is for any package" (RFC 4826 §4.1).
+    pub fn is_for(&self, package: &str) -> bool {
+        let packages = self.packages.as_ref();
+        packages.is_none_or(|all| all.iter().any(|one| **one == *package))
+    }
+
+    fn read(node: Node<'_, '_>) -> Service {
+        let is = |name: &'static str| move |n: &Node<'_, '_>| n.has_tag_name((NAMESPACE, name));
+        let named = |packages: Node<'_, '_>| {
+            let all = packages.children().filter(is("package"));
+            all.map(|n| n.text().unwrap_or_default().trim().into())
+                .collect()
+        };
+        Service {
+            element: standing_alone(node).into(),
+            packages: node.children().find(is("packages")).map(named),
+        }
+    }
+
+    /// The services of a document of `rls-services`, with their URIs as they are compared.
+    pub fn all_of(document: &[u8], limits: &Limits) -> Vec<(Box<str>, Service)> {
+        // what an earlier version of this server may have kept and this one cannot read offers no service
+        let Ok(document) = guard::parse(document, limits) else {
+            return Vec::new();
+        };
+        let services = root_of(&document).into_iter().flat_map(|r| r.children());
+        let services = services.filter(Node::is_element);
+        let named = services.map(|node| {
+            let uri = node.attribute("uri").unwrap_or_default();
+            (canonical(uri).into(), Service::read(node))
+        });
+        named.collect()
+    }
 }
 
 impl Services {
@@ -45,39 +88,33 @@ impl Services {
     pub fn changed(&mut self, key: &DocumentKey, document: Option<&Document>) {
         self.union.take();
         for uri in self.of.remove(key).unwrap_or_default() {
-            self.listed.remove(&(uri, key.clone()));
+            if let Some(of_uri) = self.listed.get_mut(&uri) {
+                of_uri.remove(key);
+                if of_uri.is_empty() {
+                    self.listed.remove(&uri);
+                }
+            }
         }
         let Some(document) = document else { return };
-        // What an earlier version of this server may have kept and this one cannot read offers no service.
-        let Ok(document) = guard::parse(&document.bytes, &self.limits) else {
-            return;
-        };
-        let Some(root) = root_of(&document) else {
-            return;
-        };
         let mut uris = Vec::new();
-        for node in root.children().filter(Node::is_element) {
-            let uri: Box<str> = comparable(node.attribute("uri").unwrap_or_default()).into();
-            let element = standing_alone(node).into();
+        for (uri, service) in Service::all_of(&document.bytes, &self.limits) {
             uris.push(uri.clone());
-            self.listed.insert((uri, key.clone()), Service { element });
+            self.listed
+                .entry(uri)
+                .or_default()
+                .insert(key.clone(), service);
         }
         self.of.insert(key.clone(), uris);
     }
 
-    /// The documents that have a service of this URI, and the services.
+    /// What a document may cost.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The documents that have a service of this URI, in the order of their owners, and the services.
     pub fn of_uri(&self, uri: &str) -> impl Iterator<Item = (&DocumentKey, &Service)> {
-        let uri: Box<str> = comparable(uri).into();
-        let none = DocumentKey {
-            tree: Tree::Global,
-            auid: String::new(),
-            name: String::new(),
-        };
-        let from = (uri.clone(), none);
-        self.listed
-            .range(from..)
-            .take_while(move |((at, _), _)| *at == uri)
-            .map(|((_, key), service)| (key, service))
+        self.listed.get(&*canonical(uri)).into_iter().flatten()
     }
 
     /// Whether a document other than this one has a service of this URI.
@@ -90,7 +127,8 @@ impl Services {
     pub fn union(&self) -> Document {
         let make = || {
             let indexed = |key: &DocumentKey| key.name == INDEX && key.owner().is_some();
-            let own = self.listed.iter().filter(|((_, key), _)| indexed(key));
+            let all = self.listed.values().flatten();
+            let own = all.filter(|(key, _)| indexed(key));
             let mut text = format!(
                 "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<rls-services xmlns=\"{NAMESPACE}\">\n"
             );
@@ -108,22 +146,7 @@ impl Services {
     }
 }
 
-/// A URI as it is compared: scheme, host and parameters without case (RFC 3261 §19.1.4).
-fn comparable(uri: &str) -> String {
-    let uri = uri.trim();
-    let Some((user, host)) = uri.rsplit_once('@') else {
-        return uri.to_ascii_lowercase();
-    };
-    match user.split_once(':') {
-        Some((scheme, user)) => {
-            let (scheme, host) = (scheme.to_ascii_lowercase(), host.to_ascii_lowercase());
-            format!("{scheme}:{user}@{host}")
-        }
-        None => format!("{user}@{}", host.to_ascii_lowercase()),
-    }
-}
-
-/// The element as it was written, with declarations of the namespaces that it has from elements around it.
+/// The element as it was written, with declarations of the namespaces that it has from elements around it, and their language.
 fn standing_alone(node: Node<'_, '_>) -> String {
     let text = node.document().input_text();
     let written = text.get(node.range()).unwrap_or_default();
@@ -149,6 +172,13 @@ fn standing_alone(node: Node<'_, '_>) -> String {
     }
     if !has_default {
         out.push_str(" xmlns=\"\"");
+    }
+    if node.attribute((XML, "lang")).is_none()
+        && let Some(lang) = node
+            .ancestors()
+            .find_map(|around| around.attribute((XML, "lang")))
+    {
+        out.push_str(&format!(" xml:lang=\"{}\"", escaped(lang)));
     }
     out.push_str(rest);
     out

@@ -1,0 +1,132 @@
+//! `[rls]`: subscriptions to lists.
+
+use super::BadValue;
+use super::check::within;
+use ims::rls::list::{self, Nesting};
+use ims::time::Millis;
+use serde::Deserialize;
+
+/// RFC 4662, RFC 4826, RFC 5367.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rls {
+    pub others: Others,
+    /// Names of URI parameters.
+    pub list_parameters: Vec<String>,
+    pub nested_lists: Nested,
+    pub on_unreadable: OnUnreadable,
+    /// Members of one list: subscribed to, and listed.
+    pub max_members: usize,
+    pub max_listed: usize,
+    /// Lists inside one list, and one inside the other.
+    pub max_lists: usize,
+    pub max_depth: usize,
+    pub max_references: usize,
+    /// Bytes of documents of one list.
+    pub max_bytes: usize,
+    /// Entries of a list in a request.
+    pub max_request_entries: usize,
+    /// SUBSCRIBEs that wait for a document of another XDMS.
+    pub max_waiting: usize,
+    pub wait_ms: Millis,
+}
+
+/// What others than the owner get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Others {
+    Forbid,
+    Hide,
+    Allow,
+}
+
+/// How a member that is a list is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Nested {
+    Flatten,
+    Keep,
+}
+
+/// What becomes of a list of which something cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum OnUnreadable {
+    #[serde(rename = "partial")]
+    Partial,
+    #[serde(rename = "502")]
+    BadGateway,
+}
+
+impl Default for Rls {
+    fn default() -> Rls {
+        Rls {
+            others: Others::Forbid,
+            list_parameters: vec!["pres-list".to_owned()],
+            nested_lists: Nested::Flatten,
+            on_unreadable: OnUnreadable::Partial,
+            max_members: 1000,
+            max_listed: 20_000,
+            max_lists: 64,
+            max_depth: 8,
+            max_references: 256,
+            max_bytes: 4 << 20,
+            max_request_entries: 200,
+            max_waiting: 1000,
+            wait_ms: Millis(3_000),
+        }
+    }
+}
+
+impl Rls {
+    pub(super) fn check(&self) -> Result<(), BadValue> {
+        within("rls.max_members", self.max_members, 1..=20_000)?;
+        within("rls.max_listed", self.max_listed, 1..=100_000)?;
+        within("rls.max_lists", self.max_lists, 0..=1_000)?;
+        within("rls.max_depth", self.max_depth, 1..=32)?;
+        within("rls.max_references", self.max_references, 0..=2_000)?;
+        within("rls.max_bytes", self.max_bytes, 65_536..=64 << 20)?;
+        let entries = self.max_request_entries;
+        within("rls.max_request_entries", entries, 0..=10_000)?;
+        within("rls.max_waiting", self.max_waiting, 0..=100_000)?;
+        within("rls.wait_ms", self.wait_ms.0, 100..=20_000)
+    }
+
+    /// What lists consist of.
+    pub fn lists(&self) -> list::Settings {
+        let lower = |name: &String| name.to_ascii_lowercase();
+        list::Settings {
+            limits: list::Limits {
+                members: self.max_members,
+                listed: self.max_listed,
+                lists: self.max_lists,
+                depth: self.max_depth,
+                references: self.max_references,
+                bytes: self.max_bytes,
+                contained: self.max_request_entries,
+                nesting: match self.nested_lists {
+                    Nested::Flatten => Nesting::Flattened,
+                    Nested::Keep => Nesting::Kept,
+                },
+                refuses: self.on_unreadable == OnUnreadable::BadGateway,
+            },
+            others: match self.others {
+                Others::Forbid => list::Others::Forbidden,
+                Others::Hide => list::Others::Hidden,
+                Others::Allow => list::Others::Allowed,
+            },
+            parameters: self.list_parameters.iter().map(lower).collect(),
+            waiting: self.max_waiting,
+            wait: self.wait_ms,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_those_of_the_service() {
+        assert_eq!(Rls::default().lists(), list::Settings::default());
+    }
+}
