@@ -69,7 +69,10 @@ impl<'a> Expansion<'a> {
             Ok(Some(found)) => Some(self.top(uri, &found)),
             Err(absent) => {
                 self.absent(absent, "the list of the service");
-                Some(List::of(uri))
+                // it may be there again: until then it is not known what it is
+                let comes = matches!(absent, Absent::Waiting | Absent::Unreadable);
+                self.stalled |= comes;
+                (!comes).then(|| List::of(uri))
             }
         };
         self.end(list)

@@ -114,7 +114,7 @@ struct Written {
 }
 
 impl Catalogue for Written {
-    fn find(&self, _: &str, _: &[Aor], _: &str) -> Result<Option<Source>, Reject> {
+    fn find(&self, _: &str, _: &[Aor], _: &str, _: bool) -> Result<Option<Source>, Reject> {
         Ok(None)
     }
 
