@@ -13,10 +13,6 @@ use bytes::Bytes;
 /// Type of the body.
 pub const MEDIA_TYPE: &str = "multipart/related";
 
-/// About how many bytes a part takes beside its type and its state: delimiter, head and line ends, and in the
-/// meta-information the instance.
-const AROUND: usize = 300;
-
 /// A body, as it leaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Body {
@@ -55,12 +51,6 @@ pub struct Level {
     path: String,
     /// Right side of the content ids.
     host: String,
-    /// Bytes of the parts so far, with all that is around them.
-    weight: usize,
-    /// Bytes of the resources that are still to be written.
-    ahead: usize,
-    /// Most bytes of the body.
-    limit: usize,
 }
 
 /// A part beside the meta-information.
@@ -81,18 +71,7 @@ impl Level {
             mark,
             path: String::new(),
             host: host(uri),
-            weight: 0,
-            ahead: 0,
-            limit: usize::MAX,
         }
-    }
-
-    /// A body of about `limit` bytes at most, in which all resources to come have a place, which weigh `ahead` bytes
-    /// ([`rlmi::size`]): [`Level::admits`] tells which states fit beside them.
-    pub fn limited(mut self, limit: usize, ahead: usize) -> Level {
-        self.limit = limit;
-        self.ahead = ahead;
-        self
     }
 
     /// Begins a level for an instance of the resource written last, which is a list itself. It has its own version.
@@ -100,27 +79,12 @@ impl Level {
         Level {
             path: format!("{}{}-", self.path, self.parts.len() + 1),
             host: self.host.clone(),
-            limit: self.limit.saturating_sub(self.size()),
             ..Level::new(uri, version, full, names, self.mark)
         }
     }
 
-    /// Whether this state still fits into the body. The first always does: a state that is longer than a body should
-    /// be is sent alone, or it would never be.
-    pub fn admits(&self, content: &Content) -> bool {
-        let weight = content.bytes.len() + content.media_type.len() + AROUND;
-        let others = self.size().saturating_add(self.ahead);
-        self.parts.is_empty() || others.saturating_add(weight) <= self.limit
-    }
-
-    /// About how long the body is going to be, with what is written so far.
-    pub fn size(&self) -> usize {
-        self.weight + self.writer.len() + AROUND
-    }
-
     /// The next resource, as it is written in the list.
     pub fn resource(&mut self, uri: &str, names: &[Name]) {
-        self.ahead = self.ahead.saturating_sub(rlmi::size(uri, names));
         self.writer.resource(uri, names);
     }
 
@@ -148,11 +112,6 @@ impl Level {
             bytes,
         };
         self.instance(id, state, Some(&content));
-    }
-
-    /// How many states the body has.
-    pub fn states(&self) -> usize {
-        self.parts.len()
     }
 
     /// The body, whole.
@@ -185,7 +144,6 @@ impl Level {
     /// Takes a part in; its content id.
     fn part(&mut self, content: Content) -> String {
         let id = self.cid(self.parts.len() + 1);
-        self.weight += content.bytes.len() + content.media_type.len() + AROUND;
         self.parts.push(Part {
             id: id.clone(),
             content,

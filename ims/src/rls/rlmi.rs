@@ -79,16 +79,6 @@ impl Writer {
         self.xml.push_str("/>");
     }
 
-    /// Length of what is written so far, in bytes.
-    pub fn len(&self) -> usize {
-        self.xml.len()
-    }
-
-    /// A document begins with its first tag.
-    pub fn is_empty(&self) -> bool {
-        self.xml.is_empty()
-    }
-
     /// The document, whole.
     pub fn finish(mut self) -> String {
         self.close_resource();

@@ -187,23 +187,6 @@ fn no_part_can_end_the_body_nor_can_a_name_end_the_document() {
 }
 
 #[test]
-fn states_are_admitted_up_to_the_limit_and_the_first_always() {
-    let long = pidf(&"x".repeat(1000));
-    for (limit, admitted) in [(0, 1), (1300, 1), (5000, 3), (100_000, 10)] {
-        let rest = 10 * rlmi::size("sip:bob@ims.test", &[]);
-        let mut level = Level::new(LIST, 0, true, &[], 1).limited(limit, rest);
-        for number in 0..10 {
-            level.resource("sip:bob@ims.test", &[]);
-            let content = level.admits(&long).then_some(&long);
-            level.instance(&number.to_string(), State::Active, content);
-        }
-        assert_eq!(level.states(), admitted, "limit {limit}");
-        let body = level.finish();
-        assert!(admitted == 1 || body.bytes.len() <= limit, "limit {limit}");
-    }
-}
-
-#[test]
 fn a_coding_is_of_the_whole_body_and_only_where_it_helps() {
     let mut level = Level::new(LIST, 0, true, &[], 1);
     level.resource("sip:bob@ims.test", &[]);
