@@ -134,9 +134,6 @@ impl Catalogue for Directory {
         let behind = Behind::of(self, owner);
         let found = behind.offered(&canonical(uri));
         let listed = list::read(uri, found, &behind, limits, kept.hash.clone());
-        for fault in &listed.faults {
-            tracing::info!(fault = &**fault, "a list is not served in whole");
-        }
         let rests_on = behind.rests_on();
         let mut shelves = kept.shelves.borrow_mut();
         shelves.keep(list, source, &listed, rests_on);

@@ -248,20 +248,21 @@ impl<'a> Expansion<'a> {
             self.fault("a list is in a loop");
             return self.push(entry, names, Kind::Refused(End::NoResource), out);
         }
-        if !self.takes_list() || !self.enters(found) {
+        if !self.takes_list() || !self.reads(found) {
             return self.push(entry, names, Kind::Excess, out);
         }
+        // a list that was read before has its members where it was
+        let is_new = self.traversed.insert(found.place());
         match self.limits.nesting {
-            Nesting::Flattened => self.walk(found, out),
+            Nesting::Flattened if is_new => self.walk(found, out),
+            Nesting::Flattened => {}
             Nesting::Kept => {
                 let mut list = List::of(&entry.uri);
                 list.names = found.names();
-                let place = out.len();
-                self.push(entry, names, Kind::Presentity, out);
-                self.walk(found, &mut list.resources);
-                if let Some(resource) = out.get_mut(place) {
-                    resource.kind = Kind::List(Box::new(list));
+                if is_new {
+                    self.walk(found, &mut list.resources);
                 }
+                self.push(entry, names, Kind::List(Box::new(list)), out);
             }
         }
     }
