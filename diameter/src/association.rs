@@ -1,7 +1,7 @@
 //! One peer: its state machine, its watchdog, its timers and the messages that drive them.
 
 use crate::Instant;
-use crate::base::{Local, check_request, read_cea};
+use crate::base::{Applications, Local, check_request, check_session_request, read_cea};
 use crate::dictionary::*;
 use crate::fault::{Fault, FrameError, ResultCode};
 use crate::message::{Header, Message};
@@ -56,6 +56,8 @@ pub(crate) struct Association {
     leaving: bool,
     /// The peer said by DPR that it wants to be left alone for longer (Disconnect-Cause BUSY or DO_NOT_WANT).
     unwelcome: bool,
+    /// What both sides serve, since the last CEA.
+    pub applications: Applications,
     /// Why it is not up, for the operator.
     pub why: String,
 }
@@ -81,6 +83,7 @@ impl Association {
             asked: Asked::default(),
             leaving: false,
             unwelcome: false,
+            applications: Applications::default(),
             why: String::new(),
         }
     }
@@ -195,6 +198,15 @@ impl Association {
         }
     }
 
+    /// Answers a request that was handed over as [`Output::Asked`].
+    pub fn reply(&mut self, request: &Message<'_>, result: ResultCode, tools: &mut Tools<'_>) {
+        if matches!(self.state, State::Open | State::Closing) {
+            let fault = Fault::new(result);
+            let answer = tools.local().answer(&request.header, Some(request), &fault);
+            self.send(answer, tools);
+        }
+    }
+
     /// Takes a message. Returns whether it is an answer for whoever sent a request through this peer.
     pub fn received(&mut self, message: &Message<'_>, tools: &mut Tools<'_>) -> bool {
         let header = &message.header;
@@ -235,8 +247,10 @@ impl Association {
     }
 
     fn judge(&mut self, cea: &Message<'_>, tools: &mut Tools<'_>) {
-        match read_cea(cea, self.settings.host.as_deref()) {
+        let offered = tools.local().applications;
+        match read_cea(cea, self.settings.host.as_deref(), offered) {
             Ok(remote) => {
+                self.applications = remote.applications;
                 self.settings.realm.get_or_insert(remote.realm);
                 self.settings.host.get_or_insert(remote.host);
                 self.why.clear();
@@ -249,14 +263,30 @@ impl Association {
         }
     }
 
-    /// Answers a request of the peer. We are a client: it may ask only after ourselves.
+    /// Answers a request of the peer. We are a client: it may ask only after ourselves and, where credit is
+    /// controlled, about the sessions that we opened (RFC 6733 §8.3, §8.5): these the node's owner answers.
     fn serve(&mut self, request: &Message<'_>, tools: &mut Tools<'_>) {
         let header = &request.header;
+        let ours = tools.local().applications;
         let verdict = match (header.command, header.application) {
             (CMD_DEVICE_WATCHDOG | CMD_DISCONNECT_PEER, _) => check_request(request),
             // §5.6: R-Conn-CER in Open is R-Reject; on the open connection itself a CER makes no sense at all.
             (CMD_CAPABILITIES_EXCHANGE, _) => Err(Fault::new(ResultCode::UNABLE_TO_COMPLY)),
-            (_, APP_COMMON | APP_ACCOUNTING) => Err(Fault::new(ResultCode::COMMAND_UNSUPPORTED)),
+            (CMD_RE_AUTH | CMD_ABORT_SESSION, APP_CREDIT_CONTROL) if ours.credit_control => {
+                match check_session_request(request) {
+                    Ok(()) => {
+                        tools.out.push_back(Output::Asked {
+                            connection: self.connection(),
+                            request: request.to_vec(),
+                        });
+                        return;
+                    }
+                    fault => fault,
+                }
+            }
+            (_, application) if application == APP_COMMON || ours.serves(application) => {
+                Err(Fault::new(ResultCode::COMMAND_UNSUPPORTED))
+            }
             _ => Err(Fault::new(ResultCode::APPLICATION_UNSUPPORTED)),
         };
         let fault = verdict.err().unwrap_or(Fault::new(ResultCode::SUCCESS));

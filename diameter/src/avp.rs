@@ -14,6 +14,11 @@ impl<'a> Avp<'a> {
         Some(u64::from_be_bytes(self.data.try_into().ok()?))
     }
 
+    /// Integer64.
+    pub fn i64(&self) -> Option<i64> {
+        Some(i64::from_be_bytes(self.data.try_into().ok()?))
+    }
+
     /// Integer32 and Enumerated.
     pub fn i32(&self) -> Option<i32> {
         Some(i32::from_be_bytes(self.data.try_into().ok()?))
@@ -151,6 +156,10 @@ mod tests {
         round(
             |w| _ = w.i32(&CAUSE_CODE, -2),
             |avp| assert_eq!(avp.i32(), Some(-2)),
+        );
+        round(
+            |w| _ = w.i64(&VALUE_DIGITS, -(1 << 40)),
+            |avp| assert_eq!(avp.i64(), Some(-(1 << 40))),
         );
         round(
             |w| _ = w.u64(&ACCOUNTING_SUB_SESSION_ID, 1 << 40),

@@ -7,6 +7,69 @@ use crate::message::{Header, Message};
 use crate::write::Writer;
 use std::net::IpAddr;
 
+/// The applications that a node offers, or that it has in common with a peer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Applications {
+    /// Base accounting, application 3: Rf.
+    pub accounting: bool,
+    /// Credit control, application 4: Ro.
+    pub credit_control: bool,
+}
+
+impl Applications {
+    pub const ACCOUNTING: Applications = Applications {
+        accounting: true,
+        credit_control: false,
+    };
+    pub const CREDIT_CONTROL: Applications = Applications {
+        accounting: false,
+        credit_control: true,
+    };
+    pub const BOTH: Applications = Applications {
+        accounting: true,
+        credit_control: true,
+    };
+
+    /// Whether the application with this identifier is among them.
+    pub fn serves(self, application: u32) -> bool {
+        match application {
+            APP_ACCOUNTING => self.accounting,
+            APP_CREDIT_CONTROL => self.credit_control,
+            _ => false,
+        }
+    }
+
+    fn and(self, other: Applications) -> Applications {
+        Applications {
+            accounting: self.accounting && other.accounting,
+            credit_control: self.credit_control && other.credit_control,
+        }
+    }
+
+    fn is_empty(self) -> bool {
+        self == Applications::default()
+    }
+
+    /// What a CER or CEA offers. A relay offers everything (RFC 6733 §2.4).
+    fn read(message: &Message<'_>) -> Applications {
+        let groups = message
+            .avps()
+            .filter(|avp| avp.is(&VENDOR_SPECIFIC_APPLICATION_ID))
+            .flat_map(|avp| avp.group());
+        let mut found = Applications::default();
+        for avp in message.avps().chain(groups) {
+            let (acct, auth) = (avp.is(&ACCT_APPLICATION_ID), avp.is(&AUTH_APPLICATION_ID));
+            match avp.u32() {
+                Some(APP_RELAY) if acct || auth => return Applications::BOTH,
+                Some(APP_ACCOUNTING) if acct => found.accounting = true,
+                Some(APP_CREDIT_CONTROL) if auth => found.credit_control = true,
+                _ => {}
+            }
+        }
+        found
+    }
+}
+
 /// Who this node is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Local {
@@ -18,6 +81,8 @@ pub struct Local {
     pub product: String,
     /// Origin-State-Id: rises at each start that loses state, so seconds since 1970 at the start serve (§8.16).
     pub state_id: u32,
+    /// What it offers in its CER.
+    pub applications: Applications,
 }
 
 /// Who answered in a CEA.
@@ -25,6 +90,8 @@ pub struct Local {
 pub struct Remote {
     pub host: String,
     pub realm: String,
+    /// What both sides serve.
+    pub applications: Applications,
 }
 
 /// Why a capabilities exchange came to nothing.
@@ -36,7 +103,9 @@ pub enum Refusal {
     // Theirs: they are not what they should be.
     #[error("the peer is {said}, not {expected}")]
     WrongHost { said: String, expected: String },
-    #[error("the peer does not serve accounting (application 3)")]
+    #[error(
+        "the peer serves neither accounting (application 3) nor credit control (4) as we need it"
+    )]
     NoCommonApplication,
     #[error("the peer's capabilities lack {0}")]
     Missing(&'static str),
@@ -47,7 +116,8 @@ const MAX: usize = 1 << 23;
 
 impl Local {
     /// CER (§5.3.1). Accounting is advertised both by itself and under 3GPP's vendor: Rf is the base application
-    /// (TS 32.299 §6.2.1), and some peers look for one, some for the other.
+    /// (TS 32.299 §6.2.1), and some peers look for one, some for the other. Credit control goes by itself (RFC 8506
+    /// §1.3: nodes "MUST advertise support by including the value of 4 in the Auth-Application-Id").
     pub(crate) fn cer(&self, address: IpAddr, hop_by_hop: u32, end_to_end: u32) -> Vec<u8> {
         let mut w = Writer::hop_request(CMD_CAPABILITIES_EXCHANGE, hop_by_hop, end_to_end);
         self.origin(&mut w);
@@ -55,12 +125,8 @@ impl Local {
             .u32(&VENDOR_ID, VENDOR_3GPP)
             .utf8(&PRODUCT_NAME, &self.product)
             .u32(&ORIGIN_STATE_ID, self.state_id)
-            .u32(&SUPPORTED_VENDOR_ID, VENDOR_3GPP)
-            .u32(&ACCT_APPLICATION_ID, APP_ACCOUNTING)
-            .group(&VENDOR_SPECIFIC_APPLICATION_ID, |w| {
-                w.u32(&VENDOR_ID, VENDOR_3GPP)
-                    .u32(&ACCT_APPLICATION_ID, APP_ACCOUNTING);
-            });
+            .u32(&SUPPORTED_VENDOR_ID, VENDOR_3GPP);
+        self.offer(&mut w);
         w.finish(MAX).unwrap_or_default()
     }
 
@@ -114,14 +180,35 @@ impl Local {
         w.finish(MAX).unwrap_or_default()
     }
 
+    /// The applications, in a CER or CEA.
+    fn offer(&self, w: &mut Writer) {
+        if self.applications.credit_control {
+            w.u32(&AUTH_APPLICATION_ID, APP_CREDIT_CONTROL);
+        }
+        if self.applications.accounting {
+            w.u32(&ACCT_APPLICATION_ID, APP_ACCOUNTING).group(
+                &VENDOR_SPECIFIC_APPLICATION_ID,
+                |w| {
+                    w.u32(&VENDOR_ID, VENDOR_3GPP)
+                        .u32(&ACCT_APPLICATION_ID, APP_ACCOUNTING);
+                },
+            );
+        }
+    }
+
     fn origin(&self, w: &mut Writer) {
         w.utf8(&ORIGIN_HOST, &self.host)
             .utf8(&ORIGIN_REALM, &self.realm);
     }
 }
 
-/// Process-CEA (§5.3.2, §5.6.4): who the peer is, or why it will not do. `expected` is the host that was configured.
-pub(crate) fn read_cea(cea: &Message<'_>, expected: Option<&str>) -> Result<Remote, Refusal> {
+/// Process-CEA (§5.3.2, §5.6.4): who the peer is, or why it will not do. `expected` is the host that was configured,
+/// `ours` what we offered.
+pub(crate) fn read_cea(
+    cea: &Message<'_>,
+    expected: Option<&str>,
+    ours: Applications,
+) -> Result<Remote, Refusal> {
     let text = |def: &Def| cea.find(def).and_then(|avp| avp.text()).map(str::to_owned);
     let result = cea
         .find(&RESULT_CODE)
@@ -141,34 +228,44 @@ pub(crate) fn read_cea(cea: &Message<'_>, expected: Option<&str>) -> Result<Remo
         }
         _ => {}
     }
-    let serves = |avp: crate::message::Avp<'_>| {
-        avp.is(&ACCT_APPLICATION_ID) && matches!(avp.u32(), Some(APP_ACCOUNTING | APP_RELAY))
-            || avp.is(&AUTH_APPLICATION_ID) && avp.u32() == Some(APP_RELAY)
-    };
-    let groups = cea
-        .avps()
-        .filter(|avp| avp.is(&VENDOR_SPECIFIC_APPLICATION_ID))
-        .flat_map(|avp| avp.group());
-    if cea.avps().chain(groups).any(serves) {
-        Ok(Remote { host, realm })
-    } else {
-        Err(Refusal::NoCommonApplication)
+    let applications = Applications::read(cea).and(ours);
+    if applications.is_empty() {
+        return Err(Refusal::NoCommonApplication);
     }
+    Ok(Remote {
+        host,
+        realm,
+        applications,
+    })
 }
 
 /// What is wrong with a DWR or DPR: an AVP we must understand and do not, or one that it must have and does not.
 pub(crate) fn check_request(request: &Message<'_>) -> Result<(), Fault> {
+    check_for(request, &[ORIGIN_HOST, ORIGIN_REALM])
+}
+
+/// The same for a request about a session: RAR (§8.3.1) or ASR (§8.5.1).
+pub(crate) fn check_session_request(request: &Message<'_>) -> Result<(), Fault> {
+    check_for(
+        request,
+        &[SESSION_ID, ORIGIN_HOST, ORIGIN_REALM, AUTH_APPLICATION_ID],
+    )
+}
+
+fn check_for(request: &Message<'_>, needed: &[Def]) -> Result<(), Fault> {
     if let Some(avp) = request.unknown_mandatory() {
         return Err(Fault::with(ResultCode::AVP_UNSUPPORTED, avp.whole));
     }
-    for def in [ORIGIN_HOST, ORIGIN_REALM] {
-        if request.find(&def).is_none() {
+    for def in needed {
+        if request.find(def).is_none() {
             // §7.1.5, 5005: "a Failed-AVP AVP ... with the missing AVP's code and a zero-filled value of minimum length".
             let [a, b, c, d] = def.code.to_be_bytes();
-            return Err(Fault::with(
-                ResultCode::MISSING_AVP,
-                &[a, b, c, d, 0x40, 0, 0, 8],
-            ));
+            let mut failed = vec![a, b, c, d, 0x40, 0, 0, 8];
+            if def.kind == Kind::U32 {
+                failed[7] = 12;
+                failed.extend([0; 4]);
+            }
+            return Err(Fault::with(ResultCode::MISSING_AVP, &failed));
         }
     }
     Ok(())
@@ -184,6 +281,7 @@ mod tests {
             realm: "ims.test".into(),
             product: "Presentia".into(),
             state_id: 9,
+            applications: Applications::BOTH,
         }
     }
 
@@ -207,8 +305,9 @@ mod tests {
             });
         };
         let relay = |w: &mut Writer| _ = w.u32(&AUTH_APPLICATION_ID, APP_RELAY);
+        let credit = |w: &mut Writer| _ = w.u32(&AUTH_APPLICATION_ID, 4);
         let other =
-            |w: &mut Writer| _ = w.u32(&AUTH_APPLICATION_ID, 4).u32(&ACCT_APPLICATION_ID, 1);
+            |w: &mut Writer| _ = w.u32(&AUTH_APPLICATION_ID, 3).u32(&ACCT_APPLICATION_ID, 4);
         let wrong = Refusal::WrongHost {
             said: "CDF.ims.test".into(),
             expected: "cdf2.ims.test".into(),
@@ -241,8 +340,35 @@ mod tests {
                 Some(wrong),
             ),
         ] {
-            let read = read_cea(&Message::parse(&bytes).unwrap(), expected);
+            let message = Message::parse(&bytes).unwrap();
+            let read = read_cea(&message, expected, Applications::ACCOUNTING);
             assert_eq!(read.err(), refusal, "{case}");
+        }
+        let bytes = cea(2001, credit);
+        let message = Message::parse(&bytes).unwrap();
+        for (ours, common) in [
+            (Applications::ACCOUNTING, None),
+            (Applications::BOTH, Some(Applications::CREDIT_CONTROL)),
+        ] {
+            let read = read_cea(&message, None, ours);
+            assert_eq!(read.ok().map(|remote| remote.applications), common);
+        }
+    }
+
+    #[test]
+    fn what_is_offered_is_what_is_read() {
+        for applications in [
+            Applications::ACCOUNTING,
+            Applications::CREDIT_CONTROL,
+            Applications::BOTH,
+        ] {
+            let local = Local {
+                applications,
+                ..local()
+            };
+            let cer = local.cer([127, 0, 0, 1].into(), 1, 2);
+            let read = Applications::read(&Message::parse(&cer).unwrap());
+            assert_eq!(read, applications);
         }
     }
 

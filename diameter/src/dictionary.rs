@@ -9,6 +9,7 @@ pub enum Kind {
     U32,
     U64,
     I32,
+    I64,
     Enumerated,
     /// Seconds since 1900, see [`crate::avp::time`].
     Time,
@@ -37,6 +38,8 @@ pub const VENDOR_3GPP: u32 = 10_415;
 
 /// Application-Id of base accounting, used by Rf (RFC 6733 §2.4).
 pub const APP_ACCOUNTING: u32 = 3;
+/// Application-Id of credit control, used by Ro (RFC 8506 §1.3).
+pub const APP_CREDIT_CONTROL: u32 = 4;
 /// Application-Id of common messages: capabilities, watchdog, disconnect.
 pub const APP_COMMON: u32 = 0;
 /// Application-Id with which relays advertise every application (RFC 6733 §2.4).
@@ -44,7 +47,10 @@ pub const APP_RELAY: u32 = 0xffff_ffff;
 
 /// Command codes (RFC 6733 §3.1).
 pub const CMD_CAPABILITIES_EXCHANGE: u32 = 257;
+pub const CMD_RE_AUTH: u32 = 258;
 pub const CMD_ACCOUNTING: u32 = 271;
+pub const CMD_CREDIT_CONTROL: u32 = 272;
+pub const CMD_ABORT_SESSION: u32 = 274;
 pub const CMD_DEVICE_WATCHDOG: u32 = 280;
 pub const CMD_DISCONNECT_PEER: u32 = 282;
 
@@ -103,6 +109,7 @@ const O: bool = false;
 
 table! {
     USER_NAME: 1, IETF, Utf8, M, "User-Name";
+    FILTER_ID: 11, IETF, Utf8, M, "Filter-Id";
     CLASS: 25, IETF, Octets, M, "Class";
     SESSION_TIMEOUT: 27, IETF, U32, M, "Session-Timeout";
     PROXY_STATE: 33, IETF, Octets, M, "Proxy-State";
@@ -131,17 +138,66 @@ table! {
     ROUTE_RECORD: 282, IETF, Identity, M, "Route-Record";
     DESTINATION_REALM: 283, IETF, Identity, M, "Destination-Realm";
     PROXY_INFO: 284, IETF, Grouped, M, "Proxy-Info";
+    RE_AUTH_REQUEST_TYPE: 285, IETF, Enumerated, M, "Re-Auth-Request-Type";
     ACCOUNTING_SUB_SESSION_ID: 287, IETF, U64, M, "Accounting-Sub-Session-Id";
     REDIRECT_HOST: 292, IETF, Uri, M, "Redirect-Host";
     DESTINATION_HOST: 293, IETF, Identity, M, "Destination-Host";
     ERROR_REPORTING_HOST: 294, IETF, Identity, O, "Error-Reporting-Host";
+    TERMINATION_CAUSE: 295, IETF, Enumerated, M, "Termination-Cause";
     ORIGIN_REALM: 296, IETF, Identity, M, "Origin-Realm";
     EXPERIMENTAL_RESULT: 297, IETF, Grouped, M, "Experimental-Result";
     EXPERIMENTAL_RESULT_CODE: 298, IETF, U32, M, "Experimental-Result-Code";
     INBAND_SECURITY_ID: 299, IETF, U32, M, "Inband-Security-Id";
+    CC_CORRELATION_ID: 411, IETF, Octets, O, "CC-Correlation-Id";
+    CC_INPUT_OCTETS: 412, IETF, U64, M, "CC-Input-Octets";
+    CC_MONEY: 413, IETF, Grouped, M, "CC-Money";
+    CC_OUTPUT_OCTETS: 414, IETF, U64, M, "CC-Output-Octets";
+    CC_REQUEST_NUMBER: 415, IETF, U32, M, "CC-Request-Number";
+    CC_REQUEST_TYPE: 416, IETF, Enumerated, M, "CC-Request-Type";
+    CC_SERVICE_SPECIFIC_UNITS: 417, IETF, U64, M, "CC-Service-Specific-Units";
+    CC_SESSION_FAILOVER: 418, IETF, Enumerated, M, "CC-Session-Failover";
+    CC_SUB_SESSION_ID: 419, IETF, U64, M, "CC-Sub-Session-Id";
+    CC_TIME: 420, IETF, U32, M, "CC-Time";
+    CC_TOTAL_OCTETS: 421, IETF, U64, M, "CC-Total-Octets";
+    CHECK_BALANCE_RESULT: 422, IETF, Enumerated, M, "Check-Balance-Result";
+    COST_INFORMATION: 423, IETF, Grouped, M, "Cost-Information";
+    COST_UNIT: 424, IETF, Utf8, M, "Cost-Unit";
+    CURRENCY_CODE: 425, IETF, U32, M, "Currency-Code";
+    CREDIT_CONTROL: 426, IETF, Enumerated, M, "Credit-Control";
+    CREDIT_CONTROL_FAILURE_HANDLING: 427, IETF, Enumerated, M, "Credit-Control-Failure-Handling";
+    DIRECT_DEBITING_FAILURE_HANDLING: 428, IETF, Enumerated, M, "Direct-Debiting-Failure-Handling";
+    EXPONENT: 429, IETF, I32, M, "Exponent";
+    FINAL_UNIT_INDICATION: 430, IETF, Grouped, M, "Final-Unit-Indication";
+    GRANTED_SERVICE_UNIT: 431, IETF, Grouped, M, "Granted-Service-Unit";
+    RATING_GROUP: 432, IETF, U32, M, "Rating-Group";
+    REDIRECT_ADDRESS_TYPE: 433, IETF, Enumerated, M, "Redirect-Address-Type";
+    REDIRECT_SERVER: 434, IETF, Grouped, M, "Redirect-Server";
+    REDIRECT_SERVER_ADDRESS: 435, IETF, Utf8, M, "Redirect-Server-Address";
+    REQUESTED_ACTION: 436, IETF, Enumerated, M, "Requested-Action";
+    REQUESTED_SERVICE_UNIT: 437, IETF, Grouped, M, "Requested-Service-Unit";
+    RESTRICTION_FILTER_RULE: 438, IETF, Octets, M, "Restriction-Filter-Rule";
+    SERVICE_IDENTIFIER: 439, IETF, U32, M, "Service-Identifier";
+    SERVICE_PARAMETER_INFO: 440, IETF, Grouped, O, "Service-Parameter-Info";
+    SERVICE_PARAMETER_TYPE: 441, IETF, U32, O, "Service-Parameter-Type";
+    SERVICE_PARAMETER_VALUE: 442, IETF, Octets, O, "Service-Parameter-Value";
     SUBSCRIPTION_ID: 443, IETF, Grouped, M, "Subscription-Id";
     SUBSCRIPTION_ID_DATA: 444, IETF, Utf8, M, "Subscription-Id-Data";
+    UNIT_VALUE: 445, IETF, Grouped, M, "Unit-Value";
+    USED_SERVICE_UNIT: 446, IETF, Grouped, M, "Used-Service-Unit";
+    VALUE_DIGITS: 447, IETF, I64, M, "Value-Digits";
+    VALIDITY_TIME: 448, IETF, U32, M, "Validity-Time";
+    FINAL_UNIT_ACTION: 449, IETF, Enumerated, M, "Final-Unit-Action";
     SUBSCRIPTION_ID_TYPE: 450, IETF, Enumerated, M, "Subscription-Id-Type";
+    TARIFF_TIME_CHANGE: 451, IETF, Time, M, "Tariff-Time-Change";
+    TARIFF_CHANGE_USAGE: 452, IETF, Enumerated, M, "Tariff-Change-Usage";
+    G_S_U_POOL_IDENTIFIER: 453, IETF, U32, M, "G-S-U-Pool-Identifier";
+    CC_UNIT_TYPE: 454, IETF, Enumerated, M, "CC-Unit-Type";
+    MULTIPLE_SERVICES_INDICATOR: 455, IETF, Enumerated, M, "Multiple-Services-Indicator";
+    MULTIPLE_SERVICES_CREDIT_CONTROL: 456, IETF, Grouped, M, "Multiple-Services-Credit-Control";
+    G_S_U_POOL_REFERENCE: 457, IETF, Grouped, M, "G-S-U-Pool-Reference";
+    USER_EQUIPMENT_INFO: 458, IETF, Grouped, O, "User-Equipment-Info";
+    USER_EQUIPMENT_INFO_TYPE: 459, IETF, Enumerated, O, "User-Equipment-Info-Type";
+    USER_EQUIPMENT_INFO_VALUE: 460, IETF, Octets, O, "User-Equipment-Info-Value";
     SERVICE_CONTEXT_ID: 461, IETF, Utf8, M, "Service-Context-Id";
     ACCOUNTING_RECORD_TYPE: 480, IETF, Enumerated, M, "Accounting-Record-Type";
     ACCOUNTING_REALTIME_REQUIRED: 483, IETF, Enumerated, M, "Accounting-Realtime-Required";

@@ -13,6 +13,7 @@ impl ResultCode {
     pub const APPLICATION_UNSUPPORTED: ResultCode = ResultCode(3007);
     pub const INVALID_HDR_BITS: ResultCode = ResultCode(3008);
     pub const AVP_UNSUPPORTED: ResultCode = ResultCode(5001);
+    pub const UNKNOWN_SESSION_ID: ResultCode = ResultCode(5002);
     pub const INVALID_AVP_VALUE: ResultCode = ResultCode(5004);
     pub const MISSING_AVP: ResultCode = ResultCode(5005);
     pub const UNSUPPORTED_VERSION: ResultCode = ResultCode(5011);

@@ -68,6 +68,7 @@ impl Header {
 pub struct Message<'a> {
     pub header: Header,
     body: &'a [u8],
+    whole: &'a [u8],
 }
 
 impl<'a> Message<'a> {
@@ -84,11 +85,20 @@ impl<'a> Message<'a> {
             return Err(Fault::new(ResultCode::INVALID_HDR_BITS));
         }
         check(body, 1)?;
-        Ok(Message { header, body })
+        Ok(Message {
+            header,
+            body,
+            whole: bytes,
+        })
     }
 
     pub fn avps(&self) -> Avps<'a> {
         Avps { rest: self.body }
+    }
+
+    /// The bytes that were parsed, reserved bits as they came.
+    pub fn to_vec(&self) -> Vec<u8> {
+        self.whole.to_vec()
     }
 
     /// The first AVP of this definition at the top level.
@@ -241,7 +251,7 @@ fn descends(def: &Def) -> bool {
 fn length_fits(kind: Kind, length: usize) -> bool {
     match kind {
         Kind::U32 | Kind::I32 | Kind::Enumerated | Kind::Time => length == 4,
-        Kind::U64 => length == 8,
+        Kind::U64 | Kind::I64 => length == 8,
         Kind::Address => length >= 2,
         Kind::Octets | Kind::Utf8 | Kind::Identity | Kind::Uri | Kind::Grouped => true,
     }
@@ -251,7 +261,7 @@ fn length_fits(kind: Kind, length: usize) -> bool {
 fn least(kind: Kind) -> usize {
     match kind {
         Kind::U32 | Kind::I32 | Kind::Enumerated | Kind::Time => 4,
-        Kind::U64 => 8,
+        Kind::U64 | Kind::I64 => 8,
         Kind::Address => 6,
         Kind::Octets | Kind::Utf8 | Kind::Identity | Kind::Uri | Kind::Grouped => 0,
     }

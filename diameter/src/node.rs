@@ -4,7 +4,7 @@ use crate::Instant;
 use crate::association::{Association, Tools};
 use crate::base::Local;
 use crate::dictionary::{DESTINATION_HOST, DESTINATION_REALM};
-use crate::fault::FrameError;
+use crate::fault::{FrameError, ResultCode};
 use crate::message::{Header, Message};
 use crate::route::{Candidate, PeerId, Pending, Waiting, choose};
 use crate::write::{Writer, stamp};
@@ -64,6 +64,9 @@ pub struct Request {
     pub prefer: Vec<PeerId>,
     /// The peer that has just failed it.
     pub avoid: Option<PeerId>,
+    /// The server that holds the session of this request, its Destination-Host: the request goes to the peers in
+    /// `prefer` or to none, and is not moved when one of them goes (RFC 8506 §5.7).
+    pub bound: Option<String>,
     /// A finished message without Destination-Realm and Destination-Host.
     pub message: Vec<u8>,
 }
@@ -96,6 +99,12 @@ pub enum Input<'a> {
         connection: ConnectionId,
     },
     Request(Request),
+    /// The answer to what came as [`Output::Asked`].
+    Reply {
+        connection: ConnectionId,
+        request: &'a [u8],
+        result: ResultCode,
+    },
     /// Ends every association with a DPR.
     Stop,
 }
@@ -123,6 +132,12 @@ pub enum Output {
         peer: PeerId,
         condition: Condition,
         why: String,
+    },
+    /// The peer asks about a session of credit control: a well-formed RAR or ASR, to be answered with
+    /// [`Input::Reply`].
+    Asked {
+        connection: ConnectionId,
+        request: Vec<u8>,
     },
 }
 
@@ -230,6 +245,17 @@ impl Node {
                 message,
             } => self.received(now, connection, message),
             Input::Request(request) => self.request(now, request),
+            Input::Reply {
+                connection,
+                request,
+                result,
+            } => {
+                if let Ok(message) = Message::parse(request) {
+                    self.on(connection, now, |peer, tools| {
+                        peer.reply(&message, result, tools)
+                    });
+                }
+            }
             Input::Stop => {
                 self.stopping = true;
                 for id in self.ids() {
@@ -257,6 +283,11 @@ impl Node {
         self.peers
             .values()
             .any(|peer| peer.condition() == Condition::Up)
+    }
+
+    /// Whether some peer can take a request of this application.
+    pub fn is_up_for(&self, application: u32) -> bool {
+        self.candidates(application).next().is_some()
     }
 
     pub fn condition(&self, peer: PeerId) -> Option<Condition> {
@@ -397,12 +428,18 @@ impl Node {
             retransmitted,
             prefer,
             avoid,
+            bound,
             message,
         } = request;
         if self.pending.is_full() {
             return self.finish(ticket, None, Outcome::Full);
         }
-        match choose(&self.candidates(), &prefer, avoid) {
+        let application = application_of(&message);
+        let mut up: Vec<Candidate> = self.candidates(application).collect();
+        if bound.is_some() {
+            up.retain(|candidate| prefer.contains(&candidate.id));
+        }
+        match choose(&up, &prefer, avoid) {
             None => self.finish(ticket, None, Outcome::NoPeer),
             Some(peer) => {
                 let waiting = Waiting {
@@ -411,24 +448,24 @@ impl Node {
                     peer,
                     request: message,
                     prefer,
+                    bound,
                 };
                 self.transmit(now, waiting, retransmitted);
             }
         }
     }
 
-    fn candidates(&self) -> Vec<Candidate> {
-        let up = self
-            .peers
-            .values()
-            .filter(|peer| peer.condition() == Condition::Up);
+    /// The peers that are up and serve an application.
+    fn candidates(&self, application: u32) -> impl Iterator<Item = Candidate> {
+        let up = self.peers.values().filter(move |peer| {
+            peer.condition() == Condition::Up && peer.applications.serves(application)
+        });
         up.map(|peer| Candidate {
             id: peer.id,
             priority: peer.settings.priority,
             general: peer.settings.general,
             load: self.pending.load(peer.id),
         })
-        .collect()
     }
 
     /// Sends to `waiting.peer`, with the destination that this peer is.
@@ -442,12 +479,11 @@ impl Node {
         }
         // Only a request that names its host gets it: another CDF would answer 3002 to a record that a fail-over
         // brought there (RFC 6733 §6.1.4).
-        if let Some(host) = peer
-            .settings
-            .host
-            .as_ref()
-            .filter(|_| waiting.prefer.contains(&peer.id))
-        {
+        let named = || {
+            let host = peer.settings.host.as_ref();
+            host.filter(|_| waiting.prefer.contains(&peer.id))
+        };
+        if let Some(host) = waiting.bound.as_ref().or_else(named) {
             writer.utf8(&DESTINATION_HOST, host);
         }
         let Ok(mut bytes) = writer.finish(self.settings.max_message) else {
@@ -463,12 +499,23 @@ impl Node {
 
     /// Sends what a peer owes to another one, with the T flag and the same End-to-End Identifier (RFC 6733 §5.5.4).
     fn fail_over(&mut self, now: Instant, from: PeerId, lost: Lost) {
-        let up = self.candidates();
-        if lost == Lost::Perhaps && !up.iter().any(|c| c.general) {
-            return; // nowhere to go: the answer may still come
-        }
-        for mut waiting in self.pending.sent_to(from) {
-            match choose(&up, &waiting.prefer, Some(from)).filter(|id| *id != from) {
+        for hop_by_hop in self.pending.sent_to(from) {
+            let Some(waiting) = self.pending.get(hop_by_hop) else {
+                continue;
+            };
+            let application = application_of(&waiting.request);
+            let up: Vec<Candidate> = match waiting.bound {
+                None => self.candidates(application).collect(),
+                Some(_) => Vec::new(),
+            };
+            let other = choose(&up, &waiting.prefer, Some(from)).filter(|id| *id != from);
+            if other.is_none() && lost == Lost::Perhaps {
+                continue; // nowhere to go: the answer may still come
+            }
+            let Some(mut waiting) = self.pending.answered(hop_by_hop, from) else {
+                continue;
+            };
+            match other {
                 Some(other) => {
                     waiting.peer = other;
                     self.transmit(now, waiting, true);
@@ -492,4 +539,9 @@ impl Node {
 enum Lost {
     Perhaps,
     Surely,
+}
+
+/// Application-Id of a finished message.
+fn application_of(message: &[u8]) -> u32 {
+    Header::read(message).map_or(0, |header| header.application)
 }

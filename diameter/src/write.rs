@@ -94,6 +94,11 @@ impl Writer {
         self.put(def, &value.to_be_bytes())
     }
 
+    pub fn i64(&mut self, def: &Def, value: i64) -> &mut Self {
+        debug_assert_eq!(def.kind, Kind::I64, "{}", def.name);
+        self.put(def, &value.to_be_bytes())
+    }
+
     pub fn i32(&mut self, def: &Def, value: i32) -> &mut Self {
         debug_assert!(
             matches!(def.kind, Kind::I32 | Kind::Enumerated),

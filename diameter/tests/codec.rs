@@ -41,6 +41,7 @@ fn their_type(kind: Kind) -> AvpType {
         Kind::U32 => AvpType::Unsigned32,
         Kind::U64 => AvpType::Unsigned64,
         Kind::I32 => AvpType::Integer32,
+        Kind::I64 => AvpType::Integer64,
         Kind::Enumerated => AvpType::Enumerated,
         Kind::Time => AvpType::Time,
         Kind::Address => AvpType::Address,
@@ -92,6 +93,7 @@ fn ours(avps: Avps<'_>) -> String {
             Kind::Grouped => format!("{{{}}}", ours(avp.group())),
             Kind::U32 => avp.u32().unwrap().to_string(),
             Kind::U64 => avp.u64().unwrap().to_string(),
+            Kind::I64 => avp.i64().unwrap().to_string(),
             Kind::I32 | Kind::Enumerated => avp.i32().unwrap().to_string(),
             Kind::Time => avp.time().unwrap().to_string(),
             Kind::Octets => format!("{:?}", avp.data),
@@ -135,9 +137,12 @@ fn both_dictionaries_agree_on_what_they_share() {
         };
         shared += 1;
         assert_eq!(found.name, def.name, "{}", def.code);
-        assert_eq!(found.avp_type, their_type(def.kind), "{}", def.name);
+        // It has no type for an IPFilterRule, which is text that we carry as it is.
+        if found.avp_type != AvpType::Unknown {
+            assert_eq!(found.avp_type, their_type(def.kind), "{}", def.name);
+        }
     }
-    assert!(shared > 30, "only {shared} in common");
+    assert!(shared > 70, "only {shared} in common");
 }
 
 #[test]

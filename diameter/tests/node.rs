@@ -6,7 +6,7 @@
 )]
 
 use diameter::Instant;
-use diameter::base::Local;
+use diameter::base::{Applications, Local};
 use diameter::dictionary::*;
 use diameter::fault::{FrameError, ResultCode};
 use diameter::message::{Flags, Message};
@@ -39,6 +39,7 @@ impl World {
             realm: "ims.test".into(),
             product: "test".into(),
             state_id: 7,
+            applications: Applications::BOTH,
         };
         let settings = Settings {
             local,
@@ -168,6 +169,7 @@ impl World {
             retransmitted: false,
             prefer: Vec::new(),
             avoid: None,
+            bound: None,
             message: acr(),
         };
         change(&mut request);

@@ -14,8 +14,9 @@ use crate::store::{Committer, Reader, StoreError};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::{ChargingOutcome, Queue};
 use diameter::Instant;
-use diameter::base::Local;
-use diameter::dictionary::CMD_ACCOUNTING;
+use diameter::base::{Applications, Local};
+use diameter::dictionary::{APP_ACCOUNTING, CMD_ACCOUNTING};
+use diameter::fault::ResultCode;
 use diameter::message::Header;
 use diameter::node::{Condition, ConnectionId, Input, Node, Output, PeerSettings, Settings};
 use diameter::route::PeerId;
@@ -157,6 +158,7 @@ fn node_settings(settings: &Checked) -> Settings {
             realm: settings.origin_realm.clone(),
             product: "Presentia".into(),
             state_id: u32::try_from(wall_clock().0 / 1000).unwrap_or(u32::MAX),
+            applications: Applications::ACCOUNTING,
         },
         watchdog: u64::from(given.watchdog_s.0) * 1000,
         answer_timeout: given.answer_timeout_ms.0,
@@ -197,7 +199,7 @@ impl Worker {
         let spool = self
             .spool
             .deadline()
-            .filter(|_| self.node.is_up() && self.stopping.is_none());
+            .filter(|_| self.node.is_up_for(APP_ACCOUNTING) && self.stopping.is_none());
         let stopping = self
             .stopping
             .as_ref()
@@ -269,11 +271,11 @@ impl Worker {
     /// Everything that can be done without waiting.
     fn work(&mut self) {
         self.outputs();
-        if !self.node.is_up() {
+        if !self.node.is_up_for(APP_ACCOUNTING) {
             self.spool.outage();
         }
         while self.stopping.is_none() && self.read_store() {}
-        while self.stopping.is_none() && self.node.is_up() {
+        while self.stopping.is_none() && self.node.is_up_for(APP_ACCOUNTING) {
             let Some(sending) = self.spool.next_sending(self.now()) else {
                 break;
             };
@@ -316,6 +318,19 @@ impl Worker {
                     peer,
                     outcome,
                 } => self.answered(ticket, peer, outcome),
+                // Accounting by events opens no session that a peer could ask about.
+                Output::Asked {
+                    connection,
+                    request,
+                } => {
+                    let result = ResultCode::UNKNOWN_SESSION_ID;
+                    let reply = Input::Reply {
+                        connection,
+                        request: &request,
+                        result,
+                    };
+                    self.node.handle(self.now(), reply);
+                }
                 Output::PeerState {
                     peer,
                     condition,

@@ -2,7 +2,7 @@
 #![no_main]
 
 use diameter::Instant;
-use diameter::base::Local;
+use diameter::base::{Applications, Local};
 use diameter::dictionary::*;
 use diameter::fault::ResultCode;
 use diameter::frame::Framer;

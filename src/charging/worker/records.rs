@@ -126,6 +126,7 @@ impl Worker {
                     retransmitted,
                     prefer,
                     avoid,
+                    bound: None,
                     message,
                 };
                 self.node.handle(now, Input::Request(request));
