@@ -35,6 +35,11 @@ impl Awaited {
     pub fn next_deadline(&self) -> Option<Timestamp> {
         self.waiting.values().map(|waiting| waiting.until).min()
     }
+
+    pub fn waits_for(&self, key: &DocumentKey) -> bool {
+        let mut all = self.waiting.values();
+        all.any(|waiting| waiting.documents.contains(key))
+    }
 }
 
 impl Node {

@@ -84,9 +84,10 @@ impl Node {
             catalogue,
             ..
         } = &mut self.directory;
-        let (presence, lists) = (&self.presence, lists.get_mut());
+        let (presence, lists, awaited) = (&self.presence, lists.get_mut(), &self.awaited);
         let in_use = |key: &DocumentKey| {
-            catalogue.is_used(key) || is_in_use(presence, registrar, lists, key)
+            let listed = catalogue.is_used(key) || awaited.waits_for(key);
+            listed || is_in_use(presence, registrar, lists, key)
         };
         let result = step(remote, &in_use, &mut turn);
         let outgoing = turn.outgoing;

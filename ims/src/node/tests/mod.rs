@@ -1,5 +1,6 @@
 //! The node by its door: messages in, effects out.
 
+mod catalogue;
 mod coding;
 mod composition;
 mod conditional;

@@ -2,6 +2,7 @@
 
 mod faults;
 mod following;
+mod services;
 
 use super::*;
 use crate::presence::external::Fault;
