@@ -15,6 +15,7 @@ mod leave;
 mod limits;
 mod lists;
 mod notify;
+mod onlook;
 mod overrides;
 mod partial;
 mod partial_notification;

@@ -28,6 +28,11 @@ impl Held {
         }
     }
 
+    /// What the watcher holds is not known any more.
+    pub(super) fn forget(&mut self) {
+        self.document = None;
+    }
+
     /// The next document; `None` where it would say nothing.
     pub(super) fn next(
         &mut self,
@@ -83,7 +88,7 @@ impl Subscription {
     /// The watcher did not take the last NOTIFY: what it holds is not known.
     pub(super) fn lost_track(&mut self) {
         if let Some(held) = &mut self.held {
-            held.document = None;
+            held.forget();
         }
     }
 }

@@ -64,6 +64,9 @@ impl Observer {
     }
 }
 
+/// Identities of an observer, and whether it sees every watcher.
+pub(super) type SeenBy<'a> = (&'a [Box<str>], bool);
+
 /// Whether two are the same watcher.
 pub(super) fn shares_identity(own: &[Box<str>], watcher: &[Box<str>]) -> bool {
     own.iter().any(|identity| watcher.contains(identity))
@@ -209,6 +212,10 @@ impl Service {
         (watcher, waited): (&[Box<str>], bool),
         number: u64,
     ) {
+        // a restart forgot what it may see
+        if self.verdict_is_due(turn.now, id) && self.reconsider_one(turn, directory, id) {
+            return;
+        }
         let Some(subscription) = self.subscriptions.get_mut(&id) else {
             return;
         };
@@ -325,7 +332,7 @@ impl Service {
     pub(super) fn everybody(
         &self,
         presentity: &Aor,
-        (own, sees_all): (&[Box<str>], bool),
+        (own, sees_all): SeenBy<'_>,
         subject: Package,
     ) -> Vec<Row> {
         let Some(entry) = self.presentities.get(presentity) else {

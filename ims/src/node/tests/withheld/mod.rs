@@ -4,8 +4,8 @@
 //! rules, documents, filters, restarts and waits go into a node; of each NOTIFY that comes out, [`oracle`] says from the
 //! values that the rules and documents were written from, and from nothing of the server's, which marks it may have.
 
-mod oracle;
-mod steps;
+pub(super) mod oracle;
+pub(super) mod steps;
 
 use super::*;
 use crate::presence::partial::{self, Copy};
@@ -16,12 +16,13 @@ use std::collections::BTreeSet;
 use steps::{Step, TYPE};
 
 /// The watchers of Bob.
-const WATCHERS: [&str; 3] = [
+pub(super) const WATCHERS: [&str; 3] = [
     "sip:mkw0x@ims.test",
     "sip:mkw1x@ims.test",
     "sip:mkw2x@ims.test",
 ];
-const PARTIAL: &str = "Accept: application/pidf+xml;q=0.3, application/pidf-diff+xml;q=1\r\n";
+pub(super) const PARTIAL: &str =
+    "Accept: application/pidf+xml;q=0.3, application/pidf-diff+xml;q=1\r\n";
 
 /// Every mark in a text: `mk`, letters and digits, `x`.
 fn marks(text: &str) -> BTreeSet<String> {

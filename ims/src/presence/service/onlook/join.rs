@@ -43,7 +43,8 @@ impl Service {
         self.filter_member(directory, id);
         if known {
             self.attach(id);
-            self.begin_virtual(turn, directory, id);
+            let back = self.comes_back(turn.now, id);
+            self.begin_virtual(turn, directory, id, back);
         } else {
             let strangers = self.onlook.strangers.entry(presentity.clone());
             strangers.or_default().insert(id);
@@ -76,12 +77,14 @@ impl Service {
     }
 
     /// The virtual subscription begins, as one of its own would (RFC 3857 §4.7.1). One for which there is no room is
-    /// refused like a SUBSCRIBE, and asked again when the watcher is heard of again.
+    /// refused like a SUBSCRIBE, and asked again when the watcher is heard of again. Nobody is told of one that is only
+    /// `back` after a restart.
     fn begin_virtual(
         &mut self,
         turn: &mut Turn<'_>,
         directory: &dyn Directory,
         id: SubscriptionId,
+        back: bool,
     ) {
         let refused = State::Terminated(End::Rejected);
         let Some(decision) = self.verdict_virtual(turn.now, directory, id) else {
@@ -92,7 +95,6 @@ impl Service {
             Some(state) if self.has_room(turn, directory, id, state) => state,
             Some(_) | None => refused,
         };
-        let back = self.comes_back(turn.now, id);
         let since = self.onlook.get(id).map(|(list, _)| list.onlooker.since);
         if let Some(member) = self.onlook.get_mut(id) {
             member.since = since.filter(|_| back).unwrap_or(turn.now);
@@ -149,7 +151,7 @@ impl Service {
         if was == State::Terminated(End::NoResource) {
             return; // until it is known
         }
-        self.begin_virtual(turn, directory, id);
+        self.begin_virtual(turn, directory, id, false);
         match self.onlook.get(id) {
             Some((_, member)) if member.state != was => self.queue(id, Debt::Right),
             _ => {}
@@ -210,7 +212,7 @@ impl Service {
         self.release(before);
         self.filter_member(directory, id);
         self.attach(id);
-        self.begin_virtual(turn, directory, id);
+        self.begin_virtual(turn, directory, id, false);
         self.queue(id, Debt::Right);
     }
 
@@ -305,6 +307,7 @@ impl Service {
             member.told = 0; // what it has seen is over
             if let Some(more) = &mut member.more {
                 more.whole = None;
+                more.held.iter_mut().for_each(|held| held.forget());
             }
         }
         let presentity = member.name.presentity.clone();

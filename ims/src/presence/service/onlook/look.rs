@@ -119,6 +119,12 @@ impl Service {
         stirred
     }
 
+    /// Whether a member was named as stirred, and not taken since.
+    #[cfg(test)]
+    pub fn is_stirred(&self, id: SubscriptionId) -> bool {
+        self.onlook.get(id).is_some_and(|(_, member)| member.queued)
+    }
+
     /// Virtual subscriptions of the node.
     pub fn virtual_subscriptions(&self) -> usize {
         self.onlook.len()

@@ -237,10 +237,17 @@ impl Service {
         directory: &dyn Directory,
         id: SubscriptionId,
     ) {
-        let told = self.onlook.get(id).map(|(_, member)| member.told);
-        let Some(told) = told.filter(|told| *told != 0) else {
+        let Some((_, member)) = self.onlook.get(id) else {
             return;
         };
+        let told = member.told;
+        let known = member
+            .more
+            .as_ref()
+            .is_some_and(|more| more.whole.is_some());
+        if told == 0 || known {
+            return;
+        }
         match self.shown_virtual(now, directory, id) {
             Some(shown) if shown.tag == told => self.keep_whole_virtual(id, &shown),
             _ => {}

@@ -9,6 +9,9 @@ use crate::event::turn::Turn;
 use crate::presence::content::Body;
 use crate::presence::service::Package;
 
+/// Highest version that is taken as given before a restart: what is above it lasts for good.
+const MOST_BEFORE: u32 = u32::MAX / 2;
+
 impl Service {
     /// The instance of a member; what it says counts as told.
     ///
@@ -34,15 +37,19 @@ impl Service {
         if state != State::Active {
             return nothing(state); // RFC 3856 §6.6.2: no state while pending
         }
-        let waits = self.virtual_waits(turn.now, id, debt);
-        if let Some(until) = waits.filter(|_| extent == Extent::Change && debt != Debt::Nothing) {
-            self.pace_until(id, debt, until);
-            return self.told(id);
+        if extent == Extent::Change {
+            if debt == Debt::Nothing {
+                return self.told(id); // whatever is new is owed
+            }
+            if let Some(until) = self.virtual_waits(turn.now, id, debt) {
+                self.pace_until(id, debt, until);
+                return self.told(id);
+            }
         }
         let package = self.onlook.get(id).map(|(list, _)| list.package);
         match package {
             Some(Package::Presence) => self.presence_of(turn, directory, id, (extent, debt)),
-            _ => self.watchers_of(turn, id, (extent, debt)),
+            _ => self.watchers_of(turn, id),
         }
     }
 
@@ -98,8 +105,8 @@ impl Service {
         held.next(gallery, &self.tags, state, form)
     }
 
-    /// The version before the first. After a restart it is above all that may have been given before: no list has had
-    /// more than one in each second of its life.
+    /// The version before the first. After a restart it is above all that may have been given before: no watcher is told
+    /// more than one in each ten milliseconds.
     pub(super) fn first_version(&self, id: SubscriptionId) -> u32 {
         let Some((list, _)) = self.onlook.get(id) else {
             return 0;
@@ -107,7 +114,8 @@ impl Service {
         let since = list.onlooker.since;
         let again = self.onlook.recovered.filter(|(at, _)| since < *at);
         again.map_or(0, |(at, _)| {
-            u32::try_from(at.since(since).0 / 1000 + 1).unwrap_or(u32::MAX)
+            let above = u32::try_from(at.since(since).0 / 10 + 1);
+            above.unwrap_or(MOST_BEFORE).min(MOST_BEFORE)
         })
     }
 

@@ -83,12 +83,16 @@ impl Service {
     }
 
     /// The number by which watcher information knows a virtual subscription, and under which it waits when its list is
-    /// over. It is the same after a restart, and nobody can guess it.
+    /// over. It is the same after a restart, also where the list is in another order then, and nobody can guess it.
     pub(super) fn number_of(&self, list: &List, member: &Virtual) -> SubscriptionId {
         let presentity = &member.name.presentity;
-        let of = (list.onlooker.list.0, member.place, presentity.as_str());
+        let of = (
+            list.onlooker.list.0,
+            presentity.as_str(),
+            &*member.name.entity,
+        );
         let partition = u64::from(crate::partition::of(presentity));
-        SubscriptionId(partition << 52 | self.tags.of(&(of, member.since.0)) >> 12)
+        SubscriptionId(partition << 52 | self.tags.of(&of) >> 12)
     }
 
     /// Members of the watcher's lists that nobody has decided on.

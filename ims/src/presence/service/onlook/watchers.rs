@@ -4,11 +4,11 @@
 use super::super::roll::{Change, Departed};
 use super::super::state::Debt;
 use super::super::visit::Row;
-use super::super::winfo::{Announced, shares_identity};
+use super::super::winfo::{Announced, SeenBy, shares_identity};
 use super::super::{Directory, Service};
 use super::decide::sees_all;
 use super::take::content;
-use crate::event::onlooker::{Extent as Taken, Instance};
+use crate::event::onlooker::Instance;
 use crate::event::subscription::{State, SubscriptionId};
 use crate::event::turn::Turn;
 use crate::event::watcherinfo::{self, Extent};
@@ -102,7 +102,7 @@ impl Service {
         &self,
         presentity: &Aor,
         subject: Package,
-        (own, sees_all): (&[Box<str>], bool),
+        (own, sees_all): SeenBy<'_>,
     ) -> Vec<Row> {
         let entry = self.presentities.get(presentity);
         let Some(gathering) = entry.and_then(|entry| entry.gathering.as_ref()) else {
@@ -129,16 +129,12 @@ impl Service {
         &self,
         id: SubscriptionId,
         subject: Package,
-        seen_by: (&[Box<str>], bool),
+        seen_by: SeenBy<'_>,
     ) -> Option<Row> {
         self.virtual_row(id, Some((subject, seen_by)))
     }
 
-    fn virtual_row(
-        &self,
-        id: SubscriptionId,
-        only: Option<(Package, (&[Box<str>], bool))>,
-    ) -> Option<Row> {
+    fn virtual_row(&self, id: SubscriptionId, only: Option<(Package, SeenBy<'_>)>) -> Option<Row> {
         let (list, member) = self.onlook.get(id)?;
         if let Some((subject, (own, sees_all))) = only {
             let seen = sees_all || shares_identity(own, &list.identities);
@@ -165,15 +161,7 @@ impl Service {
 
     /// The watchers of a member, for a list of watcher information. Each document is whole, and numbered above the one
     /// before it (RFC 3858 §4).
-    pub(super) fn watchers_of(
-        &mut self,
-        turn: &mut Turn<'_>,
-        id: SubscriptionId,
-        (extent, debt): (Taken, Debt),
-    ) -> Instance {
-        if extent == Taken::Change && debt == Debt::Nothing {
-            return self.told(id);
-        }
+    pub(super) fn watchers_of(&mut self, turn: &mut Turn<'_>, id: SubscriptionId) -> Instance {
         let first = self.first_version(id);
         let version = self.onlook.get_mut(id).map_or(first, |member| {
             let version = &mut member.more().version;
