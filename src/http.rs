@@ -8,7 +8,7 @@ mod access;
 mod coding;
 pub(crate) mod digest;
 pub(crate) mod fetch;
-mod files;
+pub(crate) mod files;
 mod forward;
 mod listen;
 mod merged;

@@ -57,10 +57,10 @@ impl Error {
     /// The status with which the process ends.
     pub fn exit(&self) -> Exit {
         match self {
+            Error::ChargingSettings(_)
+            | Error::Charging(charging::StartError::Tls(_))
+            | Error::HttpSetup(http::SetupError::Unusable(_)) => Exit::Config,
             Error::Store(_) | Error::Charging(_) => Exit::Store,
-            Error::ChargingSettings(_) | Error::HttpSetup(http::SetupError::Unusable(_)) => {
-                Exit::Config
-            }
             Error::Documents(why) if why.is_configured() => Exit::Config,
             Error::Http(_) | Error::Listen(_) => Exit::Unavailable,
             Error::Signals(_)

@@ -1,11 +1,13 @@
 //! One peer: its state machine, its watchdog, its timers and the messages that drive them.
 
 use crate::Instant;
-use crate::base::{Applications, Local, check_request, check_session_request, read_cea};
+use crate::base::{Applications, Local, read_cea, state_id};
 use crate::dictionary::*;
 use crate::fault::{Fault, FrameError, ResultCode};
+use crate::grammar;
 use crate::message::{Header, Message};
 use crate::node::{Condition, ConnectionId, Output, PeerSettings, Settings};
+use crate::overload::Overload;
 use crate::peer::{Action, Event, State};
 use crate::route::{PeerId, Pending};
 use crate::watchdog::{self, Status, Watchdog};
@@ -60,6 +62,10 @@ pub(crate) struct Association {
     pub applications: Applications,
     /// Why it is not up, for the operator.
     pub why: String,
+    /// What it wants to be spared.
+    pub overload: Option<Overload>,
+    /// The highest Origin-State-Id that it has said.
+    state_id: Option<u32>,
 }
 
 #[derive(Debug, Default)]
@@ -85,6 +91,8 @@ impl Association {
             unwelcome: false,
             applications: Applications::default(),
             why: String::new(),
+            overload: None,
+            state_id: None,
         }
     }
 
@@ -224,11 +232,13 @@ impl Association {
             }
             (State::Open | State::Closing, true, _) => {
                 self.watched(watchdog::Event::OtherMessage, tools);
+                self.notice_restart(state_id(message), tools);
                 self.serve(message, tools);
                 false
             }
             (State::Open | State::Closing, false, CMD_DEVICE_WATCHDOG) => {
                 if ours(self.asked.dwr.take_if(|hop| *hop == header.hop_by_hop)) {
+                    self.notice_restart(state_id(message), tools);
                     self.watched(watchdog::Event::Answer, tools);
                 }
                 false
@@ -241,6 +251,9 @@ impl Association {
             }
             (State::Open | State::Closing, false, _) => {
                 self.watched(watchdog::Event::OtherMessage, tools);
+                if tools.settings.overload_control {
+                    self.overload = Overload::after(self.overload, message, tools.now);
+                }
                 true
             }
         }
@@ -250,6 +263,7 @@ impl Association {
         let offered = tools.local().applications;
         match read_cea(cea, self.settings.host.as_deref(), offered) {
             Ok(remote) => {
+                self.notice_restart(remote.state_id, tools);
                 self.applications = remote.applications;
                 self.settings.realm.get_or_insert(remote.realm);
                 self.settings.host.get_or_insert(remote.host);
@@ -263,31 +277,40 @@ impl Association {
         }
     }
 
+    /// A higher Origin-State-Id than before says that the peer has lost its sessions meanwhile (§8.16). Events are
+    /// sessions that are over, so nothing is lost to accounting; credit control must know.
+    fn notice_restart(&mut self, said: Option<u32>, tools: &mut Tools<'_>) {
+        let Some(said) = said else { return };
+        if self.state_id.is_some_and(|known| known < said) {
+            tools.out.push_back(Output::Restarted { peer: self.id });
+        }
+        self.state_id = self.state_id.max(Some(said));
+    }
+
     /// Answers a request of the peer. We are a client: it may ask only after ourselves and, where credit is
     /// controlled, about the sessions that we opened (RFC 6733 §8.3, §8.5): these the node's owner answers.
     fn serve(&mut self, request: &Message<'_>, tools: &mut Tools<'_>) {
         let header = &request.header;
         let ours = tools.local().applications;
+        let verdict = grammar::check(request, &tools.settings.vocabulary);
         let verdict = match (header.command, header.application) {
-            (CMD_DEVICE_WATCHDOG | CMD_DISCONNECT_PEER, _) => check_request(request),
+            (CMD_DEVICE_WATCHDOG | CMD_DISCONNECT_PEER, _) => verdict,
             // §5.6: R-Conn-CER in Open is R-Reject; on the open connection itself a CER makes no sense at all.
             (CMD_CAPABILITIES_EXCHANGE, _) => Err(Fault::new(ResultCode::UNABLE_TO_COMPLY)),
-            (CMD_RE_AUTH | CMD_ABORT_SESSION, APP_CREDIT_CONTROL) if ours.credit_control => {
-                match check_session_request(request) {
-                    Ok(()) => {
-                        tools.out.push_back(Output::Asked {
-                            connection: self.connection(),
-                            request: request.to_vec(),
-                        });
-                        return;
-                    }
-                    fault => fault,
-                }
+            (_, application) if application != APP_COMMON && !ours.serves(application) => {
+                Err(Fault::new(ResultCode::APPLICATION_UNSUPPORTED))
             }
-            (_, application) if application == APP_COMMON || ours.serves(application) => {
-                Err(Fault::new(ResultCode::COMMAND_UNSUPPORTED))
+            (CMD_RE_AUTH | CMD_ABORT_SESSION, APP_CREDIT_CONTROL) if verdict.is_ok() => {
+                return tools.out.push_back(Output::Asked {
+                    connection: self.connection(),
+                    request: request.to_vec(),
+                });
             }
-            _ => Err(Fault::new(ResultCode::APPLICATION_UNSUPPORTED)),
+            // An event is a session that is over with its answer: there is none that could be asked for.
+            (CMD_RE_AUTH | CMD_ABORT_SESSION | CMD_SESSION_TERMINATION, _) => {
+                verdict.and(Err(Fault::new(ResultCode::UNKNOWN_SESSION_ID)))
+            }
+            _ => Err(Fault::new(ResultCode::COMMAND_UNSUPPORTED)),
         };
         let fault = verdict.err().unwrap_or(Fault::new(ResultCode::SUCCESS));
         let answer = tools.local().answer(header, Some(request), &fault);

@@ -1,4 +1,4 @@
-//! The AVPs that this node knows: RFC 6733 §4.5, RFC 8506 §8, TS 32.299 §7.2. Codes and types are facts of those
+//! The AVPs that this node knows: RFC 6733 §4.5, RFC 7683 §7, RFC 8506 §8, TS 32.299 §7.2. Codes and types are facts of those
 //! documents; the table is ours. An AVP outside it is skipped, or refused with 5001 where its M flag asks for it.
 
 /// Data format of an AVP (RFC 6733 §4.2, §4.3).
@@ -19,6 +19,18 @@ pub enum Kind {
     /// DiameterURI.
     Uri,
     Grouped,
+}
+
+impl Kind {
+    /// Least bytes of data of this format.
+    pub(crate) fn least(self) -> usize {
+        match self {
+            Kind::U32 | Kind::I32 | Kind::Enumerated | Kind::Time => 4,
+            Kind::U64 | Kind::I64 => 8,
+            Kind::Address => 6,
+            Kind::Octets | Kind::Utf8 | Kind::Identity | Kind::Uri | Kind::Grouped => 0,
+        }
+    }
 }
 
 /// One AVP as its document defines it.
@@ -51,6 +63,7 @@ pub const CMD_RE_AUTH: u32 = 258;
 pub const CMD_ACCOUNTING: u32 = 271;
 pub const CMD_CREDIT_CONTROL: u32 = 272;
 pub const CMD_ABORT_SESSION: u32 = 274;
+pub const CMD_SESSION_TERMINATION: u32 = 275;
 pub const CMD_DEVICE_WATCHDOG: u32 = 280;
 pub const CMD_DISCONNECT_PEER: u32 = 282;
 
@@ -65,7 +78,7 @@ pub fn lookup(vendor: u32, code: u32) -> Option<&'static Def> {
 }
 
 /// Codes are dense enough for a place each; every AVP of every message is looked up. [`NOWHERE`] marks the gaps.
-static IETF_PLACES: [u8; 512] = places(IETF, 0);
+static IETF_PLACES: [u8; 640] = places(IETF, 0);
 static GPP_PLACES: [u8; 1_500] = places(GPP, GPP_FIRST);
 const GPP_FIRST: u32 = 820;
 const NOWHERE: u8 = u8::MAX;
@@ -202,6 +215,13 @@ table! {
     ACCOUNTING_RECORD_TYPE: 480, IETF, Enumerated, M, "Accounting-Record-Type";
     ACCOUNTING_REALTIME_REQUIRED: 483, IETF, Enumerated, M, "Accounting-Realtime-Required";
     ACCOUNTING_RECORD_NUMBER: 485, IETF, U32, M, "Accounting-Record-Number";
+    OC_SUPPORTED_FEATURES: 621, IETF, Grouped, O, "OC-Supported-Features";
+    OC_FEATURE_VECTOR: 622, IETF, U64, O, "OC-Feature-Vector";
+    OC_OLR: 623, IETF, Grouped, O, "OC-OLR";
+    OC_SEQUENCE_NUMBER: 624, IETF, U64, O, "OC-Sequence-Number";
+    OC_VALIDITY_DURATION: 625, IETF, U32, O, "OC-Validity-Duration";
+    OC_REPORT_TYPE: 626, IETF, Enumerated, O, "OC-Report-Type";
+    OC_REDUCTION_PERCENTAGE: 627, IETF, U32, O, "OC-Reduction-Percentage";
     EVENT_TYPE: 823, GPP, Grouped, M, "Event-Type";
     SIP_METHOD: 824, GPP, Utf8, M, "SIP-Method";
     EVENT: 825, GPP, Utf8, M, "Event";
@@ -263,8 +283,8 @@ mod tests {
         assert_eq!(lookup(0, 825), None);
         for (vendor, code) in [
             (0, 0),
-            (0, 511),
-            (0, 512),
+            (0, 639),
+            (0, 640),
             (GPP, 0),
             (GPP, 819),
             (GPP, u32::MAX),

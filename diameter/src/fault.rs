@@ -12,10 +12,12 @@ impl ResultCode {
     pub const TOO_BUSY: ResultCode = ResultCode(3004);
     pub const APPLICATION_UNSUPPORTED: ResultCode = ResultCode(3007);
     pub const INVALID_HDR_BITS: ResultCode = ResultCode(3008);
+    pub const INVALID_AVP_BITS: ResultCode = ResultCode(3009);
     pub const AVP_UNSUPPORTED: ResultCode = ResultCode(5001);
     pub const UNKNOWN_SESSION_ID: ResultCode = ResultCode(5002);
     pub const INVALID_AVP_VALUE: ResultCode = ResultCode(5004);
     pub const MISSING_AVP: ResultCode = ResultCode(5005);
+    pub const AVP_OCCURS_TOO_MANY: ResultCode = ResultCode(5009);
     pub const UNSUPPORTED_VERSION: ResultCode = ResultCode(5011);
     pub const UNABLE_TO_COMPLY: ResultCode = ResultCode(5012);
     pub const INVALID_AVP_LENGTH: ResultCode = ResultCode(5014);

@@ -4,8 +4,10 @@
 //! (`poll_output`). Below it, from the bytes upwards:
 //!
 //! - [`frame`] and [`message`] check every length before anything is read, [`write`] cannot misframe;
-//! - [`avp`] turns AVP data into values and back, [`dictionary`] names the AVPs that this node knows;
-//! - [`base`], [`peer`] and [`watchdog`] are the life of one peer, [`route`] is the choice among several;
+//! - [`avp`] turns AVP data into values and back, [`dictionary`] names the AVPs that this node knows, [`vocabulary`]
+//!   adds those of the operator, `grammar` says what a request of a peer must look like;
+//! - [`base`], [`peer`] and [`watchdog`] are the life of one peer, [`route`] is the choice among several, `overload`
+//!   what a peer wants to be spared;
 //! - [`rf`] and [`session`] say what an accounting request and its answer are.
 #![forbid(unsafe_code)]
 
@@ -15,12 +17,15 @@ pub mod base;
 pub mod dictionary;
 pub mod fault;
 pub mod frame;
+pub(crate) mod grammar;
 pub mod message;
 pub mod node;
+pub(crate) mod overload;
 pub mod peer;
 pub mod rf;
 pub mod route;
 pub mod session;
+pub mod vocabulary;
 pub mod watchdog;
 pub mod write;
 

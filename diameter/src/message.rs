@@ -5,6 +5,7 @@
 use crate::dictionary::{self, Def, Kind};
 use crate::fault::{Fault, ResultCode};
 use crate::frame::frame_length;
+use crate::vocabulary::Vocabulary;
 
 /// Bytes of a message header (RFC 6733 §3).
 pub const HEADER: usize = 20;
@@ -108,17 +109,20 @@ impl<'a> Message<'a> {
 
     /// The first AVP that has the M flag and that this node does not know, at any depth of known groups.
     /// RFC 6733 §4.1: such a request is refused with DIAMETER_AVP_UNSUPPORTED.
-    pub fn unknown_mandatory(&self) -> Option<Avp<'a>> {
-        unknown_mandatory(self.avps(), 1)
+    /// `extra` are those that the operator has made known.
+    pub fn unknown_mandatory(&self, extra: &Vocabulary) -> Option<Avp<'a>> {
+        unknown_mandatory(self.avps(), extra, 1)
     }
 }
 
-fn unknown_mandatory(avps: Avps<'_>, depth: u8) -> Option<Avp<'_>> {
+fn unknown_mandatory<'a>(avps: Avps<'a>, extra: &Vocabulary, depth: u8) -> Option<Avp<'a>> {
     for avp in avps {
         match avp.def() {
-            None if avp.mandatory() => return Some(avp),
+            None if avp.mandatory() && extra.of_operator(avp.vendor, avp.code).is_none() => {
+                return Some(avp);
+            }
             Some(def) if descends(def) && depth < DEPTH_MAX => {
-                let inner = unknown_mandatory(avp.group(), depth + 1);
+                let inner = unknown_mandatory(avp.group(), extra, depth + 1);
                 if inner.is_some() {
                     return inner;
                 }
@@ -135,7 +139,7 @@ pub struct Avp<'a> {
     pub code: u32,
     /// Vendor-Id; 0 without the V flag.
     pub vendor: u32,
-    flags: u8,
+    pub(crate) flags: u8,
     pub data: &'a [u8],
     /// Header, data and padding.
     pub whole: &'a [u8],
@@ -229,7 +233,7 @@ fn check(bytes: &[u8], depth: u8) -> Result<(), Fault> {
         if !length_fits(def.kind, avp.data.len()) {
             return Err(Fault::with(
                 ResultCode::INVALID_AVP_LENGTH,
-                &zeroed(avp.whole, least(def.kind)),
+                &zeroed(avp.whole, def.kind.least()),
             ));
         }
         if descends(def) {
@@ -257,16 +261,6 @@ fn length_fits(kind: Kind, length: usize) -> bool {
     }
 }
 
-/// Least bytes of data of a format.
-fn least(kind: Kind) -> usize {
-    match kind {
-        Kind::U32 | Kind::I32 | Kind::Enumerated | Kind::Time => 4,
-        Kind::U64 | Kind::I64 => 8,
-        Kind::Address => 6,
-        Kind::Octets | Kind::Utf8 | Kind::Identity | Kind::Uri | Kind::Grouped => 0,
-    }
-}
-
 /// The fault of an AVP whose length runs past its message or does not cover its own header.
 fn unreadable(bytes: &[u8]) -> Fault {
     let code = bytes.first_chunk::<4>().map_or(0, |c| be32(*c));
@@ -274,7 +268,7 @@ fn unreadable(bytes: &[u8]) -> Fault {
         (Some(flags), Some(v)) if flags & AVP_VENDOR != 0 => be32([v[0], v[1], v[2], v[3]]),
         _ => 0,
     };
-    let payload = dictionary::lookup(vendor, code).map_or(0, |def| least(def.kind));
+    let payload = dictionary::lookup(vendor, code).map_or(0, |def| def.kind.least());
     Fault::with(ResultCode::INVALID_AVP_LENGTH, &zeroed(bytes, payload))
 }
 
@@ -474,7 +468,11 @@ mod tests {
         ] {
             let bytes = with_body(&body);
             let message = Message::parse(&bytes).unwrap();
-            assert_eq!(message.unknown_mandatory().is_some(), refused, "{case}");
+            assert_eq!(
+                message.unknown_mandatory(&Vocabulary::default()).is_some(),
+                refused,
+                "{case}"
+            );
         }
     }
 
@@ -507,7 +505,7 @@ mod tests {
             if let Ok(message) = Message::parse(&bytes) {
                 let read: usize = message.avps().map(|avp| avp.whole.len()).sum();
                 proptest::prop_assert_eq!(read, padded.len());
-                message.unknown_mandatory();
+                message.unknown_mandatory(&Vocabulary::default());
             }
         }
     }

@@ -6,7 +6,9 @@ use crate::base::Local;
 use crate::dictionary::{DESTINATION_HOST, DESTINATION_REALM};
 use crate::fault::{FrameError, ResultCode};
 use crate::message::{Header, Message};
+use crate::overload;
 use crate::route::{Candidate, PeerId, Pending, Waiting, choose};
+use crate::vocabulary::Vocabulary;
 use crate::write::{Writer, stamp};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -29,6 +31,10 @@ pub struct Settings {
     pub max_pending: usize,
     /// Longest message sent, in bytes.
     pub max_message: usize,
+    /// AVPs that the operator has made known.
+    pub vocabulary: Vocabulary,
+    /// Whether overload reports of peers are asked for and heeded (RFC 7683).
+    pub overload_control: bool,
 }
 
 /// One peer.
@@ -139,6 +145,10 @@ pub enum Output {
         connection: ConnectionId,
         request: Vec<u8>,
     },
+    /// The peer has restarted: its Origin-State-Id has risen, and the sessions it had are gone (RFC 6733 §8.16).
+    Restarted {
+        peer: PeerId,
+    },
 }
 
 /// How a request ended.
@@ -154,6 +164,8 @@ pub enum Outcome {
     NoPeer,
     /// Not sent: too many are in flight.
     Full,
+    /// Not sent: every peer that is up wants to be spared it (RFC 7683).
+    Spared,
     /// Not sent: longer than a message may be.
     TooLong,
 }
@@ -439,7 +451,9 @@ impl Node {
         if bound.is_some() {
             up.retain(|candidate| prefer.contains(&candidate.id));
         }
-        match choose(&up, &prefer, avoid) {
+        let willing = self.willing(now, &up);
+        match choose(&willing, &prefer, avoid) {
+            None if willing.len() < up.len() => self.finish(ticket, None, Outcome::Spared),
             None => self.finish(ticket, None, Outcome::NoPeer),
             Some(peer) => {
                 let waiting = Waiting {
@@ -468,6 +482,19 @@ impl Node {
         })
     }
 
+    /// Those that do not want to be spared this request (RFC 7683 §5.2.2: the loss algorithm throws dice for each).
+    fn willing(&mut self, now: Instant, up: &[Candidate]) -> Vec<Candidate> {
+        let mut willing = up.to_vec();
+        willing.retain(|candidate| {
+            let peer = self.peers.get(&candidate.id);
+            match peer.and_then(|peer| peer.overload) {
+                Some(overload) => !overload.spares(now, self.random.next_u32()),
+                None => true,
+            }
+        });
+        willing
+    }
+
     /// Sends to `waiting.peer`, with the destination that this peer is.
     fn transmit(&mut self, now: Instant, waiting: Waiting, retransmitted: bool) {
         let Some(peer) = self.peers.get(&waiting.peer) else {
@@ -485,6 +512,9 @@ impl Node {
         };
         if let Some(host) = waiting.bound.as_ref().or_else(named) {
             writer.utf8(&DESTINATION_HOST, host);
+        }
+        if self.settings.overload_control {
+            overload::offer(&mut writer);
         }
         let Ok(mut bytes) = writer.finish(self.settings.max_message) else {
             return self.finish(waiting.ticket, None, Outcome::TooLong);

@@ -144,6 +144,13 @@ impl Writer {
         self.close(at)
     }
 
+    /// AVPs that are already bytes, each padded.
+    pub fn raw(&mut self, avps: &[u8]) -> &mut Self {
+        self.bytes.extend_from_slice(avps);
+        self.pad();
+        self
+    }
+
     /// A Grouped AVP around one AVP that is already bytes, padded: Failed-AVP.
     pub fn around(&mut self, def: &Def, whole: &[u8]) -> &mut Self {
         let at = self.open(def);

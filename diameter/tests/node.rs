@@ -5,222 +5,14 @@
     reason = "a test stops at what it did not expect"
 )]
 
-use diameter::Instant;
-use diameter::base::{Applications, Local};
+mod world;
+
 use diameter::dictionary::*;
-use diameter::fault::{FrameError, ResultCode};
+use diameter::fault::FrameError;
 use diameter::message::{Flags, Message};
-use diameter::node::{
-    Condition, ConnectionId, Input, Node, Outcome, Output, PeerSettings, Request, Settings,
-};
-use diameter::rf::EventRecord;
-use diameter::route::PeerId;
+use diameter::node::{Condition, Input, Outcome, Output};
 use diameter::write::Writer;
-use std::collections::VecDeque;
-
-const WATCHDOG: u64 = 30_000;
-/// Tw with the longest jitter.
-const TW: u64 = WATCHDOG + 2_000;
-
-struct World {
-    node: Node,
-    now: Instant,
-    seen: VecDeque<Output>,
-}
-
-impl World {
-    fn new() -> World {
-        World::seeded(1)
-    }
-
-    fn seeded(seed: u8) -> World {
-        let local = Local {
-            host: "ps.ims.test".into(),
-            realm: "ims.test".into(),
-            product: "test".into(),
-            state_id: 7,
-            applications: Applications::BOTH,
-        };
-        let settings = Settings {
-            local,
-            watchdog: WATCHDOG,
-            answer_timeout: 10_000,
-            connect_timeout: 5_000,
-            backoff: (500, 30_000),
-            max_pending: 4,
-            max_message: 65_536,
-        };
-        World {
-            node: Node::new(settings, [seed; 32]),
-            now: Instant(1_000_000),
-            seen: VecDeque::new(),
-        }
-    }
-
-    fn handle(&mut self, input: Input<'_>) {
-        self.node.handle(self.now, input);
-        while let Some(output) = self.node.poll_output() {
-            self.seen.push_back(output);
-        }
-    }
-
-    /// Lets time pass, waking the node when it asked for it.
-    fn pass(&mut self, millis: u64) {
-        let end = self.now.after(millis);
-        while let Some(at) = self.node.deadline().filter(|at| *at <= end) {
-            self.now = self.now.max(at);
-            self.handle(Input::Tick);
-        }
-        self.now = end;
-    }
-
-    fn peer(&mut self, host: &str, priority: u16, general: bool) -> PeerId {
-        let host = Some(host.to_owned());
-        let id = self.node.add_peer(
-            self.now,
-            PeerSettings {
-                host,
-                realm: None,
-                priority,
-                general,
-            },
-        );
-        while let Some(output) = self.node.poll_output() {
-            self.seen.push_back(output);
-        }
-        id
-    }
-
-    /// The next output for which `pick` gives something; what comes before it is passed over.
-    fn next<T>(&mut self, what: &str, pick: impl Fn(&Output) -> Option<T>) -> T {
-        while let Some(output) = self.seen.pop_front() {
-            if let Some(found) = pick(&output) {
-                return found;
-            }
-        }
-        panic!("{what} did not come");
-    }
-
-    fn connect(&mut self) -> ConnectionId {
-        self.next("Connect", |o| match o {
-            Output::Connect { connection } => Some(*connection),
-            _ => None,
-        })
-    }
-
-    fn sent(&mut self) -> (ConnectionId, Vec<u8>) {
-        self.next("Send", |o| match o {
-            Output::Send { connection, bytes } => Some((*connection, bytes.clone())),
-            _ => None,
-        })
-    }
-
-    fn answered(&mut self) -> (u64, Outcome) {
-        self.next("Answered", |o| match o {
-            Output::Answered {
-                ticket, outcome, ..
-            } => Some((*ticket, outcome.clone())),
-            _ => None,
-        })
-    }
-
-    fn closed(&mut self) -> ConnectionId {
-        self.next("Close", |o| match o {
-            Output::Close { connection } => Some(*connection),
-            _ => None,
-        })
-    }
-
-    fn receive(&mut self, connection: ConnectionId, message: &[u8]) {
-        self.handle(Input::Received {
-            connection,
-            message,
-        });
-    }
-
-    /// Connects a peer up to its CEA.
-    fn open(&mut self, connection: ConnectionId, host: &str) {
-        self.handle(Input::Connected {
-            connection,
-            local: [127, 0, 0, 1].into(),
-        });
-        let (to, cer) = self.sent();
-        assert_eq!((to, command(&cer)), (connection, CMD_CAPABILITIES_EXCHANGE));
-        self.receive(connection, &answer(&cer, host, 2001));
-    }
-
-    /// A peer that is up.
-    fn up(&mut self, host: &str, priority: u16) -> ConnectionId {
-        self.peer(host, priority, true);
-        let connection = self.connect();
-        self.open(connection, host);
-        assert_eq!(self.node.condition(connection.peer), Some(Condition::Up));
-        connection
-    }
-
-    fn ask(&mut self, ticket: u64) {
-        self.ask_with(ticket, |_| {});
-    }
-
-    fn ask_with(&mut self, ticket: u64, change: impl FnOnce(&mut Request)) {
-        let mut request = Request {
-            ticket,
-            end_to_end: ticket as u32,
-            retransmitted: false,
-            prefer: Vec::new(),
-            avoid: None,
-            bound: None,
-            message: acr(),
-        };
-        change(&mut request);
-        self.handle(Input::Request(request));
-    }
-}
-
-fn acr() -> Vec<u8> {
-    let record = EventRecord {
-        session_id: "ps.ims.test;0;1;2",
-        origin_host: "ps.ims.test",
-        origin_realm: "ims.test",
-        record_number: 0,
-        service_context_id: "32260@3gpp.org",
-        event_timestamp: 1_700_000_000,
-    };
-    record.acr().finish(1_000).unwrap()
-}
-
-fn command(bytes: &[u8]) -> u32 {
-    Message::parse(bytes).unwrap().header.command
-}
-
-/// What a peer answers to a request of ours; to a CER with its capabilities.
-fn answer(request: &[u8], host: &str, result: u32) -> Vec<u8> {
-    let header = Message::parse(request).unwrap().header;
-    let mut w = Writer::answer(&header, ResultCode(result));
-    w.u32(&RESULT_CODE, result)
-        .utf8(&ORIGIN_HOST, host)
-        .utf8(&ORIGIN_REALM, "cdf.test");
-    w.u32(&ACCT_APPLICATION_ID, APP_ACCOUNTING);
-    w.finish(1_000).unwrap()
-}
-
-/// A request of a peer.
-fn request(command: u32, application: u32, fill: impl FnOnce(&mut Writer)) -> Vec<u8> {
-    let mut w = Writer::request(command, application);
-    w.utf8(&ORIGIN_HOST, "cdf1.test")
-        .utf8(&ORIGIN_REALM, "cdf.test");
-    fill(&mut w);
-    w.finish(100_000).unwrap()
-}
-
-fn result(answer: &[u8]) -> u32 {
-    Message::parse(answer)
-        .unwrap()
-        .find(&RESULT_CODE)
-        .unwrap()
-        .u32()
-        .unwrap()
-}
+use world::*;
 
 #[test]
 fn a_request_goes_out_addressed_and_its_answer_comes_back() {
@@ -306,8 +98,37 @@ fn requests_of_the_peer_are_answered() {
             5012,
         ),
         ("an unknown command", request(999, 3, |_| {}), 3001),
-        ("RAR for accounting", request(258, 3, |_| {}), 3001),
-        ("an unknown application", request(272, 4, |_| {}), 3007),
+        ("an unknown application", request(272, 77, |_| {}), 3007),
+        (
+            "RAR for an application that is not offered",
+            session_request(CMD_RE_AUTH, 77),
+            3007,
+        ),
+        (
+            "RAR without what it must have",
+            request(CMD_RE_AUTH, 3, |_| {}),
+            5005,
+        ),
+        (
+            "ASR for a record that is over",
+            session_request(CMD_ABORT_SESSION, 3),
+            5002,
+        ),
+        (
+            "STR for a record that is over",
+            session_request(CMD_SESSION_TERMINATION, 3),
+            5002,
+        ),
+        ("an ACR to us", request(CMD_ACCOUNTING, 3, |_| {}), 3001),
+        (
+            "a DWR with a P flag",
+            {
+                let mut dwr = request(CMD_DEVICE_WATCHDOG, 0, |_| {});
+                dwr[4] |= Flags::PROXIABLE;
+                dwr
+            },
+            3008,
+        ),
         (
             "DWR with an empty Failed-AVP",
             request(CMD_DEVICE_WATCHDOG, 0, |w| _ = w.around(&FAILED_AVP, &[])),

@@ -11,15 +11,58 @@ use std::net::{IpAddr, SocketAddr};
 /// Port of Diameter over TCP (RFC 6733 §2.1).
 const PORT: u16 = 3868;
 
+/// Port of Diameter over TLS, as it is registered; the text of RFC 6733 §2.1 says 5658.
+const SECURE_PORT: u16 = 5868;
+
 /// A named CDF that no record has named for so long may give up its place, in milliseconds.
 const UNUSED: u64 = 60_000;
 
-/// Where a CDF listens.
+/// Where a CDF listens, and how it is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub struct Place {
+    pub at: At,
+    /// The name that its certificate must have; `None`: without TLS.
+    pub secure: Option<String>,
+}
+
+/// Where something listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum At {
     Address(SocketAddr),
     /// To be resolved at each attempt.
     Name(String, u16),
+}
+
+impl Place {
+    /// Reads `192.0.2.1:3868`, `[2001:db8::1]:3868` or `cdf1.home1.net:3868`.
+    pub fn parse(text: &str) -> Option<Place> {
+        let at = match text.parse() {
+            Ok(address) => At::Address(address),
+            Err(_) => {
+                let (host, port) = text.rsplit_once(':')?;
+                let port = port.parse().ok().filter(|port| *port != 0)?;
+                At::Name(is_name(host).then(|| host.to_owned())?, port)
+            }
+        };
+        Some(Place { at, secure: None })
+    }
+
+    pub fn secured(self, secure: Option<String>) -> Place {
+        Place { secure, ..self }
+    }
+}
+
+/// A domain name that an address was not meant to be.
+fn is_name(host: &str) -> bool {
+    let label = |l: &str| {
+        !l.is_empty()
+            && l.bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    let number = host
+        .split('.')
+        .all(|l| l.bytes().all(|b| b.is_ascii_digit()));
+    host.len() <= 255 && !number && host.split('.').all(label)
 }
 
 /// One value of `ccf`, lower case.
@@ -27,10 +70,11 @@ pub enum Place {
 struct Named {
     host: String,
     port: u16,
+    secure: bool,
 }
 
 /// Reads `aaa://host:port;transport=tcp`, `host`, `host:port` or an address, also in quotes or brackets. `None` for
-/// what names no CDF that can be reached by TCP: another scheme, `aaas`, SCTP, or no host name.
+/// what names no CDF that can be reached by TCP: another scheme, SCTP, or no host name.
 fn read_ccf(value: &str) -> Option<Named> {
     let value = value
         .trim()
@@ -38,11 +82,13 @@ fn read_ccf(value: &str) -> Option<Named> {
         .to_ascii_lowercase();
     // RFC 6733 §4.3.1: "aaa://" FQDN [ port ] [ transport ] [ protocol ]; TCP is meant when nothing is said, since
     // SCTP is not offered here.
-    let rest = match value.split_once("://") {
-        Some(("aaa", rest)) => rest,
+    let (secure, rest) = match value.split_once("://") {
+        Some(("aaa", rest)) => (false, rest),
+        Some(("aaas", rest)) => (true, rest),
         Some(_) => return None,
-        None => &value,
+        None => (false, value.as_str()),
     };
+    let usual = if secure { SECURE_PORT } else { PORT };
     let mut parts = rest.split(';');
     let authority = parts.next()?;
     if parts.any(|param| matches!(param.split_once('='), Some(("transport", t)) if t != "tcp")) {
@@ -51,31 +97,29 @@ fn read_ccf(value: &str) -> Option<Named> {
     if let Ok(IpAddr::V6(ip)) = authority.parse() {
         return Some(Named {
             host: ip.to_string(),
-            port: PORT,
+            port: usual,
+            secure,
         });
     }
     if let Ok(SocketAddr::V6(at)) = authority.parse() {
         return Some(Named {
             host: at.ip().to_string(),
             port: at.port(),
+            secure,
         });
     }
     let (host, port) = match authority.trim_matches(|c| matches!(c, '[' | ']')) {
-        v6 if v6.parse::<std::net::Ipv6Addr>().is_ok() => (v6, PORT),
+        v6 if v6.parse::<std::net::Ipv6Addr>().is_ok() => (v6, usual),
         authority => match authority.split_once(':') {
             Some((host, port)) => (host, port.parse().ok().filter(|port| *port != 0)?),
-            None => (authority, PORT),
+            None => (authority, usual),
         },
     };
-    let label = |l: &str| {
-        !l.is_empty()
-            && l.bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-    };
-    let fine = host.parse::<IpAddr>().is_ok() || host.len() <= 255 && host.split('.').all(label);
+    let fine = host.parse::<IpAddr>().is_ok() || is_name(host);
     fine.then(|| Named {
         host: host.to_owned(),
         port,
+        secure,
     })
 }
 
@@ -100,6 +144,8 @@ pub struct Directory {
     named: BTreeMap<String, Dynamic>,
     use_ccf: bool,
     max_named: usize,
+    /// Whether a CDF that is named with `aaas` can be reached.
+    has_tls: bool,
 }
 
 #[derive(Debug)]
@@ -118,6 +164,7 @@ impl Directory {
             named: BTreeMap::new(),
             use_ccf: settings.given.use_ccf,
             max_named: settings.given.dynamic_peers as usize,
+            has_tls: !settings.given.tls.is_empty(),
         }
     }
 
@@ -129,7 +176,7 @@ impl Directory {
     /// Where a peer listens.
     pub fn place(&self, id: PeerId) -> Option<Place> {
         let configured = self.configured.iter().find(|(peer, _)| *peer == id);
-        let place = configured.map(|(_, peer)| Place::Address(peer.address));
+        let place = configured.map(|(_, peer)| peer.place.clone());
         place.or_else(|| {
             self.named
                 .values()
@@ -152,7 +199,8 @@ impl Directory {
         if !self.use_ccf {
             return steps;
         }
-        for named in ccf.iter().filter_map(|value| read_ccf(value)) {
+        let values: Vec<Named> = ccf.iter().filter_map(|value| self.read(value)).collect();
+        for named in values {
             if self.find_configured(&named).is_some() {
                 continue;
             }
@@ -172,10 +220,12 @@ impl Directory {
                 steps.extend(self.named.remove(&unused).map(|d| Step::Remove(d.id)));
             }
             let ip = named.host.parse::<IpAddr>().ok();
-            let place = match ip {
-                Some(ip) => Place::Address(SocketAddr::new(ip, named.port)),
-                None => Place::Name(named.host.clone(), named.port),
+            let at = match ip {
+                Some(ip) => At::Address(SocketAddr::new(ip, named.port)),
+                None => At::Name(named.host.clone(), named.port),
             };
+            let secure = named.secure.then(|| named.host.clone());
+            let place = Place { at, secure };
             let host = ip.is_none().then_some(named.host);
             steps.push(Step::Add {
                 key: key.clone(),
@@ -215,7 +265,7 @@ impl Directory {
     pub fn preferred(&self, ccf: &[String]) -> (Vec<PeerId>, bool) {
         let (mut ids, mut unsettled) = (Vec::new(), false);
         if self.use_ccf {
-            for named in ccf.iter().filter_map(|value| read_ccf(value)) {
+            for named in ccf.iter().filter_map(|value| self.read(value)) {
                 let dynamic = self.named.get(&format!("{}:{}", named.host, named.port));
                 unsettled |= dynamic.is_some_and(|d| !d.settled);
                 ids.extend(self.find_configured(&named).or(dynamic.map(|d| d.id)));
@@ -224,11 +274,17 @@ impl Directory {
         (ids, unsettled)
     }
 
+    /// A value that can be followed.
+    fn read(&self, value: &str) -> Option<Named> {
+        read_ccf(value).filter(|named| !named.secure || self.has_tls)
+    }
+
     fn find_configured(&self, named: &Named) -> Option<PeerId> {
         let ip = named.host.parse::<IpAddr>().ok();
         let is = |peer: &CheckedPeer| {
             peer.host.eq_ignore_ascii_case(&named.host)
-                || ip.is_some_and(|ip| peer.address == SocketAddr::new(ip, named.port))
+                || ip
+                    .is_some_and(|ip| peer.place.at == At::Address(SocketAddr::new(ip, named.port)))
         };
         self.configured
             .iter()
@@ -248,6 +304,7 @@ mod tests {
             Some(Named {
                 host: host.into(),
                 port,
+                secure: port >= SECURE_PORT,
             })
         };
         for (value, expected) in [
@@ -268,7 +325,8 @@ mod tests {
             ("[2001:db8::1]", named("2001:db8::1", 3868)),
             ("aaa://[2001:DB8::1]:3870", named("2001:db8::1", 3870)),
             ("aaa://cdf1.ims.test;transport=sctp", None),
-            ("aaas://cdf1.ims.test", None),
+            ("aaas://cdf1.ims.test", named("cdf1.ims.test", 5868)),
+            ("aaas://[2001:db8::1]:5869", named("2001:db8::1", 5869)),
             ("sip:cdf1.ims.test", None),
             ("cdf1.ims.test:0", None),
             ("cdf1.ims.test:99999", None),
@@ -326,7 +384,7 @@ mod tests {
         let mut directory = directory("");
         let both = ccf(&["new.test", "cdf1.ims.test"]);
         let steps = directory.prepare(&both, 0);
-        let place = Place::Name("new.test".into(), 3868);
+        let place = Place::parse("new.test:3868").unwrap();
         let host = Some("new.test".to_owned());
         assert_eq!(
             steps,
@@ -348,6 +406,36 @@ mod tests {
             directory.preferred(&both),
             (vec![PeerId(7), PeerId(0)], false)
         );
+    }
+
+    #[test]
+    fn a_cdf_over_tls_is_followed_where_there_are_authorities() {
+        for (extra, followed) in [("", false), ("tls = { ca = 'ca.pem' }", true)] {
+            let mut directory = directory(extra);
+            let steps = directory.prepare(&ccf(&["aaas://new.test"]), 0);
+            let secure = steps.iter().any(|step| {
+                matches!(step, Step::Add { place, .. } if place.secure.as_deref() == Some("new.test"))
+            });
+            assert_eq!((steps.len() == 1, secure), (followed, followed), "{extra}");
+        }
+    }
+
+    #[test]
+    fn a_place_is_an_address_or_a_name_with_a_port() {
+        for (text, fine) in [
+            ("192.0.2.1:3868", true),
+            ("[2001:db8::1]:3868", true),
+            ("cdf1.ims.test:3868", true),
+            ("localhost:1", true),
+            ("192.0.2.1", false),
+            ("2001:db8::1:3868", false),
+            ("cdf1.ims.test:0", false),
+            ("192.0.2.999:3868", false),
+            ("a b:1", false),
+            (":3868", false),
+        ] {
+            assert_eq!(Place::parse(text).is_some(), fine, "{text}");
+        }
     }
 
     #[test]

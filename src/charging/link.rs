@@ -1,8 +1,9 @@
 //! Sockets for the Diameter peers: one task a connection, which frames what it reads while it writes.
 //!
-//! Diameter runs over TCP here. SCTP (RFC 6733 §2.1) and TLS are not offered; Rf lies inside the operator's core.
+//! Diameter runs over TCP here, with TLS where it is configured. SCTP (RFC 6733 §2.1) is not offered.
 
-use super::cdf::Place;
+use super::cdf::{At, Place};
+use super::tls::Tls;
 use diameter::fault::FrameError;
 use diameter::frame::Framer;
 use diameter::message::HEADER;
@@ -11,9 +12,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 
 /// Messages that wait to be written to one peer. The window of requests is far smaller; what fills this queue is a
@@ -54,12 +54,18 @@ pub struct Links {
     writers: BTreeMap<ConnectionId, mpsc::Sender<Vec<u8>>>,
     events: mpsc::Sender<(ConnectionId, Event)>,
     max_message: usize,
+    tls: Option<Tls>,
 }
 
 impl Links {
     /// `events` is told what happens; `max_message` is the longest message taken, in bytes.
-    pub fn new(events: mpsc::Sender<(ConnectionId, Event)>, max_message: usize) -> Links {
+    pub fn new(
+        events: mpsc::Sender<(ConnectionId, Event)>,
+        max_message: usize,
+        tls: Option<Tls>,
+    ) -> Links {
         Links {
+            tls,
             writers: BTreeMap::new(),
             events,
             max_message,
@@ -74,6 +80,7 @@ impl Links {
             connection,
             events: self.events.clone(),
             max_message: self.max_message,
+            tls: self.tls.clone(),
         };
         tokio::spawn(line.run(place, waiting));
     }
@@ -97,12 +104,17 @@ struct Line {
     connection: ConnectionId,
     events: mpsc::Sender<(ConnectionId, Event)>,
     max_message: usize,
+    tls: Option<Tls>,
 }
+
+/// What a connection is made of, with TLS or without.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 impl Line {
     async fn run(self, place: Place, mut waiting: mpsc::Receiver<Vec<u8>>) {
         let connected = tokio::select! {
-            connected = connect(&place) => connected,
+            connected = connect(&place, self.tls.as_ref()) => connected,
             // Nothing is queued before the connection is up, so this is its end.
             _ = waiting.recv() => return,
         };
@@ -113,7 +125,7 @@ impl Line {
             }
             Err(e) => return self.tell(Event::ConnectFailed { why: e.to_string() }).await,
         };
-        let (mut read, mut write) = stream.into_split();
+        let (mut read, mut write) = tokio::io::split(stream);
         let gone = tokio::select! {
             () = self.read(&mut read) => true,
             written = write_all(&mut write, &mut waiting) => written.is_err(),
@@ -128,7 +140,7 @@ impl Line {
     }
 
     /// Reads until the end, or until the stream cannot be framed.
-    async fn read(&self, read: &mut OwnedReadHalf) {
+    async fn read(&self, read: &mut (impl AsyncRead + Unpin)) {
         let mut framer = Framer::new(self.max_message);
         let mut buffer = vec![0; READ];
         loop {
@@ -158,20 +170,25 @@ impl Line {
     }
 }
 
-/// Connects to the first address that answers.
-async fn connect(place: &Place) -> io::Result<(TcpStream, IpAddr)> {
-    let stream = match place {
-        Place::Address(address) => TcpStream::connect(address).await?,
-        Place::Name(host, port) => TcpStream::connect((host.as_str(), *port)).await?,
+/// Connects to the first address that answers, and makes sure of who it is before a word of Diameter is said.
+async fn connect(place: &Place, tls: Option<&Tls>) -> io::Result<(Box<dyn Stream>, IpAddr)> {
+    let stream = match &place.at {
+        At::Address(address) => TcpStream::connect(address).await?,
+        At::Name(host, port) => TcpStream::connect((host.as_str(), *port)).await?,
     };
     stream.set_nodelay(true)?;
     let local = stream.local_addr()?.ip();
+    let stream: Box<dyn Stream> = match (&place.secure, tls) {
+        (None, _) => Box::new(stream),
+        (Some(name), Some(tls)) => Box::new(tls.connect(name, stream).await?),
+        (Some(_), None) => return Err(io::Error::other("TLS is not configured")),
+    };
     Ok((stream, local))
 }
 
 /// Writes what is queued until the queue is closed and empty.
 async fn write_all(
-    write: &mut OwnedWriteHalf,
+    write: &mut (impl AsyncWrite + Unpin),
     waiting: &mut mpsc::Receiver<Vec<u8>>,
 ) -> io::Result<()> {
     let mut messages = Vec::new();
@@ -183,7 +200,7 @@ async fn write_all(
 }
 
 /// Reads and forgets; `false` at the end.
-async fn read_some(read: &mut OwnedReadHalf) -> bool {
+async fn read_some(read: &mut (impl AsyncRead + Unpin)) -> bool {
     let mut buffer = [0; 1_024];
     matches!(read.read(&mut buffer).await, Ok(1..))
 }
@@ -199,11 +216,18 @@ mod tests {
         generation: 1,
     };
 
+    fn plain(address: std::net::SocketAddr) -> Place {
+        Place {
+            at: At::Address(address),
+            secure: None,
+        }
+    }
+
     async fn pair() -> (Links, mpsc::Receiver<(ConnectionId, Event)>, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (events, mut heard) = mpsc::channel(16);
-        let mut links = Links::new(events, 4_096);
-        links.connect(ID, Place::Address(listener.local_addr().unwrap()));
+        let mut links = Links::new(events, 4_096, None);
+        links.connect(ID, plain(listener.local_addr().unwrap()));
         let (peer, _) = listener.accept().await.unwrap();
         assert!(matches!(
             heard.recv().await,
@@ -218,7 +242,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         drop(listener);
         let (events, mut heard) = mpsc::channel(16);
-        Links::new(events, 4_096).connect(ID, Place::Address(address));
+        Links::new(events, 4_096, None).connect(ID, plain(address));
         // The links are gone, but an attempt under way still ends one way or the other.
         assert!(matches!(
             heard.recv().await,

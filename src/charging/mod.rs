@@ -4,6 +4,7 @@
 //! [`Charging::committed`], which never blocks: SIP does not wait for a CDF (TS 32.260 §5.2.1). What is not handed
 //! over, or does not fit in memory, is read back from the store.
 
+use crate::http::FileError;
 use crate::store::{Committer, Reader, StoreError};
 use crate::telemetry::Metrics;
 use ims::charge::Event;
@@ -14,16 +15,19 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use tls::Tls;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tracing::info;
 use worker::{Order, Start};
 
 pub mod acr;
 mod cdf;
+mod dictionary;
 mod link;
 pub mod quarantine;
 pub mod settings;
 mod spool;
+mod tls;
 mod worker;
 
 pub use spool::Quarantined;
@@ -39,6 +43,8 @@ const PAGE: usize = 4_096;
 pub enum StartError {
     #[error("the charging records in the store cannot be read: {0}")]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Tls(#[from] FileError),
     #[error("the charging thread cannot be started ({0})")]
     Thread(#[from] io::Error),
     #[error("the system gives no random numbers ({0})")]
@@ -64,6 +70,7 @@ pub fn start(
     if count > 0 {
         info!(count, "charging records of an earlier run wait for a CDF");
     }
+    let tls = Tls::load(&settings.given.tls)?;
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(StartError::Random)?;
     let (orders, waiting) = mpsc::channel(QUEUE);
@@ -78,6 +85,7 @@ pub fn start(
         metrics,
         orders: waiting,
         unseen: unseen.clone(),
+        tls,
         seed,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -1,8 +1,11 @@
 //! Section `[charging]` of the configuration: which events are charged, to which CDF, and what happens when it is down.
 
+use super::cdf::Place;
+use super::{dictionary, tls};
+use diameter::vocabulary::Vocabulary;
 use ims::time::{Millis, Seconds};
 use serde::Deserialize;
-use std::net::SocketAddr;
+use std::path::PathBuf;
 use thiserror::Error;
 
 /// Offline charging over Diameter Rf (RFC 6733 accounting, TS 32.260). Off while `peers` is empty.
@@ -53,6 +56,12 @@ pub struct Settings {
     pub spool_alarm_records: u64,
     /// Longest Diameter message taken from a peer, in bytes. Default: 65536. Range: 4096-1048576.
     pub max_message_bytes: u32,
+    /// Whether CDFs are asked for overload reports, and heeded (RFC 7683). Default: true.
+    pub overload_control: bool,
+    /// Files with AVPs beside the built-in ones, for profiles and for what peers send. Default: none. At most 16.
+    pub dictionary: Vec<PathBuf>,
+    /// Certificates for CDFs that are reached over TLS.
+    pub tls: tls::Files,
 }
 
 /// One CDF.
@@ -64,8 +73,12 @@ pub struct PeerSettings {
     /// Its realm. Default: `destination_realm`.
     #[serde(default)]
     pub realm: Option<String>,
-    /// Where it listens: IP address and port, TCP.
-    pub address: SocketAddr,
+    /// Where it listens: `192.0.2.1:3868`, `[2001:db8::1]:3868` or `cdf1.home1.net:3868`, over TCP. A name is
+    /// resolved at each attempt to connect.
+    pub address: String,
+    /// Whether it is reached over TLS; its certificate must name `host`. Default: false.
+    #[serde(default)]
+    pub tls: bool,
     /// The lowest number that is up is used; equal numbers share the load. Default: 0.
     #[serde(default)]
     pub priority: u16,
@@ -120,6 +133,9 @@ impl Default for Settings {
             spool_memory_records: 4_096,
             spool_alarm_records: 10_000,
             max_message_bytes: 65_536,
+            overload_control: true,
+            dictionary: Vec::new(),
+            tls: tls::Files::default(),
         }
     }
 }
@@ -144,6 +160,8 @@ pub struct Checked {
     pub peers: Vec<CheckedPeer>,
     /// Realm for CDFs named by a `ccf` only.
     pub destination_realm: String,
+    /// AVPs of `dictionary`.
+    pub vocabulary: Vocabulary,
     /// Everything that needs no completion.
     pub given: Settings,
 }
@@ -153,7 +171,7 @@ pub struct Checked {
 pub struct CheckedPeer {
     pub host: String,
     pub realm: String,
-    pub address: SocketAddr,
+    pub place: Place,
     pub priority: u16,
 }
 
@@ -170,38 +188,15 @@ impl Settings {
                 .unwrap_or_else(|| format!("presentia.{home_domain}")),
             origin_realm: or_home(&self.origin_realm),
             as_uri: String::new(),
-            peers: self
-                .peers
-                .iter()
-                .map(|peer| CheckedPeer {
-                    host: peer.host.clone(),
-                    realm: peer
-                        .realm
-                        .clone()
-                        .unwrap_or_else(|| destination_realm.clone()),
-                    address: peer.address,
-                    priority: peer.priority,
-                })
-                .collect(),
+            peers: self.check_peers(&destination_realm)?,
+            vocabulary: dictionary::load(&self.dictionary)
+                .map_err(|why| bad("dictionary", &why.to_string()))?,
             destination_realm,
             given: self.clone(),
         };
         identity("origin_host", &checked.origin_host)?;
         identity("origin_realm", &checked.origin_realm)?;
         identity("destination_realm", &checked.destination_realm)?;
-        for (i, peer) in checked.peers.iter().enumerate() {
-            identity(&format!("peers[{i}].host"), &peer.host)?;
-            identity(&format!("peers[{i}].realm"), &peer.realm)?;
-            if checked.peers[..i]
-                .iter()
-                .any(|p| p.host.eq_ignore_ascii_case(&peer.host))
-            {
-                return Err(bad(
-                    &format!("peers[{i}].host"),
-                    "a host that no other peer has",
-                ));
-            }
-        }
         let as_uri = self
             .as_uri
             .clone()
@@ -212,6 +207,37 @@ impl Settings {
             return Err(bad("as_uri", "a SIP URI, as in \"sip:ps.home1.net\""));
         }
         Ok((!checked.peers.is_empty()).then_some(Checked { as_uri, ..checked }))
+    }
+
+    fn check_peers(&self, destination_realm: &str) -> Result<Vec<CheckedPeer>, BadValue> {
+        let mut checked: Vec<CheckedPeer> = Vec::new();
+        for (i, peer) in self.peers.iter().enumerate() {
+            let key = |name: &str| format!("peers[{i}].{name}");
+            let realm = peer.realm.as_deref().unwrap_or(destination_realm);
+            identity(&key("host"), &peer.host)?;
+            identity(&key("realm"), realm)?;
+            if checked
+                .iter()
+                .any(|p| p.host.eq_ignore_ascii_case(&peer.host))
+            {
+                return Err(bad(&key("host"), "a host that no other peer has"));
+            }
+            if peer.tls && self.tls.is_empty() {
+                return Err(bad(&key("tls"), "authorities in charging.tls.ca with it"));
+            }
+            let place = Place::parse(&peer.address).ok_or_else(|| {
+                let expected =
+                    "an address with a port, as in \"192.0.2.1:3868\" or \"cdf1.home1.net:3868\"";
+                bad(&key("address"), expected)
+            })?;
+            checked.push(CheckedPeer {
+                host: peer.host.clone(),
+                realm: realm.to_owned(),
+                place: place.secured(peer.tls.then(|| peer.host.clone())),
+                priority: peer.priority,
+            });
+        }
+        Ok(checked)
     }
 
     fn check_ranges(&self) -> Result<(), BadValue> {
@@ -242,6 +268,7 @@ impl Settings {
                 1_048_576,
             ),
             ("peers", self.peers.len() as u64, 0, 64),
+            ("dictionary", self.dictionary.len() as u64, 0, 16),
         ];
         for (key, value, min, max) in ranges {
             if !(min..=max).contains(&value) {
@@ -336,6 +363,21 @@ mod tests {
                 "a context without a domain",
                 "service_context_id = '32260'",
                 "service_context_id",
+            ),
+            (
+                "TLS without authorities",
+                &format!("{PEER}tls = true"),
+                "peers[0].tls",
+            ),
+            (
+                "an address without a port",
+                &PEER.replace(":3868", ""),
+                "peers[0].address",
+            ),
+            (
+                "a dictionary that is not there",
+                "dictionary = ['/no/such/file']",
+                "dictionary",
             ),
             (
                 "the same peer twice",

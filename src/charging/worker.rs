@@ -10,6 +10,7 @@ use super::cdf::Directory;
 use super::link::{self, Links};
 use super::settings::Checked;
 use super::spool::Spool;
+use super::tls::Tls;
 use crate::store::{Committer, Reader, StoreError};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::{ChargingOutcome, Queue};
@@ -49,6 +50,7 @@ pub(super) struct Start {
     pub metrics: Metrics,
     pub orders: mpsc::Receiver<Order>,
     pub unseen: Arc<Unseen>,
+    pub tls: Option<Tls>,
     pub seed: [u8; 32],
 }
 
@@ -101,6 +103,7 @@ pub(super) async fn run(start: Start, reader: Arc<dyn Reader>) -> Option<oneshot
         metrics,
         mut orders,
         unseen,
+        tls,
         seed,
     } = start;
     let max_message = settings.given.max_message_bytes as usize;
@@ -113,7 +116,7 @@ pub(super) async fn run(start: Start, reader: Arc<dyn Reader>) -> Option<oneshot
         },
         node: Node::new(node_settings(&settings), seed),
         spool,
-        links: Links::new(events, max_message),
+        links: Links::new(events, max_message, tls),
         directory: Directory::new(&settings),
         reader,
         committer,
@@ -166,6 +169,8 @@ fn node_settings(settings: &Checked) -> Settings {
         backoff: (given.reconnect_min_ms.0, given.reconnect_max_ms.0),
         max_pending: given.max_in_flight as usize,
         max_message: given.max_message_bytes as usize,
+        vocabulary: settings.vocabulary.clone(),
+        overload_control: given.overload_control,
     }
 }
 
@@ -330,6 +335,10 @@ impl Worker {
                         result,
                     };
                     self.node.handle(self.now(), reply);
+                }
+                Output::Restarted { peer } => {
+                    let peer = self.directory.label(peer).unwrap_or("named by ccf");
+                    info!(peer, "CDF has restarted: its Origin-State-Id has risen");
                 }
                 Output::PeerState {
                     peer,

@@ -176,6 +176,7 @@ mod tests {
         let mut sections: Vec<String> = known_keys("").iter().map(|s| format!("[{s}]")).collect();
         sections.extend(
             [
+                "[charging.tls]",
                 "[charging.triggers]",
                 "[[charging.peers]]",
                 "[[remote_xdms.servers]]",
@@ -189,8 +190,12 @@ mod tests {
                 .unwrap_or_else(|| panic!("{section} is missing"));
             let body = &DEFAULT_FILE[start..];
             for key in known_keys(&section) {
-                if [("[charging]", "triggers"), ("[xcap]", "digest")]
-                    .contains(&(section.as_str(), key.as_str()))
+                if [
+                    ("[charging]", "triggers"),
+                    ("[charging]", "tls"),
+                    ("[xcap]", "digest"),
+                ]
+                .contains(&(section.as_str(), key.as_str()))
                 {
                     continue; // a section of its own
                 }

@@ -9,6 +9,7 @@ use diameter::frame::Framer;
 use diameter::message::Message;
 use diameter::node::{Input, Node, Output, PeerSettings, Settings};
 use diameter::rf::AccountingAnswer;
+use diameter::vocabulary::Vocabulary;
 use diameter::write::Writer;
 use libfuzzer_sys::fuzz_target;
 
@@ -22,7 +23,7 @@ fuzz_target!(|bytes: &[u8]| {
                 if let Ok(read) = Message::parse(message) {
                     let length: usize = read.avps().map(|avp| avp.whole.len()).sum();
                     assert_eq!(length + 20, message.len(), "every byte belongs to an AVP");
-                    read.unknown_mandatory();
+                    read.unknown_mandatory(&Vocabulary::default());
                     AccountingAnswer::read(&read);
                 }
                 node.handle(
@@ -61,6 +62,7 @@ fn open() -> (Node, diameter::node::ConnectionId) {
         realm: "test".into(),
         product: "fuzz".into(),
         state_id: 1,
+        applications: Applications::ACCOUNTING,
     };
     let settings = Settings {
         local,
@@ -70,6 +72,8 @@ fn open() -> (Node, diameter::node::ConnectionId) {
         backoff: (500, 30_000),
         max_pending: 4,
         max_message: 65_536,
+        vocabulary: Vocabulary::default(),
+        overload_control: false,
     };
     let mut node = Node::new(settings, [0; 32]);
     let peer = PeerSettings {

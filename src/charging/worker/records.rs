@@ -141,7 +141,7 @@ impl Worker {
         let fate = match outcome {
             Outcome::Answer(bytes) => return self.judge(number, peer, &bytes),
             Outcome::Unreadable | Outcome::Unanswered => Fate::Unanswered,
-            Outcome::NoPeer | Outcome::Full => Fate::NotSent,
+            Outcome::NoPeer | Outcome::Full | Outcome::Spared => Fate::NotSent,
             Outcome::TooLong => {
                 let reason = "longer than a message may be".to_owned();
                 return self.reject(number, peer, 0, String::new(), reason);
