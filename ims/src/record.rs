@@ -61,11 +61,13 @@ pub enum Table {
     ListWishes = 25,
     /// How far the watcher of a list was told: versions and the tag of what it has.
     ListVersion = 26,
+    /// Subscription of ours to a member of a list that is not served here, with its dialogs and what it told.
+    BackEnd = 27,
 }
 
 impl Table {
     /// Every table, in the order in which recovery reads them.
-    pub const ALL: [Table; 26] = [
+    pub const ALL: [Table; 27] = [
         Table::Node,
         Table::Document,
         Table::Modified,
@@ -90,6 +92,7 @@ impl Table {
         Table::ListWishes,
         Table::ListVersion,
         Table::ListSubscription,
+        Table::BackEnd,
         Table::Charging,
         Table::Quarantine,
     ];

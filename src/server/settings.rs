@@ -68,6 +68,7 @@ pub fn node(config: &Config, xdm: Xdm) -> node::Settings {
         xdm,
         remote: config.remote_xdms.settings(&config.as_uri()),
         lists: config.rls.lists(),
+        back_ends: ims::rls::backend::Bounds::default(),
         triggers: triggers(config),
         farewell: farewell(&config.shutdown),
         phrases: presence.phrases.clone(),

@@ -28,6 +28,8 @@ pub struct Onlooker {
     pub takes: Takes,
     /// The filter document of its SUBSCRIBE (RFC 4660), whole; a member takes what is for the list and what is for it.
     pub filter: Option<Arc<[u8]>>,
+    /// `Max-Forwards` with which its SUBSCRIBE came, 70 without: what is left for lists within lists (RFC 4662 §7.4).
+    pub hops: u32,
     /// When its SUBSCRIBE came, and until when the list subscription lives.
     pub since: Timestamp,
     pub expires_at: Timestamp,

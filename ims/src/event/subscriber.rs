@@ -3,13 +3,14 @@
 //! after the end, for which [`Backoff`] knows the pause.
 //!
 //! The dialog is the one that the first NOTIFY opens (§4.4.1), which may come before the 200. A NOTIFY from another
-//! branch of a forked SUBSCRIBE is answered 481: one resource has one notifier here.
+//! branch of a forked SUBSCRIBE is answered 481, unless the owner takes it as a subscription of its own
+//! ([`Subscriber::forked`]).
 
 mod backoff;
 mod wire;
 
 pub use backoff::Backoff;
-pub use wire::{Own, Terms};
+pub use wire::{Behalf, Own, Terms};
 
 use super::subscription::{SubscriptionId, ends_subscription};
 use crate::dialog::Dialog;
@@ -86,6 +87,8 @@ enum Phase {
 pub struct Subscriber {
     /// Our dialog tag.
     pub id: SubscriptionId,
+    /// Names its transactions: the dialog tag, but for a fork, which shares that with others.
+    pub ticket: SubscriptionId,
     phase: Phase,
     dialog: Option<Dialog>,
     /// Lifetime asked for.
@@ -113,6 +116,7 @@ impl Subscriber {
     ) -> Subscriber {
         Subscriber {
             id,
+            ticket: id,
             phase: Phase::Asking {
                 until: now + timer_n,
             },
@@ -127,6 +131,27 @@ impl Subscriber {
             raises: 0,
             timer_n,
         }
+    }
+
+    /// Another notifier to which the SUBSCRIBE of `id` was forked (§4.4.1): its first NOTIFY is about to be heard. It is a
+    /// dialog of its own, whose transactions are named by `ticket`.
+    pub fn forked(
+        now: Timestamp,
+        id: SubscriptionId,
+        ticket: SubscriptionId,
+        lifetime: Seconds,
+        timer_n: Millis,
+    ) -> Subscriber {
+        Subscriber {
+            ticket,
+            in_flight: None,
+            ..Subscriber::start(now, id, lifetime, timer_n)
+        }
+    }
+
+    /// The name of its transactions, for a fork out of the store.
+    pub fn with_ticket(self, ticket: SubscriptionId) -> Subscriber {
+        Subscriber { ticket, ..self }
     }
 
     /// One from the store, whose dialog was open. A refresh that was under way is sent again in its time.
@@ -169,6 +194,16 @@ impl Subscriber {
     /// The notifier has told us state and would tell us more.
     pub fn is_active(&self) -> bool {
         self.phase == Phase::Active
+    }
+
+    /// The SUBSCRIBE that opens it has left, and no NOTIFY has come.
+    pub fn is_asking(&self) -> bool {
+        matches!(self.phase, Phase::Asking { .. })
+    }
+
+    /// Whether a request is one of the notifier of this dialog.
+    pub fn is_with(&self, request: &Request<'_>) -> bool {
+        self.dialog.as_ref().is_some_and(|d| d.owns(request))
     }
 
     /// How long it lived, for a back-off that forgives: a subscription that held was no failure.
@@ -389,8 +424,13 @@ impl Subscriber {
 
     /// Made of our tag, which is random: unique, and known again after a restart.
     fn call_id(&self) -> String {
-        format!("{}-sub", self.id)
+        call_id(self.id)
     }
+}
+
+/// Call-ID of the subscriptions of ours with this dialog tag.
+pub fn call_id(id: SubscriptionId) -> String {
+    format!("{id}-sub")
 }
 
 /// When to refresh, as TS 24.229 §5.1.1.3 has it: 600 s before the end, or half-way through 1,200 s and less.

@@ -4,6 +4,7 @@
 //! promise nothing and may leave at once; those in [`Outbox::held`] leave when [`Outbox::batch`] is committed, and
 //! in the order of the turns. That is the one rule that makes every answer durable.
 
+mod back_ends;
 mod catalogue;
 mod directory;
 mod fetch;
@@ -46,7 +47,7 @@ use crate::sip::{self, Destination, Flow, Framing, Incoming, KnownMethod, Malfor
 use crate::time::{Millis, Timestamp};
 use crate::transaction::{self, Layer};
 use crate::xdm::remote::Remote;
-use crate::{charge, xdm};
+use crate::{charge, rls, xdm};
 use bytes::Bytes;
 use directory::Directory;
 use overrides::Overrides;
@@ -71,6 +72,8 @@ pub struct Settings {
     pub remote: xdm::remote::Settings,
     /// What lists may consist of that are subscribed to.
     pub lists: crate::rls::list::Settings,
+    /// Members of lists that are not served here.
+    pub back_ends: rls::backend::Bounds,
     pub triggers: Triggers,
     /// What subscriptions are told when the node leaves; without it they wait in the store for its return.
     pub farewell: Option<Farewell>,
@@ -184,20 +187,23 @@ pub(crate) enum Usage {
     RegEvent,
     /// SUBSCRIBE to another XDMS.
     XcapDiff,
+    /// SUBSCRIBE on behalf of a watcher of a list.
+    BackEnd,
 }
 
 impl Usage {
-    const ALL: [Usage; 4] = [
+    const ALL: [Usage; 5] = [
         Usage::Presence,
         Usage::Documents,
         Usage::RegEvent,
         Usage::XcapDiff,
+        Usage::BackEnd,
     ];
 
     fn method(self) -> sip::Method<'static> {
         sip::Method::Known(match self {
             Usage::Presence | Usage::Documents => KnownMethod::Notify,
-            Usage::RegEvent | Usage::XcapDiff => KnownMethod::Subscribe,
+            Usage::RegEvent | Usage::XcapDiff | Usage::BackEnd => KnownMethod::Subscribe,
         })
     }
 }
@@ -223,6 +229,8 @@ pub struct Census {
     pub documents: usize,
     /// Documents of other XDMSs.
     pub remote: xdm::remote::Census,
+    /// Members of lists that are watched elsewhere.
+    pub back_ends: rls::backend::Census,
     pub server_transactions: usize,
     pub client_transactions: usize,
 }
@@ -235,6 +243,7 @@ pub struct Node {
     transactions: Layer<Sent>,
     presence: presence::Service,
     diff: xdm::diff::Service,
+    back_ends: rls::backend::Service,
     directory: Directory,
     fetches: Fetches,
     /// SUBSCRIBEs that wait for a document of another XDMS.
@@ -255,6 +264,7 @@ pub struct Node {
 const SETTLE_EVERY: Millis = Millis(1000);
 /// Key of that mark in [`Table::Node`].
 const SETTLED: &[u8] = b"settled";
+const SUBSCRIBE: sip::Method<'static> = sip::Method::Known(KnownMethod::Subscribe);
 
 impl Node {
     /// An empty node. `seed` is random and secret: tags, branches and entity-tags come from it.
@@ -271,12 +281,14 @@ impl Node {
         let (tables, transactions, registrations) = (hash(), hash(), hash());
         let (lists, rules, remote, diff) = (hash(), hash(), hash(), hash());
         let served = catalogue::Kept::new(settings.lists.clone(), hash());
+        let back_ends = hash();
         let followed = follow(&settings);
         let tags = TagKey(std::array::from_fn(|_| random.number()));
         Node {
             transactions: Layer::new(settings.transactions, transactions),
             presence: presence::Service::new(settings.presence.clone(), tables, tags),
             diff: xdm::diff::Service::new(told(&settings.presence), diff, tags),
+            back_ends: rls::backend::Service::new(back_ends::settings(&settings), tags, back_ends),
             directory: Directory {
                 registrar: Registrar::new(settings.registration, followed.clone(), registrations),
                 documents: BTreeMap::new(),
@@ -320,6 +332,7 @@ impl Node {
             Input::Fetched { number, fetched } => self.fetched(now, number, &fetched, out),
         }
         self.remote_step(now, out);
+        self.back_ends_due(now, out);
     }
 
     /// When [`Input::Deadline`] is wanted.
@@ -331,6 +344,7 @@ impl Node {
             self.fetches.next_deadline(),
             self.awaited.next_deadline(),
             self.directory.remote.next_deadline(),
+            self.back_ends.next_deadline(),
         ];
         let settle = (self.settled_is_behind()).then_some(self.settle_at);
         own.into_iter()
@@ -369,6 +383,7 @@ impl Node {
             followed: self.directory.registrar.followed(),
             documents: self.directory.documents.len(),
             remote: self.directory.remote.census(),
+            back_ends: self.back_ends.census(),
             server_transactions: self.transactions.servers(),
             client_transactions: self.transactions.clients(),
         }
@@ -443,6 +458,10 @@ impl Node {
             Usage::XcapDiff => {
                 let answer = response.map_or(reg_event::NOBODY, reg_event::answer);
                 self.changes_answered(now, sent.ticket, &answer, out);
+            }
+            Usage::BackEnd => {
+                let answer = response.map_or(reg_event::NOBODY, reg_event::answer);
+                self.back_end_answered(now, sent.ticket, &answer, out);
             }
         }
     }
@@ -561,7 +580,7 @@ impl Node {
             bytes,
         } in outgoing
         {
-            self.subscribing += usize::from(matches!(usage, Usage::RegEvent | Usage::XcapDiff));
+            self.subscribing += usize::from(usage.method() == SUBSCRIBE);
             let sent = Sent {
                 usage,
                 ticket,

@@ -58,6 +58,7 @@ impl Node {
                     recovery.has_tag_key = true;
                     self.presence.recover_tag_key(key);
                     self.diff.recover_tag_key(key);
+                    self.back_ends.recover_tag_key(key);
                 })
                 .is_some(),
             Table::Node => true,
@@ -125,6 +126,9 @@ impl Node {
             Table::ListSubscription => {
                 decode(value).is_some_and(|record| recovery.lists.subscription(key, record))
             }
+            Table::BackEnd => decode(value)
+                .and_then(|record| self.back_ends.recover(key, record))
+                .is_some(),
             Table::Charging | Table::Quarantine => {
                 let Ok(number) = <[u8; 8]>::try_from(key).map(u64::from_be_bytes) else {
                     return false;
@@ -179,6 +183,7 @@ impl Node {
     /// Everything is read: writes the format, schedules what is due and owes what was not delivered.
     pub fn recovered(&mut self, now: Timestamp, recovery: &mut Recovery, out: &mut Outbox) {
         self.directory.remote.recovered(now, &mut out.batch);
+        self.back_ends.recovered(now, &mut out.batch);
         self.recover_registrations();
         self.recover_permanent();
         self.directory.registrar.recovered(now, &mut out.batch);

@@ -82,6 +82,9 @@ impl Node {
         if self.directory.remote.follows(id) {
             return self.remote_notified(now, ask, id, out);
         }
+        if self.back_ends.owns(id) {
+            return self.back_end_notified(now, ask, id, out);
+        }
         let order = self.directory.registrar.order(id, request)?;
         headers::require(request)?;
         let event = request.headers.get(Name::Event).and_then(Event::parse);

@@ -4,6 +4,7 @@
 //! that is served here by a call ([`Presentities`]), to any other by a *back-end subscription* of ours through the core
 //! ([`backend`]). What a list consists of is read by [`Catalogue`].
 
+pub mod backend;
 pub mod body;
 pub mod list;
 pub mod picture;

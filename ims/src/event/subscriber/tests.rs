@@ -96,6 +96,7 @@ impl Bench {
             resource: "sip:bob@ims.test",
             hop: "sip:10.0.0.2:6060",
             identity: ME,
+            behalf: None,
             package: "reg",
             accept: "application/reginfo+xml",
             charging: Some(&charging),

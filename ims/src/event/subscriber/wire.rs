@@ -4,6 +4,8 @@ use super::{Phase, Subscriber};
 use crate::dialog::{Hop, Path};
 use crate::event::turn::{Outgoing, Ticket};
 use crate::isc::Charging;
+use crate::sip::header::p_served_user::{PServedUser, RegistrationState, SessionCase};
+use crate::sip::text::quote;
 use crate::sip::{KnownMethod, Method, Name, Transport, Writer, write};
 use bytes::Bytes;
 
@@ -29,15 +31,31 @@ pub struct Terms<'a> {
     pub resource: &'a str,
     /// URI of the first hop of the SUBSCRIBE that opens the dialog.
     pub hop: &'a str,
-    /// Who asks: `From` and `P-Asserted-Identity`, a URI.
+    /// Who asks: `From`, and `P-Asserted-Identity` unless it is on behalf of somebody; a URI.
     pub identity: &'a str,
+    pub behalf: Option<Behalf<'a>>,
     /// With the parameters that the package has.
-    pub package: &'static str,
-    pub accept: &'static str,
+    pub package: &'a str,
+    pub accept: &'a str,
     /// Type and bytes of the body.
     pub body: Option<(&'a str, &'a [u8])>,
     /// `P-Charging-Function-Addresses`, where the home network has told them.
     pub charging: Option<&'a Charging>,
+}
+
+/// The user on whose behalf we ask, as his originating application server (TS 24.229 §5.7.3).
+#[derive(Clone, Copy, Debug)]
+pub struct Behalf<'a> {
+    /// `P-Asserted-Identity`: URIs, as the network asserted them to us.
+    pub asserted: &'a [Box<str>],
+    pub display_name: Option<&'a str>,
+    /// `P-Served-User` (RFC 5502) of the request that opens the dialog: a URI, and whether it is registered.
+    pub served: (&'a str, bool),
+    /// The user withholds the identity: `Privacy: id` (RFC 3325 §9.3).
+    pub anonymous: bool,
+    /// A notifier that is a list itself may answer with a list (RFC 4662 §4.1).
+    pub lists: bool,
+    pub max_forwards: u32,
 }
 
 impl Subscriber {
@@ -70,7 +88,7 @@ impl Subscriber {
 
     fn ticket(&self) -> Ticket {
         Ticket {
-            subscription: self.id,
+            subscription: self.ticket,
             cseq: self.cseq,
         }
     }
@@ -86,9 +104,20 @@ impl Subscriber {
                 Hop::Bare(uri) => writer.parts(Name::Route, &["<", uri, ">"]),
             };
         }
-        writer
-            .number(Name::MaxForwards, 70)
-            .parts(Name::From, &["<", terms.identity, ">;tag=", &id]);
+        writer.number(
+            Name::MaxForwards,
+            terms.behalf.map_or(70, |behalf| behalf.max_forwards),
+        );
+        match terms.behalf {
+            // RFC 3261 §20.20
+            Some(Behalf {
+                anonymous: true, ..
+            }) => writer.parts(
+                Name::From,
+                &["\"Anonymous\" <", terms.identity, ">;tag=", &id],
+            ),
+            _ => writer.parts(Name::From, &["<", terms.identity, ">;tag=", &id]),
+        };
         match &self.dialog {
             Some(dialog) => writer.header(Name::To, &dialog.remote),
             None => writer.parts(Name::To, &["<", terms.resource, ">"]),
@@ -111,21 +140,60 @@ impl Subscriber {
     /// the same in the whole dialog).
     fn write_network(&self, writer: &mut Writer<'_>, own: &Own, terms: &Terms<'_>) {
         let host = own.address.as_str();
-        writer
-            .parts(Name::PAssertedIdentity, &["<", terms.identity, ">"])
-            .parts(
-                Name::PChargingVector,
-                &[
-                    "icid-value=\"",
-                    &self.id.to_string(),
-                    "@",
-                    host,
-                    "\";orig-ioi=",
-                    &own.ioi,
-                ],
-            );
+        match &terms.behalf {
+            None => {
+                writer.parts(Name::PAssertedIdentity, &["<", terms.identity, ">"]);
+            }
+            Some(behalf) => self.write_behalf(writer, behalf),
+        }
+        writer.parts(
+            Name::PChargingVector,
+            &[
+                "icid-value=\"",
+                &self.id.to_string(),
+                "@",
+                host,
+                "\";orig-ioi=",
+                &own.ioi,
+            ],
+        );
         if let Some(addresses) = terms.charging.and_then(Charging::addresses) {
             writer.header(Name::PChargingFunctionAddresses, &addresses);
+        }
+    }
+
+    /// Inside the trust domain the identity goes on whatever privacy is asked for; who takes the request out of it
+    /// takes the identity off (RFC 3325 §5, §7).
+    fn write_behalf(&self, writer: &mut Writer<'_>, behalf: &Behalf<'_>) {
+        for (place, uri) in behalf.asserted.iter().enumerate() {
+            let mut value = String::new();
+            if let Some(name) = behalf.display_name.filter(|_| place == 0) {
+                // writing to a string does not fail
+                let _ = quote(name, &mut value);
+                value.push(' ');
+            }
+            value.push('<');
+            value.push_str(uri);
+            value.push('>');
+            writer.header(Name::PAssertedIdentity, &value);
+        }
+        if behalf.anonymous {
+            writer.header(Name::Privacy, "id");
+        }
+        if behalf.lists {
+            writer.header(Name::Supported, "eventlist");
+        }
+        if self.dialog.is_none() {
+            let (uri, registered) = behalf.served;
+            let served = PServedUser {
+                uri,
+                case: Some(SessionCase::Originating),
+                registration: Some(match registered {
+                    true => RegistrationState::Registered,
+                    false => RegistrationState::Unregistered,
+                }),
+            };
+            writer.display(Name::PServedUser, &served);
         }
     }
 

@@ -141,6 +141,7 @@ fn settings() -> Settings {
         xdm: xdm::Xdm::new(xdm::Settings::default()).unwrap(),
         remote: xdm::remote::Settings::default(),
         lists: crate::rls::list::Settings::default(),
+        back_ends: crate::rls::backend::Bounds::default(),
         triggers: Triggers::OFF,
         farewell: None,
         phrases: BTreeMap::new(),

@@ -531,6 +531,7 @@ fn terms<'a>(key: &'a Aor, hop: &'a str, identity: &'a str, charging: &'a Chargi
         resource: key.as_str(),
         hop,
         identity,
+        behalf: None,
         package: PACKAGE,
         accept: reginfo::MEDIA_TYPE,
         charging: Some(charging),

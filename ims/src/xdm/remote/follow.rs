@@ -202,6 +202,7 @@ impl Follows {
             resource: notifier,
             hop,
             identity: &server.identity,
+            behalf: None,
             package: EVENT,
             accept: changes::MEDIA_TYPE,
             charging: None,
