@@ -135,6 +135,7 @@ fn name(table: Table) -> &'static str {
         Table::RemoteCopy => "remote-copy",
         Table::DiffSubscription => "diff-subscription",
         Table::DiffTouched => "diff-touched",
+        Table::BackEnd => "back-end",
         Table::Modified => "modified",
         Table::ListSubscription => "list-subscription",
         Table::ListWishes => "list-wishes",
