@@ -69,6 +69,9 @@ pub fn node(config: &Config, xdm: Xdm) -> node::Settings {
         remote: config.remote_xdms.settings(&config.as_uri()),
         lists: config.rls.lists(),
         back_ends: ims::rls::backend::Bounds::default(),
+        list_server: config
+            .rls
+            .service(home_domain(config), config.subscription.compress_above),
         triggers: triggers(config),
         farewell: farewell(&config.shutdown),
         phrases: presence.phrases.clone(),

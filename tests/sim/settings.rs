@@ -61,6 +61,7 @@ pub fn settings(xdm: Xdm, failures: bool) -> Settings {
         },
         xdm,
         remote: ims::xdm::remote::Settings::default(),
+        list_server: Default::default(),
         lists: ims::rls::list::Settings::default(),
         back_ends: ims::rls::backend::Bounds::default(),
         triggers: Triggers {

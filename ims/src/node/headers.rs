@@ -6,6 +6,9 @@ use crate::event::tag::Condition;
 use crate::presence::service::{BodyType, Package, Wishes};
 use crate::presence::{filter, partial, pidf};
 use crate::reject::Reject;
+use crate::rls::list::contained::OPTION_TAG;
+use crate::rls::service::EVENTLIST;
+use crate::rls::{body, rlmi};
 use crate::sip::coding::{Coding, Fault};
 use crate::sip::header::accept::Accept;
 use crate::sip::header::address::NameAddr;
@@ -92,9 +95,25 @@ pub fn display_name(request: &Request<'_>) -> Option<String> {
     name.filter(fits).map(Cow::into_owned)
 }
 
+/// Extensions of SUBSCRIBE (RFC 4662 §4.1, RFC 5367 §9.2), and what OPTIONS says of them.
+pub const LIST_OPTIONS: &[&str] = &[EVENTLIST, OPTION_TAG];
+pub const SUPPORTED: &str = "eventlist, recipient-list-subscribe";
+
 /// RFC 3261 §8.2.2.3: extensions that a request demands and that are not supported.
 pub fn require(request: &Request<'_>) -> Result<(), Reject> {
-    let unsupported: Vec<&str> = OptionTags::parse(&request.headers, Name::Require).collect();
+    require_beside(request, &[])
+}
+
+/// The same where these are supported.
+pub fn require_beside(request: &Request<'_>, supported: &[&str]) -> Result<(), Reject> {
+    let known = |tag: &&str| {
+        supported
+            .iter()
+            .any(|known| tag.eq_ignore_ascii_case(known))
+    };
+    let unsupported: Vec<&str> = OptionTags::parse(&request.headers, Name::Require)
+        .filter(|tag| !known(tag))
+        .collect();
     if unsupported.is_empty() {
         Ok(())
     } else {
@@ -133,9 +152,18 @@ pub fn filter<'b>(
     body: &'b [u8],
 ) -> Result<Option<&'b [u8]>, Reject> {
     let media_type = request.headers.get(Name::ContentType);
-    let is_filter = media_type
-        .and_then(MediaType::parse)
-        .is_some_and(|m| m.is("application", "simple-filter+xml"));
+    filter_of(request, package, media_type.unwrap_or_default(), body)
+}
+
+/// The same for a body of this type, which may be a part of that of the request.
+pub fn filter_of<'b>(
+    request: &Request<'_>,
+    package: Package,
+    media_type: &str,
+    body: &'b [u8],
+) -> Result<Option<&'b [u8]>, Reject> {
+    let is_filter =
+        MediaType::parse(media_type).is_some_and(|m| m.is("application", "simple-filter+xml"));
     let takes_filters = package == Package::Presence;
     if is_filter && takes_filters && !body.is_empty() {
         return Ok(Some(body));
@@ -244,6 +272,39 @@ pub fn accepts(request: &Request<'_>, package: Package) -> Result<(), Reject> {
         Err(Reject::NotAcceptable {
             accept: package.media_type(),
         })
+    }
+}
+
+/// Whether the watcher takes what it is told of a list: "a client MUST include" both types (RFC 4662 §4.1) and those of
+/// the package.
+pub fn accepts_list(request: &Request<'_>, package: Package) -> Result<(), Reject> {
+    let accept = Accept::parse(&request.headers);
+    let list = accept.accepts(rlmi::MEDIA_TYPE) && accept.accepts(body::MEDIA_TYPE);
+    if list && accepts(request, package).is_ok() {
+        Ok(())
+    } else {
+        Err(Reject::NotAcceptable {
+            accept: match package {
+                Package::Presence => {
+                    "multipart/related, application/rlmi+xml, application/pidf+xml"
+                }
+                Package::Watchers | Package::WatchersOfWatchers => {
+                    "multipart/related, application/rlmi+xml, application/watcherinfo+xml"
+                }
+            },
+        })
+    }
+}
+
+/// Types of bodies of a SUBSCRIBE that may bring a list.
+pub fn taken_with_list(package: Package) -> &'static str {
+    match package {
+        Package::Presence => {
+            "application/simple-filter+xml, application/resource-lists+xml, multipart/mixed"
+        }
+        Package::Watchers | Package::WatchersOfWatchers => {
+            "application/resource-lists+xml, multipart/mixed"
+        }
     }
 }
 

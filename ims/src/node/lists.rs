@@ -129,12 +129,14 @@ impl Node {
     /// Lists of these subscriptions are to be read again.
     pub(super) fn rls_lists_changed(
         &mut self,
-        _now: Timestamp,
+        now: Timestamp,
         lists: BTreeSet<SubscriptionId>,
-        _out: &mut Outbox,
+        out: &mut Outbox,
     ) {
-        if !lists.is_empty() {
-            tracing::debug!(subscriptions = lists.len(), "lists changed");
+        for id in lists {
+            self.rls_turn(now, out, |lists, turn, world| {
+                lists.list_changed(turn, world, id);
+            });
         }
     }
 

@@ -19,6 +19,7 @@ mod reg_event;
 mod register;
 mod remote;
 mod request;
+mod rls;
 mod rules;
 mod subscribe;
 #[cfg(test)]
@@ -47,7 +48,7 @@ use crate::sip::{self, Destination, Flow, Framing, Incoming, KnownMethod, Malfor
 use crate::time::{Millis, Timestamp};
 use crate::transaction::{self, Layer};
 use crate::xdm::remote::Remote;
-use crate::{charge, rls, xdm};
+use crate::{charge, rls as list_server, xdm};
 use bytes::Bytes;
 use directory::Directory;
 use overrides::Overrides;
@@ -73,7 +74,9 @@ pub struct Settings {
     /// What lists may consist of that are subscribed to.
     pub lists: crate::rls::list::Settings,
     /// Members of lists that are not served here.
-    pub back_ends: rls::backend::Bounds,
+    pub back_ends: list_server::backend::Bounds,
+    /// Subscriptions to lists.
+    pub list_server: list_server::service::Settings,
     pub triggers: Triggers,
     /// What subscriptions are told when the node leaves; without it they wait in the store for its return.
     pub farewell: Option<Farewell>,
@@ -183,6 +186,8 @@ pub(crate) enum Usage {
     Presence,
     /// NOTIFY to whoever is told of documents.
     Documents,
+    /// NOTIFY to the watcher of a list.
+    List,
     /// SUBSCRIBE to an S-CSCF.
     RegEvent,
     /// SUBSCRIBE to another XDMS.
@@ -192,9 +197,10 @@ pub(crate) enum Usage {
 }
 
 impl Usage {
-    const ALL: [Usage; 5] = [
+    const ALL: [Usage; 6] = [
         Usage::Presence,
         Usage::Documents,
+        Usage::List,
         Usage::RegEvent,
         Usage::XcapDiff,
         Usage::BackEnd,
@@ -202,7 +208,7 @@ impl Usage {
 
     fn method(self) -> sip::Method<'static> {
         sip::Method::Known(match self {
-            Usage::Presence | Usage::Documents => KnownMethod::Notify,
+            Usage::Presence | Usage::Documents | Usage::List => KnownMethod::Notify,
             Usage::RegEvent | Usage::XcapDiff | Usage::BackEnd => KnownMethod::Subscribe,
         })
     }
@@ -223,6 +229,8 @@ pub struct Census {
     pub presence: presence::Census,
     /// Subscriptions to changes of documents.
     pub document_subscriptions: usize,
+    /// Subscriptions to lists, and their members.
+    pub lists: list_server::service::Census,
     pub registrations: usize,
     /// Subscriptions of ours by which registrations are followed.
     pub followed: usize,
@@ -230,7 +238,7 @@ pub struct Census {
     /// Documents of other XDMSs.
     pub remote: xdm::remote::Census,
     /// Members of lists that are watched elsewhere.
-    pub back_ends: rls::backend::Census,
+    pub back_ends: list_server::backend::Census,
     pub server_transactions: usize,
     pub client_transactions: usize,
 }
@@ -243,7 +251,8 @@ pub struct Node {
     transactions: Layer<Sent>,
     presence: presence::Service,
     diff: xdm::diff::Service,
-    back_ends: rls::backend::Service,
+    back_ends: list_server::backend::Service,
+    lists: list_server::service::Service,
     directory: Directory,
     fetches: Fetches,
     /// SUBSCRIBEs that wait for a document of another XDMS.
@@ -282,13 +291,24 @@ impl Node {
         let (lists, rules, remote, diff) = (hash(), hash(), hash(), hash());
         let served = catalogue::Kept::new(settings.lists.clone(), hash());
         let back_ends = hash();
+        let list_server = hash();
         let followed = follow(&settings);
         let tags = TagKey(std::array::from_fn(|_| random.number()));
         Node {
             transactions: Layer::new(settings.transactions, transactions),
             presence: presence::Service::new(settings.presence.clone(), tables, tags),
             diff: xdm::diff::Service::new(told(&settings.presence), diff, tags),
-            back_ends: rls::backend::Service::new(back_ends::settings(&settings), tags, back_ends),
+            back_ends: list_server::backend::Service::new(
+                back_ends::settings(&settings),
+                tags,
+                back_ends,
+            ),
+            lists: list_server::service::Service::new(
+                settings.list_server.clone(),
+                tells_of_lists(&settings.presence),
+                list_server,
+                tags,
+            ),
             directory: Directory {
                 registrar: Registrar::new(settings.registration, followed.clone(), registrations),
                 documents: BTreeMap::new(),
@@ -333,6 +353,7 @@ impl Node {
         }
         self.remote_step(now, out);
         self.back_ends_due(now, out);
+        self.rls_step(now, out);
     }
 
     /// When [`Input::Deadline`] is wanted.
@@ -340,6 +361,7 @@ impl Node {
         let own = [
             self.presence.next_deadline(),
             self.diff.next_deadline(),
+            self.lists.next_deadline(),
             self.directory.registrar.next_deadline(),
             self.fetches.next_deadline(),
             self.awaited.next_deadline(),
@@ -359,6 +381,7 @@ impl Node {
         if let Some(farewell) = self.settings.farewell {
             self.presence.leave(now, farewell);
             self.diff.leave(now, farewell);
+            self.lists.leave(now, farewell);
         }
     }
 
@@ -373,12 +396,14 @@ impl Node {
         self.transactions.clients() <= self.subscribing
             && self.presence.has_left()
             && self.diff.has_left()
+            && self.lists.has_left()
     }
 
     pub fn census(&self) -> Census {
         Census {
             presence: self.presence.census(),
             document_subscriptions: self.diff.len(),
+            lists: self.lists.census(),
             registrations: self.directory.registrar.len(),
             followed: self.directory.registrar.followed(),
             documents: self.directory.documents.len(),
@@ -451,6 +476,10 @@ impl Node {
                 let answer = response.map_or(Answer::TIMEOUT, headers::answer);
                 self.told_of_documents(now, sent, answer, out);
             }
+            Usage::List => {
+                let answer = response.map_or(Answer::TIMEOUT, headers::answer);
+                self.told_of_list(now, sent, answer, out);
+            }
             Usage::RegEvent => {
                 let answer = response.map_or(reg_event::NOBODY, reg_event::answer);
                 self.subscribe_answered(now, sent.ticket, &answer, out);
@@ -496,6 +525,7 @@ impl Node {
         if sent.falls_back {
             self.presence.took_no_tcp(now, &to);
             self.diff.took_no_tcp(now, &to);
+            self.lists.took_no_tcp(now, &to);
             let to = to.over(sip::Transport::Udp);
             let bytes = sip::write::over_udp(&bytes);
             let again = Sent {
@@ -537,6 +567,9 @@ impl Node {
             presence.on_deadline(turn, directory)
         });
         self.diff_turn(now, out, |diff, store, turn| diff.on_deadline(turn, store));
+        self.rls_turn(now, out, |lists, turn, world| {
+            lists.on_deadline(turn, world)
+        });
         self.expire_registrations(now, out);
         self.expire_fetches(now, out);
         self.remote_due(now, out);
@@ -604,7 +637,8 @@ impl Node {
     }
 
     fn settled_is_behind(&self) -> bool {
-        (self.presence.has_told() || self.diff.has_told()) && self.settled < self.settle_at
+        let told = self.presence.has_told() || self.diff.has_told() || self.lists.has_told();
+        told && self.settled < self.settle_at
     }
 
     /// Writes up to where every NOTIFY owed has been answered.
@@ -614,6 +648,7 @@ impl Node {
         }
         let settled = self.presence.settled_until(now);
         let settled = settled.min(self.diff.settled_until(now));
+        let settled = settled.min(self.lists.settled_until(now));
         if settled > self.settled {
             self.settled = settled;
             self.diff.settled(settled, &mut out.batch);
@@ -631,12 +666,7 @@ impl Node {
 fn follow(settings: &Settings) -> registration::reg_event::Settings {
     let presence = &settings.presence;
     registration::reg_event::Settings {
-        own: subscriber::Own {
-            address: presence.own_address.clone(),
-            contact: presence.own_contact.clone(),
-            ioi: presence.own_ioi.clone(),
-            udp_max: presence.udp_max,
-        },
+        own: own(presence),
         timer_n: settings.transactions.timeout(),
     }
 }
@@ -644,14 +674,27 @@ fn follow(settings: &Settings) -> registration::reg_event::Settings {
 /// How subscribers are told of documents: as the presence service tells of presence.
 fn told(presence: &presence::Settings) -> xdm::diff::Network {
     xdm::diff::Network {
-        own: subscriber::Own {
-            address: presence.own_address.clone(),
-            contact: presence.own_contact.clone(),
-            ioi: presence.own_ioi.clone(),
-            udp_max: presence.udp_max,
-        },
+        own: own(presence),
         lifetimes: presence.subscription,
         notify_interval: presence.notify_interval,
+    }
+}
+
+/// How watchers of lists are told: as the presence service tells of presence.
+fn tells_of_lists(presence: &presence::Settings) -> list_server::service::Network {
+    list_server::service::Network {
+        own: own(presence),
+        lifetimes: presence.subscription,
+    }
+}
+
+/// How the node appears in requests of its own.
+fn own(presence: &presence::Settings) -> subscriber::Own {
+    subscriber::Own {
+        address: presence.own_address.clone(),
+        contact: presence.own_contact.clone(),
+        ioi: presence.own_ioi.clone(),
+        udp_max: presence.udp_max,
     }
 }
 

@@ -59,6 +59,7 @@ impl Node {
                     self.presence.recover_tag_key(key);
                     self.diff.recover_tag_key(key);
                     self.back_ends.recover_tag_key(key);
+                    self.lists.recover_tag_key(key);
                 })
                 .is_some(),
             Table::Node => true,
@@ -203,6 +204,7 @@ impl Node {
             &mut recovery.diff,
             &mut out.batch,
         );
+        recovery.owed += self.lists.recovered(now, settled, &mut recovery.lists);
         self.settled = settled;
         self.settle_at = now + SETTLE_EVERY;
         out.batch.put(Table::Node, FORMAT_KEY, &FORMAT);

@@ -260,7 +260,10 @@ impl Node {
         chargeable: Chargeable,
         out: &mut Outbox,
     ) -> Result<Reply, Reject> {
-        headers::require(ask.request)?;
+        match chargeable {
+            Chargeable::Subscribe => headers::require_beside(ask.request, headers::LIST_OPTIONS)?,
+            _ => headers::require(ask.request)?,
+        }
         match chargeable {
             Chargeable::Publish => self.publish(now, ask, out),
             Chargeable::Subscribe => self.subscribe(now, ask, out),
@@ -472,5 +475,5 @@ fn options(published_types: &str) -> Reply {
             format!("{published_types}, {}", filter::MEDIA_TYPE),
         )
         .with(Name::AcceptEncoding, ACCEPT_ENCODING)
-        .with(Name::Supported, "")
+        .with(Name::Supported, headers::SUPPORTED)
 }

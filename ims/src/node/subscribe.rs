@@ -20,12 +20,16 @@ impl Node {
         let (package, event) = match headers::subscribed_event(ask.request)? {
             (Subscribed::Presence(package), event) => (package, event),
             (Subscribed::Documents(package), event) => {
+                headers::require(ask.request)?;
                 return self.subscribe_to_documents(now, ask, (package, event), out);
             }
         };
         let of_winfo = self.settings.presence.watcher_info.of_watcher_info;
         if package == Package::WatchersOfWatchers && !of_winfo {
             return Err(Reject::BadEvent);
+        }
+        if let Some(reply) = self.subscribe_to_list(now, ask, (package, &event), out)? {
+            return Ok(reply);
         }
         let body = headers::body(ask.request, self.settings.presence.pidf.body)?;
         let filter = headers::filter(ask.request, package, &body)?;

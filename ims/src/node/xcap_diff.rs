@@ -143,7 +143,7 @@ impl Node {
 
     /// Subscriptions held for others, of every package.
     pub(super) fn held_subscriptions(&self) -> usize {
-        self.presence.census().subscriptions + self.diff.len()
+        self.presence.census().subscriptions + self.diff.len() + self.lists.census().subscriptions
     }
 
     fn subscribed(&self, accepted: &Accepted, opens: bool) -> Reply {

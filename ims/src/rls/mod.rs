@@ -21,7 +21,7 @@ use list::{Listed, Source};
 
 /// The presentities that are served here, as members of lists. A virtual subscription costs no dialog and obeys exactly
 /// the policy that a SUBSCRIBE of the same watcher would.
-pub trait Presentities {
+pub trait Presentities: std::fmt::Debug {
     /// A list subscription begins, was refreshed, or changed what it asks for: before its members join.
     /// Refused is what no member could serve: a filter that does not read. Nothing is changed then. Without a filter
     /// document the filters stay as they are (RFC 4660 §3.3.3).
@@ -44,7 +44,7 @@ pub trait Presentities {
 }
 
 /// What lists consist of.
-pub trait Catalogue {
+pub trait Catalogue: std::fmt::Debug {
     /// What a SUBSCRIBE with this Request-URI from this watcher is for: `Ok(None)`, when it names no list. `takes_lists`:
     /// the watcher says `Supported: eventlist`; whoever does not is not kept waiting for documents of another server.
     fn find(
@@ -60,7 +60,7 @@ pub trait Catalogue {
 }
 
 /// Members that are served elsewhere: back-end subscriptions of ours, on behalf of the watcher (RFC 4662 §4.5).
-pub trait BackEnds {
+pub trait BackEnds: std::fmt::Debug {
     /// The member is wanted from now on, or the list subscription was refreshed or asks for something else: then it
     /// comes again. `false`: nobody can be asked for it, and it is listed without an instance.
     fn want(&mut self, turn: &mut Turn<'_>, member: Member, onlooker: &Onlooker, uri: &str)

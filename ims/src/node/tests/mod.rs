@@ -140,6 +140,7 @@ fn settings() -> Settings {
         },
         xdm: xdm::Xdm::new(xdm::Settings::default()).unwrap(),
         remote: xdm::remote::Settings::default(),
+        list_server: Default::default(),
         lists: crate::rls::list::Settings::default(),
         back_ends: crate::rls::backend::Bounds::default(),
         triggers: Triggers::OFF,

@@ -121,12 +121,12 @@ impl Service {
             return false;
         }
         let before = subscription.seats.len();
-        let Moves { gone, closed, .. } = subscription.seats.follow(&subscription.list, &list);
+        let Moves { gone, closed } = subscription.seats.follow(&subscription.list, &list);
         subscription.list = list;
         subscription.shape = self.tags.of(&Shape(&subscription.list));
         let after = subscription.seats.len();
         let watcher = subscription.record.watcher.first().cloned();
-        for (place, hold) in gone.iter().map(|g| (g.place, g.hold)).chain(closed) {
+        for (place, hold) in gone.into_iter().chain(closed) {
             part(turn, world, Member { list: id, place }, hold);
         }
         self.members = self.members + after - before;

@@ -16,7 +16,7 @@ mod subscribe;
 mod tests;
 
 pub use recover::Recovered;
-pub use state::{ListRecord, Package, Told, Wishes};
+pub use state::{EVENTLIST, ListRecord, Package, Told, Wishes};
 pub use subscribe::{Accepted, Renew, Subscribe};
 
 use super::{BackEnds, Catalogue, Presentities};
@@ -31,7 +31,7 @@ use crate::event::subscriber::Own;
 use crate::event::subscription::{Input, SubscriptionId};
 use crate::event::tag::TagKey;
 use crate::event::turn::Turn;
-use crate::sip::Destination;
+use crate::sip::{Aor, Destination};
 use crate::time::{Millis, Timestamp};
 use indexmap::IndexMap;
 use state::Subscription;
@@ -40,6 +40,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 /// What list subscriptions may cost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
+    /// Request-URI of SUBSCRIBEs that bring their list (RFC 5367), as it is compared; none are taken without.
+    pub uri: Option<Aor>,
     /// List subscriptions of one watcher; one more is refused.
     pub max_subscriptions_per_watcher: usize,
     /// Members of all list subscriptions of one watcher; a SUBSCRIBE that brings more is refused.
@@ -60,8 +62,9 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
+            uri: None,
             max_subscriptions_per_watcher: 16,
-            max_members_per_watcher: 10_000,
+            max_members_per_watcher: 25_000,
             max_members: 2_000_000,
             notify_interval: Millis(1_000),
             max_notify: 60_000,
@@ -79,6 +82,7 @@ pub struct Network {
 }
 
 /// Whom the service asks.
+#[derive(Debug)]
 pub struct World<'a> {
     pub presentities: &'a mut dyn Presentities,
     pub catalogue: &'a dyn Catalogue,
@@ -160,6 +164,12 @@ impl Service {
         self.subscriptions.contains_key(&id)
     }
 
+    /// Whether the list of this subscription came with the request.
+    pub fn brings_list(&self, id: SubscriptionId) -> bool {
+        let subscription = self.subscriptions.get(&id);
+        subscription.is_some_and(|s| s.record.owner.is_none())
+    }
+
     /// The key of entity-tags, which the store holds.
     pub fn recover_tag_key(&mut self, key: TagKey) {
         self.tags = key;
@@ -230,6 +240,10 @@ impl Service {
     /// Nobody is left who must be told that the node leaves.
     pub fn has_left(&self) -> bool {
         self.leaving.as_ref().is_none_or(Leaving::is_done)
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// Contact of our side of a dialog.

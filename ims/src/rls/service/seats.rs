@@ -119,7 +119,7 @@ impl Seats {
         holds
     }
 
-    /// Takes the members of `new` in, each that was there before at its old place. Gives who came and who went.
+    /// Takes the members of `new` in, each that was there before at its old place. Gives who went.
     pub fn follow(&mut self, old: &List, new: &List) -> Moves {
         let mut before: BTreeMap<Box<str>, u32> = BTreeMap::new();
         let mut at = 0;
@@ -142,11 +142,11 @@ impl Seats {
             kinds.push(is_served(resource));
             order.push(place);
         });
-        for (uri, place) in before {
+        for place in before.into_values() {
             if let Some(seat) = self.get_mut(place) {
                 let hold = seat.hold;
                 self.settle(place);
-                moves.gone.push(Gone { uri, place, hold });
+                moves.gone.push((place, hold));
             }
         }
         // the places of those who went are given away at the next change, not at this: what they said is still told
@@ -154,7 +154,6 @@ impl Seats {
         self.order.clear();
         for (place, served) in order.into_iter().zip(kinds) {
             let place = place.unwrap_or_else(|| {
-                moves.came += 1;
                 let place = free.pop().unwrap_or(next);
                 if place == next {
                     self.seats.push(Seat::default());
@@ -180,8 +179,8 @@ impl Seats {
                 _ => {}
             }
         }
-        for gone in &moves.gone {
-            if let Ok(index) = usize::try_from(gone.place)
+        for (place, _) in &moves.gone {
+            if let Ok(index) = usize::try_from(*place)
                 && let Some(seat) = self.seats.get_mut(index)
             {
                 *seat = Seat {
@@ -198,18 +197,9 @@ impl Seats {
 /// What a change of a list moves.
 #[derive(Debug, Default)]
 pub struct Moves {
-    pub came: usize,
-    pub gone: Vec<Gone>,
+    pub gone: Vec<(u32, Hold)>,
     /// Members that are still listed, and not subscribed to any more.
     pub closed: Vec<(u32, Hold)>,
-}
-
-/// A member that is not listed any more.
-#[derive(Debug)]
-pub struct Gone {
-    pub uri: Box<str>,
-    pub place: u32,
-    pub hold: Hold,
 }
 
 /// Whether somebody may stand behind it.

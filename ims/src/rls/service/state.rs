@@ -71,6 +71,8 @@ pub struct Wishes {
     pub coding: Option<Coding>,
     /// How often it wants to be told (RFC 6446).
     pub rates: Rates,
+    /// `Max-Forwards` with which the SUBSCRIBE came: what is left for lists within lists (RFC 4662 §7.4).
+    pub hops: u32,
     /// Partial documents of members (RFC 5263).
     pub partial: bool,
     /// Objects beside the documents of members.
