@@ -13,6 +13,7 @@ mod hours;
 mod inline;
 mod leave;
 mod limits;
+mod list;
 mod lists;
 mod notify;
 mod onlook;

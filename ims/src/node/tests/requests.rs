@@ -25,9 +25,9 @@ fn each_method_gets_the_answer_of_its_kind() {
             "also in a SUBSCRIBE",
             "SUBSCRIBE",
             BOB,
-            "Event: presence\r\nRequire: eventlist\r\n",
+            "Event: presence\r\nRequire: gruu\r\n",
             420,
-            "Unsupported: eventlist",
+            "Unsupported: gruu",
         ),
         (
             "a session is not served",
