@@ -58,8 +58,6 @@ pub struct ListRecord {
     pub charging: Charging,
     /// The SUBSCRIBE came through a proxy that stays in the path.
     pub inside: bool,
-    /// `Max-Forwards` with which it came.
-    pub hops: u32,
 }
 
 /// What the SUBSCRIBE asks for besides. Key: the number of the subscription.
@@ -206,7 +204,7 @@ impl Subscription {
                 coding: None, // the body of a list is coded as a whole
             },
             filter: self.wishes.filter.as_deref().map(Arc::from),
-            hops: record.hops,
+            hops: self.wishes.hops,
             since: record.since,
             expires_at: record.expires_at,
         }

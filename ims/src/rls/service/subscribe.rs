@@ -376,7 +376,6 @@ fn opened(
         dialog: request.dialog,
         charging: request.charging.clone(),
         inside: request.inside,
-        hops: 70,
     };
     let wishes = Wishes {
         contained,

@@ -36,6 +36,7 @@ fn onlooker(bench: &Bench, list: u64, who: &str) -> Onlooker {
         anonymous: false,
         display_name: None,
         takes: Takes::default(),
+        hops: 70,
         filter: None,
         since: Timestamp(bench.now),
         expires_at: Timestamp(bench.now + 3_600_000),
