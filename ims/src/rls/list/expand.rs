@@ -358,6 +358,9 @@ impl Found {
 /// A member as it is compared: two spellings of one URI are one member, and so are `pres:` and `sip:` of one presentity
 /// (RFC 3859 §3.2: it is subscribed to by SIP). `None`: nobody who can be subscribed to.
 fn key(uri: &str) -> Option<Box<str>> {
+    if is_plain(uri) {
+        return Some(uri.into());
+    }
     let uri = Uri::parse(uri)?;
     let canonical = canonical::of(&uri);
     match uri.scheme {
@@ -368,5 +371,52 @@ fn key(uri: &str) -> Option<Box<str>> {
             Some(format!("sip:{rest}").into())
         }
         Scheme::Im | Scheme::Urn | Scheme::Other(_) => None,
+    }
+}
+
+/// Whether a text is a SIP URI of the plainest kind, as nearly all are: `sip:user@host.name`, canonical as it is.
+fn is_plain(uri: &str) -> bool {
+    let Some((user, host)) = uri.strip_prefix("sip:").and_then(|u| u.split_once('@')) else {
+        return false;
+    };
+    let mark = |b: u8| matches!(b, b'-' | b'_' | b'.' | b'+');
+    let of_host = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.');
+    !user.is_empty()
+        && user.bytes().all(|b| b.is_ascii_alphanumeric() || mark(b))
+        && host.len() <= 255
+        && host.starts_with(|c: char| c.is_ascii_lowercase())
+        && host.bytes().all(of_host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_plain_is_its_own_canonical_spelling() {
+        let mut plain = 0;
+        for text in [
+            "sip:a@x.test",
+            "sip:+36-1@x-y.test",
+            "sip:A.b_c@x",
+            "sip:@x.test",
+            "sip:a@",
+            "sip:a@X.test",
+            "sip:a@1.2.3.4",
+            "sip:a@x.test:5060",
+            "sip:a@x.test;p",
+            "sip:a:b@x.test",
+            "sip:%61@x.test",
+            "sip:a@b@c",
+            "sips:a@x.test",
+            "sip:x.test",
+        ] {
+            if is_plain(text) {
+                plain += 1;
+                let uri = Uri::parse(text).unwrap();
+                assert_eq!(canonical::of(&uri), text);
+            }
+        }
+        assert_eq!(plain, 3);
     }
 }
