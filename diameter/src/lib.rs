@@ -8,12 +8,14 @@
 //!   adds those of the operator, `grammar` says what a request of a peer must look like;
 //! - [`base`], [`peer`] and [`watchdog`] are the life of one peer, [`route`] is the choice among several, `overload`
 //!   what a peer wants to be spared;
-//! - [`rf`] and [`session`] say what an accounting request and its answer are.
+//! - [`rf`], [`ro`] and [`session`] say what accounting and credit-control requests and their answers are;
+//! - [`credit`] is the credit-control client: when an OCS is asked what, and what its answer or silence means.
 #![forbid(unsafe_code)]
 
 pub(crate) mod association;
 pub mod avp;
 pub mod base;
+pub mod credit;
 pub mod dictionary;
 pub mod fault;
 pub mod frame;
@@ -23,6 +25,7 @@ pub mod node;
 pub(crate) mod overload;
 pub mod peer;
 pub mod rf;
+pub mod ro;
 pub mod route;
 pub mod session;
 pub mod vocabulary;

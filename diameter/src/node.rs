@@ -70,8 +70,8 @@ pub struct Request {
     pub prefer: Vec<PeerId>,
     /// The peer that has just failed it.
     pub avoid: Option<PeerId>,
-    /// The server that holds the session of this request, its Destination-Host: the request goes to the peers in
-    /// `prefer` or to none, and is not moved when one of them goes (RFC 8506 §5.7).
+    /// The server that holds the session of this request, its Destination-Host: the request goes to this peer, or
+    /// through the agents in `prefer`, and is not moved when one of them goes (RFC 8506 §5.7).
     pub bound: Option<String>,
     /// A finished message without Destination-Realm and Destination-Host.
     pub message: Vec<u8>,
@@ -448,8 +448,9 @@ impl Node {
         }
         let application = application_of(&message);
         let mut up: Vec<Candidate> = self.candidates(application).collect();
-        if bound.is_some() {
-            up.retain(|candidate| prefer.contains(&candidate.id));
+        if let Some(server) = &bound {
+            let way = self.way_to(server, &prefer);
+            up.retain(|candidate| way.is_empty() || way.contains(&candidate.id));
         }
         let willing = self.willing(now, &up);
         match choose(&willing, &prefer, avoid) {
@@ -466,6 +467,18 @@ impl Node {
                 };
                 self.transmit(now, waiting, retransmitted);
             }
+        }
+    }
+
+    /// The peers through which a server is reached: itself, else the agents it was reached through; none means any.
+    fn way_to(&self, server: &str, agents: &[PeerId]) -> Vec<PeerId> {
+        let is = |peer: &&Association| {
+            let host = peer.settings.host.as_deref();
+            host.is_some_and(|host| host.eq_ignore_ascii_case(server))
+        };
+        match self.peers.values().find(is) {
+            Some(peer) => vec![peer.id],
+            None => agents.to_vec(),
         }
     }
 

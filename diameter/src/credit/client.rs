@@ -1,0 +1,373 @@
+//! Many charges under way at once: their timers, the sessions that servers ask about, and what has to be stored.
+//!
+//! It stands between the services, which ask for a decision, and a [`node::Node`](crate::node::Node), which carries
+//! the questions. It writes no message, since what a request says of its service is the owner's business.
+
+use super::event::OneTime;
+use super::session::Session;
+use super::verdict::{Told, Verdict};
+use super::{Decision, Input, Output, Owed, Policy, Question, Withdrawal};
+use crate::Instant;
+use crate::dictionary::{CMD_RE_AUTH, SESSION_ID};
+use crate::fault::ResultCode;
+use crate::message::Message;
+use crate::node::{ConnectionId, Outcome};
+use crate::ro::{CreditAnswer, RequestedAction, UnitsIn};
+use crate::route::PeerId;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// What is asked before a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Charge {
+    /// Immediate event charging: debited now, refunded if the service fails.
+    Debit,
+    /// Charging with unit reservation: reserved now, debited at the end.
+    Reserve,
+    /// Whether there is credit, without debit or reservation.
+    CheckBalance,
+    /// What it would cost.
+    PriceEnquiry,
+}
+
+/// What of a charge outlives the process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    pub owed: Owed,
+    /// Origin-Host of the server that holds the session.
+    pub server: Option<String>,
+}
+
+/// What the owner has to do, in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// To be in the store before the orders that follow are carried out.
+    Keep {
+        key: u64,
+        kept: Kept,
+    },
+    /// To be taken out of the store.
+    Forget {
+        key: u64,
+    },
+    /// A request for the node; its outcome comes back through [`Client::outcome`].
+    Ask {
+        key: u64,
+        session_id: String,
+        question: Question,
+        /// The peer through which the session's server was reached.
+        prefer: Option<PeerId>,
+        /// The peer that has just failed.
+        avoid: Option<PeerId>,
+        /// See [`Request::bound`](crate::node::Request::bound).
+        bound: Option<String>,
+    },
+    Decided {
+        key: u64,
+        decision: Decision,
+    },
+    Withdrawn {
+        key: u64,
+        why: Withdrawal,
+    },
+    /// For [`Input::Reply`](crate::node::Input::Reply).
+    Reply {
+        connection: ConnectionId,
+        request: Vec<u8>,
+        result: ResultCode,
+    },
+    /// The server refuses what was owed: for the operator.
+    Unsettled {
+        key: u64,
+        owed: Owed,
+    },
+}
+
+/// More charges are under way than this client was made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0} charges are under way")]
+pub struct Full(pub usize);
+
+#[derive(Debug)]
+enum Machine {
+    Event(OneTime),
+    Session(Box<Session>),
+}
+
+#[derive(Debug)]
+struct Entry {
+    machine: Machine,
+    session_id: String,
+    /// The question under way.
+    asked: Option<Question>,
+    server: Option<String>,
+    peer: Option<PeerId>,
+    /// What the store has.
+    kept: Option<Kept>,
+    deadline: Option<Instant>,
+}
+
+/// The charges of one node, by a key of the owner's choice.
+#[derive(Debug)]
+pub struct Client {
+    policy: Policy,
+    units_in: UnitsIn,
+    max: usize,
+    entries: BTreeMap<u64, Entry>,
+    sessions: BTreeMap<String, u64>,
+    due: BTreeSet<(Instant, u64)>,
+    orders: VecDeque<Order>,
+}
+
+impl Client {
+    /// For at most `max` charges that wait for a decision or run.
+    pub fn new(policy: Policy, units_in: UnitsIn, max: usize) -> Client {
+        Client {
+            policy,
+            units_in,
+            max,
+            entries: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            due: BTreeSet::new(),
+            orders: VecDeque::new(),
+        }
+    }
+
+    /// Asks for a service. The key and the Session-Id must be new.
+    pub fn begin(
+        &mut self,
+        now: Instant,
+        key: u64,
+        session_id: String,
+        charge: Charge,
+    ) -> Result<(), Full> {
+        if self.entries.len() >= self.max {
+            return Err(Full(self.max));
+        }
+        let mut out = Vec::new();
+        let event = |action, out: &mut Vec<Output>| {
+            Machine::Event(OneTime::start(action, now, &self.policy, out))
+        };
+        let machine = match charge {
+            Charge::Debit => event(RequestedAction::DirectDebiting, &mut out),
+            Charge::CheckBalance => event(RequestedAction::CheckBalance, &mut out),
+            Charge::PriceEnquiry => event(RequestedAction::PriceEnquiry, &mut out),
+            Charge::Reserve => {
+                Machine::Session(Box::new(Session::start(now, &self.policy, &mut out)))
+            }
+        };
+        self.insert(key, session_id, machine, None);
+        self.follow(key, out, None);
+        Ok(())
+    }
+
+    /// Takes up what the store kept of an earlier process. What is owed is never refused for lack of room.
+    pub fn resume(&mut self, now: Instant, key: u64, session_id: String, kept: Kept) {
+        let event = OneTime::resume(kept.owed, now).map(Machine::Event);
+        let session = || {
+            let session = Session::resume(kept.owed, now, &self.policy)?;
+            Some(Machine::Session(Box::new(session)))
+        };
+        match event.or_else(session) {
+            Some(machine) => {
+                self.insert(key, session_id, machine, Some(kept));
+                self.follow(key, Vec::new(), None);
+            }
+            None => self.orders.push_back(Order::Forget { key }),
+        }
+    }
+
+    fn insert(&mut self, key: u64, session_id: String, machine: Machine, kept: Option<Kept>) {
+        self.sessions.insert(session_id.clone(), key);
+        let entry = Entry {
+            machine,
+            session_id,
+            asked: None,
+            server: kept.as_ref().and_then(|kept| kept.server.clone()),
+            peer: None,
+            kept,
+            deadline: None,
+        };
+        self.entries.insert(key, entry);
+    }
+
+    /// How a question ended, from [`Output::Answered`](crate::node::Output::Answered).
+    pub fn outcome(&mut self, now: Instant, key: u64, peer: Option<PeerId>, outcome: &Outcome) {
+        let Some(entry) = self.entries.get_mut(&key) else {
+            return;
+        };
+        entry.peer = peer.or(entry.peer);
+        let Some(question) = entry.asked.take() else {
+            return;
+        };
+        let input = match outcome {
+            Outcome::Answer(bytes) => entry.read(bytes, &question, self.units_in),
+            Outcome::Unreadable | Outcome::Unanswered => Input::Lost,
+            Outcome::NoPeer | Outcome::Full | Outcome::Spared => Input::Unsent,
+            Outcome::TooLong => Input::Answered(Told::plain(Verdict::Failed)), // and always will be
+        };
+        self.handle(now, key, input, None);
+    }
+
+    /// The service has used a unit and goes on.
+    pub fn used(&mut self, now: Instant, key: u64) {
+        self.handle(now, key, Input::Used, None);
+    }
+
+    /// The service is over: `used` is 1 when it was delivered, and 0 when it was not.
+    pub fn ended(&mut self, now: Instant, key: u64, used: u64) {
+        self.handle(now, key, Input::Ended { used }, None);
+    }
+
+    /// A RAR or ASR, from [`Output::Asked`](crate::node::Output::Asked).
+    pub fn asked(&mut self, now: Instant, connection: ConnectionId, request: &[u8]) {
+        let message = Message::parse(request).ok();
+        let session = message
+            .as_ref()
+            .and_then(|m| m.find(&SESSION_ID)?.text())
+            .and_then(|id| self.sessions.get(id));
+        let from = Some((connection, request));
+        match (session, message) {
+            (Some(key), Some(message)) => {
+                let input = match message.header.command {
+                    CMD_RE_AUTH => Input::ReAuth,
+                    _ => Input::Abort,
+                };
+                self.handle(now, *key, input, from);
+            }
+            // RFC 6733 §8.3.2 and §8.5.2: DIAMETER_UNKNOWN_SESSION_ID
+            _ => self.reply(from, ResultCode::UNKNOWN_SESSION_ID),
+        }
+    }
+
+    /// Time has passed.
+    pub fn tick(&mut self, now: Instant) {
+        while let Some((_, key)) = self.due.first().copied().filter(|(at, _)| *at <= now) {
+            self.handle(now, key, Input::Tick, None);
+        }
+    }
+
+    /// When `tick` is due.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    pub fn poll_order(&mut self) -> Option<Order> {
+        self.orders.pop_front()
+    }
+
+    /// Charges that are not over.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    fn handle(
+        &mut self,
+        now: Instant,
+        key: u64,
+        input: Input,
+        from: Option<(ConnectionId, &[u8])>,
+    ) {
+        let Some(entry) = self.entries.get_mut(&key) else {
+            return;
+        };
+        let mut out = Vec::new();
+        match &mut entry.machine {
+            Machine::Event(event) => event.handle(now, input, &self.policy, &mut out),
+            Machine::Session(session) => session.handle(now, input, &self.policy, &mut out),
+        }
+        self.follow(key, out, from);
+    }
+
+    /// Turns what a machine said into orders: first what has to be stored, then what depends on it.
+    fn follow(&mut self, key: u64, out: Vec<Output>, from: Option<(ConnectionId, &[u8])>) {
+        let Some(entry) = self.entries.get_mut(&key) else {
+            return;
+        };
+        let (owed, deadline, done) = match &entry.machine {
+            Machine::Event(event) => (event.owed(), event.deadline(), event.is_done()),
+            Machine::Session(session) => (session.owed(), session.deadline(), session.is_done()),
+        };
+        let server = entry.server.clone();
+        let kept = (owed != Owed::Nothing).then_some(Kept { owed, server });
+        if kept != entry.kept {
+            self.orders.push_back(match kept.clone() {
+                Some(kept) => Order::Keep { key, kept },
+                None => Order::Forget { key },
+            });
+            entry.kept = kept;
+        }
+        if let Some(old) = entry.deadline {
+            self.due.remove(&(old, key));
+        }
+        entry.deadline = deadline.filter(|_| !done);
+        self.due.extend(entry.deadline.map(|at| (at, key)));
+        for output in out {
+            match output {
+                Output::Ask(question) => {
+                    if let Some(entry) = self.entries.get_mut(&key) {
+                        self.orders.push_back(entry.ask(key, question));
+                    }
+                }
+                Output::Decided(decision) => {
+                    self.orders.push_back(Order::Decided { key, decision });
+                }
+                Output::Withdrawn(why) => self.orders.push_back(Order::Withdrawn { key, why }),
+                Output::Reply(result) => self.reply(from, result),
+                Output::Unsettled(owed) => self.orders.push_back(Order::Unsettled { key, owed }),
+            }
+        }
+        if done && let Some(entry) = self.entries.remove(&key) {
+            self.sessions.remove(&entry.session_id);
+        }
+    }
+
+    fn reply(&mut self, from: Option<(ConnectionId, &[u8])>, result: ResultCode) {
+        if let Some((connection, request)) = from {
+            self.orders.push_back(Order::Reply {
+                connection,
+                request: request.to_vec(),
+                result,
+            });
+        }
+    }
+}
+
+impl Entry {
+    fn ask(&mut self, key: u64, question: Question) -> Order {
+        self.asked = Some(question);
+        // Until the server has named itself, or when it may be any, the choice is the node's.
+        let bound = self.server.clone().filter(|_| question.bound);
+        Order::Ask {
+            key,
+            session_id: self.session_id.clone(),
+            question,
+            prefer: self.peer.filter(|_| !question.elsewhere),
+            avoid: self.peer.filter(|_| question.elsewhere),
+            bound,
+        }
+    }
+
+    /// An answer that cannot be read, or belongs to something else, says nothing: it counts as none.
+    fn read(&mut self, bytes: &[u8], question: &Question, units_in: UnitsIn) -> Input {
+        let message = Message::parse(bytes).ok();
+        let answer = message
+            .as_ref()
+            .and_then(|message| CreditAnswer::read(message, units_in))
+            .filter(|a| a.answers(&self.session_id, question.kind, question.number));
+        let Some(answer) = answer else {
+            return Input::Lost;
+        };
+        let told = Told::read(&answer);
+        if told.session_open {
+            self.server = answer.origin_host.map(str::to_owned);
+        }
+        Input::Answered(told)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,207 @@
+//! What the owner is told to do, and in which order.
+
+use super::super::Denial;
+use super::*;
+use crate::dictionary::*;
+use crate::write::Writer;
+
+const NOW: Instant = Instant(1_000_000);
+const PEER: PeerId = PeerId(3);
+const CONNECTION: ConnectionId = ConnectionId {
+    peer: PEER,
+    generation: 1,
+};
+
+fn client() -> Client {
+    Client::new(Policy::default(), UnitsIn::Command, 2)
+}
+
+fn orders(client: &mut Client) -> Vec<Order> {
+    std::iter::from_fn(|| client.poll_order()).collect()
+}
+
+/// A CCA of ocs9.test to the last question.
+fn answer(session: &str, kind: i32, number: u32, result: u32) -> Outcome {
+    let request = Writer::request(CMD_CREDIT_CONTROL, APP_CREDIT_CONTROL);
+    let header = Message::parse(&request.finish(100).unwrap())
+        .unwrap()
+        .header;
+    let mut w = Writer::answer(&header, ResultCode(result));
+    w.utf8(&SESSION_ID, session)
+        .u32(&RESULT_CODE, result)
+        .utf8(&ORIGIN_HOST, "ocs9.test")
+        .i32(&CC_REQUEST_TYPE, kind)
+        .u32(&CC_REQUEST_NUMBER, number);
+    Outcome::Answer(w.finish(1_000).unwrap())
+}
+
+fn keep(owed: Owed, server: Option<&str>) -> Order {
+    let server = server.map(str::to_owned);
+    Order::Keep {
+        key: 1,
+        kept: Kept { owed, server },
+    }
+}
+
+#[test]
+fn what_must_be_stored_goes_before_what_depends_on_it() {
+    let mut client = client();
+    client.begin(NOW, 1, "a".into(), Charge::Debit).unwrap();
+    let begun = orders(&mut client);
+    assert_eq!(begun[0], keep(Owed::Undo, None));
+    assert!(matches!(&begun[1], Order::Ask { key: 1, session_id, .. } if session_id == "a"));
+    client.outcome(NOW, 1, Some(PEER), &answer("a", 4, 0, 2001));
+    let decision = Decision::Granted;
+    let granted = Order::Decided { key: 1, decision };
+    assert_eq!(
+        orders(&mut client),
+        [keep(Owed::Refund, Some("ocs9.test")), granted]
+    );
+    client.ended(NOW, 1, 1);
+    assert_eq!(orders(&mut client), [Order::Forget { key: 1 }]);
+    assert!(client.is_empty() && client.deadline().is_none());
+}
+
+#[test]
+fn a_session_stays_with_the_server_that_granted_it() {
+    let mut client = client();
+    client.begin(NOW, 1, "a".into(), Charge::Reserve).unwrap();
+    client.outcome(NOW, 1, Some(PEER), &answer("a", 1, 0, 2001));
+    orders(&mut client);
+    client.ended(NOW, 1, 1);
+    let asked = orders(&mut client);
+    let Some(Order::Ask {
+        prefer,
+        avoid,
+        bound,
+        ..
+    }) = asked.last()
+    else {
+        panic!("{asked:?}");
+    };
+    let server = Some("ocs9.test".to_owned());
+    assert_eq!((*prefer, *avoid, bound), (Some(PEER), None, &server));
+}
+
+#[test]
+fn an_answer_to_something_else_is_none() {
+    for (case, outcome, asks_again) in [
+        ("its own", answer("a", 4, 0, 2001), false),
+        ("another session", answer("b", 4, 0, 2001), true),
+        ("another type", answer("a", 1, 0, 2001), true),
+        ("another number", answer("a", 4, 1, 2001), true),
+        ("no message", Outcome::Answer(vec![1, 0, 0, 20]), true),
+        ("unreadable", Outcome::Unreadable, true),
+    ] {
+        let mut client = client();
+        client.begin(NOW, 1, "a".into(), Charge::Debit).unwrap();
+        orders(&mut client);
+        client.outcome(NOW, 1, Some(PEER), &outcome);
+        let asked = orders(&mut client)
+            .into_iter()
+            .find_map(|order| match order {
+                Order::Ask {
+                    question, avoid, ..
+                } => Some((question.retransmitted, avoid)),
+                _ => None,
+            });
+        assert_eq!(asked, asks_again.then_some((true, Some(PEER))), "{case}");
+    }
+}
+
+#[test]
+fn a_request_that_is_too_long_is_not_sent_and_not_stored() {
+    let mut client = client();
+    client.begin(NOW, 1, "a".into(), Charge::Debit).unwrap();
+    orders(&mut client);
+    client.outcome(NOW, 1, None, &Outcome::TooLong);
+    let decision = Decision::Denied(Denial::Unavailable);
+    let denied = Order::Decided { key: 1, decision };
+    assert_eq!(orders(&mut client), [Order::Forget { key: 1 }, denied]);
+}
+
+#[test]
+fn charges_are_bounded_and_what_is_owed_is_not() {
+    let mut client = client();
+    for key in [1, 2] {
+        client
+            .begin(NOW, key, key.to_string(), Charge::Debit)
+            .unwrap();
+    }
+    let third = client.begin(NOW, 3, "3".into(), Charge::Debit);
+    assert_eq!(third, Err(Full(2)));
+    let kept = Kept {
+        owed: Owed::Refund,
+        server: None,
+    };
+    client.resume(NOW, 4, "4".into(), kept);
+    assert_eq!((client.len(), client.deadline()), (3, Some(NOW)));
+    orders(&mut client);
+    client.tick(NOW);
+    assert!(matches!(
+        orders(&mut client)[..],
+        [Order::Ask { key: 4, .. }]
+    ));
+    let kept = Kept {
+        owed: Owed::Nothing,
+        server: None,
+    };
+    client.resume(NOW, 5, "5".into(), kept);
+    assert_eq!(orders(&mut client), [Order::Forget { key: 5 }]);
+}
+
+#[test]
+fn timers_run_for_each_charge() {
+    let mut client = client();
+    client
+        .begin(NOW, 1, "a".into(), Charge::CheckBalance)
+        .unwrap();
+    let later = NOW.after(500);
+    client.begin(later, 2, "b".into(), Charge::Debit).unwrap();
+    orders(&mut client);
+    assert_eq!(client.deadline(), Some(NOW.after(3_000)));
+    client.tick(NOW.after(3_499));
+    let decision = Decision::Denied(Denial::Unavailable);
+    assert_eq!(orders(&mut client), [Order::Decided { key: 1, decision }]);
+    client.tick(NOW.after(3_500));
+    let decision = Decision::Granted;
+    assert_eq!(orders(&mut client), [Order::Decided { key: 2, decision }]);
+    assert_eq!(client.deadline(), None);
+}
+
+#[test]
+fn a_server_finds_its_session_and_no_other() {
+    let about = |command: u32, session: &str| {
+        let mut w = Writer::request(command, APP_CREDIT_CONTROL);
+        w.utf8(&SESSION_ID, session);
+        w.finish(100).unwrap()
+    };
+    for (case, command, session, result, follows) in [
+        ("RAR", CMD_RE_AUTH, "a", 2002, "Ask"),
+        ("RAR for nobody", CMD_RE_AUTH, "b", 5002, ""),
+        ("ASR", CMD_ABORT_SESSION, "a", 2001, "Withdrawn"),
+        ("ASR for nobody", CMD_ABORT_SESSION, "", 5002, ""),
+    ] {
+        let mut client = client();
+        client.begin(NOW, 1, "a".into(), Charge::Reserve).unwrap();
+        client.outcome(NOW, 1, Some(PEER), &answer("a", 1, 0, 2001));
+        orders(&mut client);
+        let request = about(command, session);
+        client.asked(NOW, CONNECTION, &request);
+        let orders: Vec<Order> = orders(&mut client)
+            .into_iter()
+            .filter(|order| !matches!(order, Order::Keep { .. }))
+            .collect();
+        let reply = Order::Reply {
+            connection: CONNECTION,
+            request,
+            result: ResultCode(result),
+        };
+        assert_eq!(orders[0], reply, "{case}");
+        let next = orders.get(1).map_or(String::new(), |o| format!("{o:?}"));
+        assert!(
+            next.starts_with(follows) && next.is_empty() == follows.is_empty(),
+            "{case}: {next}"
+        );
+    }
+}

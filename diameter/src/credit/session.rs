@@ -1,0 +1,561 @@
+//! Units reserved before the service and reported after it (RFC 8506 §5, Tables 3 and 4): CCR INITIAL, UPDATE,
+//! TERMINATION. A service that is over at once ends its session at once (ECUR, TS 32.299 §5.2.2); one that lasts
+//! keeps it, so that the server can ask for it again (RAR) or end it (ASR, last units).
+//!
+//! The rows of the tables stand beside the arms. Where the tables forget a session whose server cannot be reached,
+//! this machine keeps what has to be said about it and says it later: units that were used are not lost, and units
+//! that were reserved do not stay so until the server's own timer frees them.
+
+use super::verdict::{Told, Verdict};
+use super::{Backoff, Decision, Denial, Input, Output, Owed, Policy, Question, Withdrawal};
+use crate::Instant;
+use crate::fault::ResultCode;
+use crate::ro::{FailureHandling, RequestType, TerminationCause};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    PendingI,
+    Open,
+    PendingU,
+    PendingT,
+    /// The server could not be reached, and the service goes on without it (CONTINUE): Idle, in the tables.
+    Uncontrolled,
+    /// The service is over; the server is told then.
+    Stored(Instant),
+    Closed,
+}
+
+/// What is known of the session at the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Remote {
+    Closed,
+    Perhaps,
+    Open,
+}
+
+/// What is known of the service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Service {
+    Waiting,
+    Granted,
+    /// Denied, withdrawn, or at its end.
+    Over,
+}
+
+/// One session of credit control, for one service.
+#[derive(Clone, Debug)]
+pub struct Session {
+    state: State,
+    remote: Remote,
+    service: Service,
+    /// The question under way or, when its fate is not known, stored.
+    asked: Option<Question>,
+    /// Number of the next question.
+    next: u32,
+    /// Units used and not reported.
+    used: u64,
+    /// Units granted with the last answer; `None`: not counted.
+    quota: Option<u64>,
+    last_units: bool,
+    cause: TerminationCause,
+    handling: FailureHandling,
+    failover: bool,
+    tx: Option<Instant>,
+    validity: Option<Instant>,
+    /// An alternative server has been tried for this question.
+    retried: bool,
+    /// A sending of this question was not answered: the T flag is due.
+    lost: bool,
+    backoff: Backoff,
+}
+
+impl Session {
+    /// Idle, client requests service: send CC initial request, start Tx.
+    pub fn start(now: Instant, policy: &Policy, out: &mut Vec<Output>) -> Session {
+        let mut session = Session {
+            state: State::PendingI,
+            remote: Remote::Closed,
+            service: Service::Waiting,
+            asked: None,
+            next: 0,
+            used: 0,
+            quota: None,
+            last_units: false,
+            cause: TerminationCause::ServiceNotProvided,
+            handling: policy.failure,
+            failover: policy.failover,
+            tx: Some(now.after(policy.tx)),
+            validity: None,
+            retried: false,
+            lost: false,
+            backoff: Backoff::default(),
+        };
+        session.ask(RequestType::Initial, out);
+        session
+    }
+
+    /// Takes up what an earlier process owed; nothing for what is not owed by a session.
+    pub fn resume(owed: Owed, now: Instant, policy: &Policy) -> Option<Session> {
+        let Owed::Close {
+            number,
+            used,
+            report,
+        } = owed
+        else {
+            return None;
+        };
+        let mut session = Session::start(now, policy, &mut Vec::new());
+        session.state = State::Stored(now);
+        session.remote = Remote::Perhaps;
+        session.service = Service::Over;
+        // Each of them may have been sent before.
+        let question = match report {
+            Some((number, used)) => Question {
+                requested: Some(1),
+                used: Some(used),
+                ..Question::new(RequestType::Update, number)
+            },
+            None => Question {
+                used: Some(used),
+                cause: Some(TerminationCause::Logout),
+                ..Question::new(RequestType::Termination, number)
+            },
+        };
+        let first = report.is_none();
+        session.asked = Some(Question {
+            bound: !policy.failover,
+            ..question
+        });
+        session.next = number + u32::from(first);
+        session.used = if first { 0 } else { used };
+        session.tx = None;
+        session.cause = TerminationCause::Logout;
+        session.lost = true;
+        Some(session)
+    }
+
+    /// When a `Tick` is due.
+    pub fn deadline(&self) -> Option<Instant> {
+        let stored = match self.state {
+            State::Stored(at) => Some(at),
+            _ => None,
+        };
+        let all = [self.tx, self.validity, stored];
+        all.into_iter().flatten().min()
+    }
+
+    /// Whether nothing is left to do.
+    pub fn is_done(&self) -> bool {
+        self.state == State::Closed
+    }
+
+    /// What a process that died now would leave behind.
+    pub fn owed(&self) -> Owed {
+        if self.state == State::Closed || self.remote == Remote::Closed && self.asked.is_none() {
+            return Owed::Nothing;
+        }
+        let asked = self.asked;
+        let of = |kind| asked.filter(|question| question.kind == kind);
+        let (number, used) = match of(RequestType::Termination) {
+            Some(last) => (last.number, last.used.unwrap_or(0)),
+            None => (self.next, self.used),
+        };
+        let report = of(RequestType::Update).map(|q| (q.number, q.used.unwrap_or(0)));
+        Owed::Close {
+            number,
+            used,
+            report,
+        }
+    }
+
+    pub fn handle(&mut self, now: Instant, input: Input, policy: &Policy, out: &mut Vec<Output>) {
+        match input {
+            Input::Answered(told) => self.answered(now, &told, policy, out),
+            Input::Lost | Input::Unsent => self.unreached(now, input, policy, out),
+            Input::Tick => self.tick(now, policy, out),
+            Input::Used => self.used(now, policy, out),
+            Input::Ended { used } => self.ended(used, now, out),
+            Input::ReAuth => self.re_auth(now, policy, out),
+            Input::Abort => self.abort(now, out),
+        }
+    }
+
+    fn answered(&mut self, now: Instant, told: &Told, policy: &Policy, out: &mut Vec<Output>) {
+        let Some(question) = self.asked else { return };
+        // §5.7: what the server says "always overrides any existing values".
+        self.handling = told.failure.unwrap_or(self.handling);
+        self.failover = told.failover.unwrap_or(self.failover);
+        match (question.kind, told.verdict) {
+            (RequestType::Termination, verdict) => self.closed(now, verdict, policy, out),
+            (_, Verdict::Temporary { elsewhere }) => {
+                if !(elsewhere && self.ask_again(out)) {
+                    self.no_server(now, policy, out);
+                }
+            }
+            (_, Verdict::Granted) => self.granted(now, told, policy, out),
+            (_, verdict) => {
+                self.asked = None;
+                self.tx = None;
+                // The command failed: the server has no session, or has closed it with what was reported (Table 6).
+                self.remote = match told.session_open {
+                    true => Remote::Open,
+                    false => Remote::Closed,
+                };
+                match verdict {
+                    Verdict::Free => self.go_on_without(Decision::Free, now, out),
+                    // Pending, answer with END_USER_SERVICE_DENIED or USER_UNKNOWN: terminate service
+                    Verdict::Denied(denial) => self.refuse(denial, now, out),
+                    // Pending, failed answer, CONTINUE: grant service
+                    _ if self.handling == FailureHandling::Continue => {
+                        self.go_on_without(Decision::Granted, now, out);
+                    }
+                    // Pending, failed answer, TERMINATE or RETRY_AND_TERMINATE: terminate service
+                    _ => self.refuse(Denial::Unavailable, now, out),
+                }
+            }
+        }
+    }
+
+    /// Pending, successful answer: stop Tx, Open. What was queued meanwhile follows.
+    fn granted(&mut self, now: Instant, told: &Told, policy: &Policy, out: &mut Vec<Output>) {
+        self.asked = None;
+        (self.state, self.remote, self.tx) = (State::Open, Remote::Open, None);
+        self.quota = told.granted;
+        self.last_units = told.final_unit;
+        let seconds = told.validity.filter(|seconds| *seconds > 0);
+        self.validity = seconds.map(|s| now.after(u64::from(s) * 1_000));
+        self.backoff = Backoff::default();
+        self.decide(Decision::Granted, out);
+        if self.service == Service::Over {
+            self.terminate(out); // Open, service terminated in queue
+        } else if self.quota.is_some_and(|quota| self.used >= quota) && self.used > 0 {
+            self.spent(now, policy, out); // used beyond the grant while it was asked for
+        }
+    }
+
+    /// The question will not be answered, or was answered with a temporary error and there is no other server.
+    fn unreached(&mut self, now: Instant, input: Input, policy: &Policy, out: &mut Vec<Output>) {
+        let Some(question) = self.asked else { return };
+        if input == Input::Lost {
+            self.lost = true;
+            if question.kind == RequestType::Initial {
+                self.remote = Remote::Perhaps;
+            }
+            if self.ask_again(out) {
+                return;
+            }
+        }
+        if question.kind == RequestType::Termination {
+            self.lost = true;
+            self.state = State::Stored(self.backoff.next(now, policy));
+        } else {
+            self.no_server(now, policy, out);
+        }
+    }
+
+    /// Sends the same question to another server, where that is allowed: a new session may be (§5.7: "for new
+    /// credit-control sessions, failover ... SHOULD be performed"), one that is open only if its server said so.
+    fn ask_again(&mut self, out: &mut Vec<Output>) -> bool {
+        let Some(question) = self.asked else {
+            return false;
+        };
+        let movable = question.kind == RequestType::Initial || self.failover;
+        let wanted = self.service != Service::Over || question.kind != RequestType::Initial;
+        if !movable || !wanted || std::mem::replace(&mut self.retried, true) {
+            return false;
+        }
+        out.push(Output::Ask(Question {
+            elsewhere: true,
+            retransmitted: self.lost,
+            ..question
+        }));
+        true
+    }
+
+    /// Pending, failure to send or temporary error.
+    fn no_server(&mut self, now: Instant, policy: &Policy, out: &mut Vec<Output>) {
+        self.tx = None;
+        match self.asked {
+            // An update that may have been counted is kept as it is; one that was not is used units again.
+            Some(question) if question.kind == RequestType::Update => {
+                if !self.lost {
+                    self.used += question.used.unwrap_or(0);
+                    self.asked = None;
+                }
+            }
+            _ => self.asked = None,
+        }
+        if self.handling == FailureHandling::Continue {
+            // CONTINUE: grant service, Idle
+            self.go_on_without(Decision::Granted, now, out);
+        } else {
+            // TERMINATE or RETRY_AND_TERMINATE: terminate service, Idle
+            self.refuse(Denial::Unavailable, now, out);
+        }
+        if let State::Stored(at) = &mut self.state {
+            *at = self.backoff.next(now, policy); // it has just been unreachable
+        }
+    }
+
+    fn tick(&mut self, now: Instant, policy: &Policy, out: &mut Vec<Output>) {
+        if self.tx.is_some_and(|at| at <= now) {
+            self.tx = None;
+            match self.handling {
+                // Pending, Tx expired, TERMINATE: terminate service. A late grant is given back.
+                FailureHandling::Terminate => self.stop(Denial::Unavailable, out),
+                // Pending, Tx expired, CONTINUE or RETRY_AND_TERMINATE: grant service, stay
+                FailureHandling::Continue | FailureHandling::RetryAndTerminate => {
+                    self.decide(Decision::Granted, out);
+                }
+            }
+        }
+        if self.validity.is_some_and(|at| at <= now) {
+            self.validity = None;
+            if self.state == State::Open {
+                self.update(now, policy, out); // Open, Validity-Time elapses
+            }
+        }
+        if matches!(self.state, State::Stored(at) if at <= now) {
+            self.send_stored(out);
+        }
+    }
+
+    fn used(&mut self, now: Instant, policy: &Policy, out: &mut Vec<Output>) {
+        if self.service != Service::Granted {
+            return;
+        }
+        self.used += 1;
+        self.cause = TerminationCause::Logout;
+        let spent = self.quota.is_some_and(|quota| self.used >= quota);
+        if self.state == State::Open && spent {
+            self.spent(now, policy, out);
+        }
+    }
+
+    fn spent(&mut self, now: Instant, policy: &Policy, out: &mut Vec<Output>) {
+        if self.last_units {
+            // Open, granted unit elapses, final unit action TERMINATE: terminate service, send termination request
+            self.service = Service::Over;
+            self.cause = TerminationCause::Administrative;
+            out.push(Output::Withdrawn(Withdrawal::Spent));
+            self.terminate(out);
+        } else {
+            self.update(now, policy, out); // Open, granted unit elapses: send update request, start Tx
+        }
+    }
+
+    /// User service terminated: at once in Open, queued while an answer is awaited.
+    fn ended(&mut self, used: u64, now: Instant, out: &mut Vec<Output>) {
+        match self.service {
+            Service::Granted => {}
+            Service::Waiting if used == 0 => {} // the user has left before the decision
+            _ => return,                        // denied or withdrawn before, or told twice
+        }
+        self.used += used;
+        self.service = Service::Over;
+        if self.used > 0 {
+            self.cause = TerminationCause::Logout;
+        }
+        match self.state {
+            State::Open => self.terminate(out),
+            State::Uncontrolled => self.settle(now, out),
+            _ => {}
+        }
+    }
+
+    fn re_auth(&mut self, now: Instant, policy: &Policy, out: &mut Vec<Output>) {
+        match self.state {
+            // Open, RAR received: send RAA, then the update. §5.5: 2002, since another message follows.
+            State::Open => {
+                out.push(Output::Reply(ResultCode::LIMITED_SUCCESS));
+                self.update(now, policy, out);
+            }
+            // PendingU, RAR received: send RAA. 2001, since one is under way.
+            State::PendingI | State::PendingU => out.push(Output::Reply(ResultCode::SUCCESS)),
+            _ => out.push(Output::Reply(ResultCode::UNKNOWN_SESSION_ID)),
+        }
+    }
+
+    fn abort(&mut self, now: Instant, out: &mut Vec<Output>) {
+        match self.state {
+            State::Closed => out.push(Output::Reply(ResultCode::UNKNOWN_SESSION_ID)),
+            _ => {
+                out.push(Output::Reply(ResultCode::SUCCESS));
+                match self.service {
+                    Service::Granted => out.push(Output::Withdrawn(Withdrawal::Aborted)),
+                    Service::Waiting => {
+                        out.push(Output::Decided(Decision::Denied(Denial::NoCredit)));
+                    }
+                    Service::Over => return,
+                }
+                self.service = Service::Over;
+                self.cause = TerminationCause::Administrative;
+                match self.state {
+                    State::Open => self.terminate(out),
+                    State::Uncontrolled => self.settle(now, out),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn decide(&mut self, decision: Decision, out: &mut Vec<Output>) {
+        if self.service == Service::Waiting {
+            self.service = match decision {
+                Decision::Granted | Decision::Free => Service::Granted,
+                Decision::Denied(_) => Service::Over,
+            };
+            out.push(Output::Decided(decision));
+        }
+    }
+
+    /// The service ends here, or does not begin.
+    fn stop(&mut self, denial: Denial, out: &mut Vec<Output>) {
+        if self.service == Service::Granted {
+            self.service = Service::Over;
+            self.cause = TerminationCause::Administrative;
+            out.push(Output::Withdrawn(Withdrawal::Denied(denial)));
+        }
+        self.decide(Decision::Denied(denial), out);
+    }
+
+    fn refuse(&mut self, denial: Denial, now: Instant, out: &mut Vec<Output>) {
+        self.stop(denial, out);
+        self.over(now, out);
+    }
+
+    /// The service is given, and credit control has no further part in it.
+    fn go_on_without(&mut self, decision: Decision, now: Instant, out: &mut Vec<Output>) {
+        self.decide(decision, out);
+        if decision == Decision::Free {
+            self.used = 0;
+        }
+        match self.service {
+            Service::Over => self.over(now, out),
+            // 4011 for the service alone: the session that it is the only service of is ended.
+            _ if decision == Decision::Free && self.remote == Remote::Open => {
+                self.service = Service::Over;
+                self.cause = TerminationCause::Logout;
+                self.terminate(out);
+            }
+            _ if decision == Decision::Free => self.state = State::Closed,
+            _ => self.state = State::Uncontrolled,
+        }
+    }
+
+    fn over(&mut self, now: Instant, out: &mut Vec<Output>) {
+        match self.remote {
+            Remote::Open if self.asked.is_none() && !self.lost => self.terminate(out),
+            _ => self.settle(now, out),
+        }
+    }
+
+    /// Keeps what the server still has to be told. Where it has no session nobody takes the units: the failure
+    /// handling gave them away, and the operator hears of it.
+    fn settle(&mut self, now: Instant, out: &mut Vec<Output>) {
+        self.validity = None;
+        if self.remote == Remote::Closed && self.asked.is_none() && self.used > 0 {
+            let (number, used) = (self.next, self.used);
+            out.push(Output::Unsettled(Owed::Close {
+                number,
+                used,
+                report: None,
+            }));
+        }
+        self.state = match self.remote {
+            Remote::Closed if self.asked.is_none() => State::Closed,
+            _ => State::Stored(now),
+        };
+    }
+
+    /// In storage: an update whose fate is not known goes before the termination.
+    fn send_stored(&mut self, out: &mut Vec<Output>) {
+        self.retried = true; // each attempt is a new choice of server anyway
+        match self.asked {
+            Some(question) => {
+                self.state = match question.kind {
+                    RequestType::Termination => State::PendingT,
+                    _ => State::PendingU,
+                };
+                out.push(Output::Ask(Question {
+                    retransmitted: self.lost,
+                    ..question
+                }));
+            }
+            None => self.terminate(out),
+        }
+    }
+
+    fn update(&mut self, now: Instant, policy: &Policy, out: &mut Vec<Output>) {
+        self.state = State::PendingU;
+        self.tx = Some(now.after(policy.tx));
+        self.validity = None;
+        self.ask(RequestType::Update, out);
+    }
+
+    /// Send CC termination request, PendingT.
+    fn terminate(&mut self, out: &mut Vec<Output>) {
+        self.state = State::PendingT;
+        (self.tx, self.validity) = (None, None);
+        self.ask(RequestType::Termination, out);
+    }
+
+    /// PendingT: the session is over, or is kept to be told again.
+    fn closed(&mut self, now: Instant, verdict: Verdict, policy: &Policy, out: &mut Vec<Output>) {
+        match verdict {
+            // PendingT, successful answer: Idle
+            Verdict::Granted => self.finish(),
+            // PendingT, temporary error: the table gives up here; what was used would never be paid.
+            Verdict::Temporary { elsewhere } => {
+                if !(elsewhere && self.ask_again(out)) {
+                    self.state = State::Stored(self.backoff.next(now, policy));
+                }
+            }
+            // PendingT, failed answer: Idle. The units were not counted, as far as one can know.
+            Verdict::Free | Verdict::Denied(_) | Verdict::Failed => {
+                let units = self.asked.and_then(|question| question.used);
+                if units.is_some_and(|units| units > 0) {
+                    out.push(Output::Unsettled(self.owed()));
+                }
+                self.finish();
+            }
+        }
+    }
+
+    fn finish(&mut self) {
+        self.asked = None;
+        self.remote = Remote::Closed;
+        self.state = State::Closed;
+    }
+
+    fn ask(&mut self, kind: RequestType, out: &mut Vec<Output>) {
+        let number = self.next;
+        self.next += 1;
+        (self.retried, self.lost) = (false, false);
+        let question = Question::new(kind, number);
+        let question = match kind {
+            RequestType::Initial | RequestType::Event => Question {
+                requested: Some(1),
+                ..question
+            },
+            RequestType::Update => Question {
+                requested: Some(1),
+                used: Some(std::mem::take(&mut self.used)),
+                bound: !self.failover,
+                ..question
+            },
+            // §8.16: without Requested-Service-Unit no new quota is granted
+            RequestType::Termination => Question {
+                used: Some(std::mem::take(&mut self.used)),
+                cause: Some(self.cause),
+                bound: !self.failover,
+                ..question
+            },
+        };
+        self.asked = Some(question);
+        out.push(Output::Ask(question));
+    }
+}
+
+#[cfg(test)]
+mod tests;
