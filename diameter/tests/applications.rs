@@ -216,7 +216,12 @@ fn about(command: u32, fill: impl FnOnce(&mut Writer)) -> Vec<u8> {
     let mut w = Writer::request(command, APP_CREDIT_CONTROL);
     w.utf8(&SESSION_ID, "ps.ims.test;0;1;2")
         .utf8(&ORIGIN_HOST, "ocs.test")
-        .utf8(&ORIGIN_REALM, "test");
+        .utf8(&ORIGIN_REALM, "test")
+        .utf8(&DESTINATION_REALM, "ims.test")
+        .utf8(&DESTINATION_HOST, "ps.ims.test");
+    if command == CMD_RE_AUTH {
+        w.i32(&RE_AUTH_REQUEST_TYPE, 0); // AUTHORIZE_ONLY
+    }
     fill(&mut w);
     w.finish(1_000).unwrap()
 }

@@ -4,7 +4,11 @@
 //!
 //! The servers here keep an account and recognise duplicates by Session-Id and CC-Request-Number, as RFC 8506 §6.5
 //! asks of them. They share it, like two fronts of one charging system.
-#![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test stops at what it did not expect"
+)]
 
 use diameter::Instant;
 use diameter::credit::client::{Charge, Client, Kept, Order};
