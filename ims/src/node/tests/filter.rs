@@ -5,7 +5,7 @@ use super::*;
 const TYPE: &str = "Content-Type: application/simple-filter+xml\r\n";
 
 /// A filter document.
-fn set(filters: &str) -> String {
+pub(super) fn set(filters: &str) -> String {
     format!(
         "<filter-set xmlns='urn:ietf:params:xml:ns:simple-filter'><ns-bindings>\
          <ns-binding prefix='p' urn='urn:ietf:params:xml:ns:pidf'/></ns-bindings>{filters}</filter-set>"
@@ -25,7 +25,7 @@ fn on_basic() -> String {
 }
 
 /// Two services of Bob: their availability, and a note of the first.
-fn state(im: &str, voice: &str, note: &str) -> String {
+pub(super) fn state(im: &str, voice: &str, note: &str) -> String {
     format!(
         "<presence xmlns='urn:ietf:params:xml:ns:pidf' entity='{BOB}'>\
          <tuple id='im'><status><basic>{im}</basic></status><contact>im:im</contact><note>{note}</note></tuple>\
@@ -35,7 +35,7 @@ fn state(im: &str, voice: &str, note: &str) -> String {
 
 impl Bench {
     /// Bob publishes this, under the tag where there is one; the tag, and what watchers were told.
-    fn say(&mut self, tag: &str, body: &str) -> (String, Vec<Sent>) {
+    pub(super) fn say(&mut self, tag: &str, body: &str) -> (String, Vec<Sent>) {
         let mut head = format!(
             "Event: presence\r\nP-Asserted-Identity: <{BOB}>\r\nContent-Type: application/pidf+xml\r\n"
         );

@@ -33,7 +33,7 @@ fn xcap(bench: &mut Bench, method: xdm::Method, target: &str, kind: &str, body: 
 }
 
 /// Bob writes his lists: name and members of each.
-fn put_lists(bench: &mut Bench, lists: &[(&str, &[&str])]) -> Vec<Sent> {
+pub(super) fn put_lists(bench: &mut Bench, lists: &[(&str, &[&str])]) -> Vec<Sent> {
     let list = |(name, members): &(&str, &[&str])| {
         let entries: String = members
             .iter()
@@ -53,7 +53,7 @@ fn delete_lists(bench: &mut Bench) -> Vec<Sent> {
     xcap(bench, xdm::Method::Delete, LISTS, "", "")
 }
 
-fn put_rules(bench: &mut Bench, rules: &str) -> Vec<Sent> {
+pub(super) fn put_rules(bench: &mut Bench, rules: &str) -> Vec<Sent> {
     let body = format!(
         "<cp:ruleset xmlns:cp=\"urn:ietf:params:xml:ns:common-policy\" xmlns:pr=\"urn:ietf:params:xml:ns:pres-rules\" \
          xmlns:ocp=\"urn:oma:xml:xdm:common-policy\" xmlns:o=\"urn:presentia:xml:ordered-policy\">{rules}</cp:ruleset>"
@@ -63,7 +63,7 @@ fn put_rules(bench: &mut Bench, rules: &str) -> Vec<Sent> {
 }
 
 /// Members of the list `friends` are handled so, everybody else waits.
-fn rules(handling: &str) -> String {
+pub(super) fn rules(handling: &str) -> String {
     let shown = match handling {
         "allow" => {
             "<cp:transformations><pr:provide-services><pr:all-services/></pr:provide-services>\

@@ -16,7 +16,12 @@ fn administer(bench: &mut Bench, request: &Administration) -> (Administered, Vec
     (answers.next().unwrap(), sent)
 }
 
-fn impose(bench: &mut Bench, presentity: &str, watcher: &str, handling: Handling) -> Vec<Sent> {
+pub(super) fn impose(
+    bench: &mut Bench,
+    presentity: &str,
+    watcher: &str,
+    handling: Handling,
+) -> Vec<Sent> {
     let scope = scope(presentity, watcher);
     let order = Administration::impose(scope, handling, "operator", "ticket 4711").unwrap();
     let (answer, sent) = administer(bench, &order);
@@ -24,7 +29,7 @@ fn impose(bench: &mut Bench, presentity: &str, watcher: &str, handling: Handling
     sent
 }
 
-fn lift(bench: &mut Bench, presentity: &str, watcher: &str) -> Vec<Sent> {
+pub(super) fn lift(bench: &mut Bench, presentity: &str, watcher: &str) -> Vec<Sent> {
     let order = Administration::Lift(scope(presentity, watcher));
     let (answer, sent) = administer(bench, &order);
     assert!(matches!(answer, Administered::Lifted(_)), "{answer:?}");

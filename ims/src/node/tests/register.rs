@@ -4,7 +4,7 @@ use super::*;
 
 /// As measured: To names the one identity, a new Call-ID each time with CSeq 10, a Path that does not belong here,
 /// a P-Associated-URI that is malformed as soon as a tel URI is in the set, service information unescaped.
-fn kamailio(bench: &mut Bench, identity: &str, expires: u32) -> Sent {
+pub(super) fn kamailio(bench: &mut Bench, identity: &str, expires: u32) -> Sent {
     let body = "<ims-3gpp version=\"1\"><service-info><a>1 & 2</a></service-info></ims-3gpp>";
     let call = bench.serial;
     let head = format!(

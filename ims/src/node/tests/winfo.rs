@@ -9,25 +9,25 @@ const NOBODY: &str = "sip:anonymous@anonymous.invalid";
 
 /// One `<watcher>`: status, event, URI, and the number that stands for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Seen {
-    status: String,
-    event: String,
-    uri: String,
-    id: String,
+pub(super) struct Seen {
+    pub status: String,
+    pub event: String,
+    pub uri: String,
+    pub id: String,
 }
 
 /// A document: version, whether it is full, the package it is about, its watchers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Report {
-    version: u32,
-    full: bool,
-    package: String,
-    watchers: Vec<Seen>,
+pub(super) struct Report {
+    pub version: u32,
+    pub full: bool,
+    pub package: String,
+    pub watchers: Vec<Seen>,
 }
 
 impl Report {
     /// Status, event and URI of each watcher.
-    fn rows(&self) -> Vec<(&str, &str, &str)> {
+    pub(super) fn rows(&self) -> Vec<(&str, &str, &str)> {
         self.watchers
             .iter()
             .map(|w| (w.status.as_str(), w.event.as_str(), w.uri.as_str()))
@@ -35,7 +35,7 @@ impl Report {
     }
 }
 
-fn read(body: &str) -> Report {
+pub(super) fn read(body: &str) -> Report {
     let tree = roxmltree::Document::parse(body).unwrap();
     let schema = Schema::load(&WATCHER_INFO).unwrap();
     assert!(schema.validate(&tree, Unknown::Allowed).is_ok(), "{body}");
@@ -58,7 +58,7 @@ fn read(body: &str) -> Report {
 }
 
 /// The reports in messages.
-fn reports(sent: &[Sent]) -> Vec<Report> {
+pub(super) fn reports(sent: &[Sent]) -> Vec<Report> {
     let told = sent
         .iter()
         .filter(|s| s.get("Content-Type") == "application/watcherinfo+xml");
@@ -67,7 +67,7 @@ fn reports(sent: &[Sent]) -> Vec<Report> {
 
 impl Bench {
     /// Somebody subscribes to a package of bob's.
-    fn asks(&mut self, who: &str, package: &str, more: &str) -> Vec<Sent> {
+    pub(super) fn asks(&mut self, who: &str, package: &str, more: &str) -> Vec<Sent> {
         let head = format!(
             "Event: {package}\r\nP-Asserted-Identity: <{who}>\r\nContact: <sip:10.0.0.2:5060>\r\n{more}"
         );
@@ -75,7 +75,7 @@ impl Bench {
     }
 
     /// Lets time pass, answers every NOTIFY with 200, and says what was reported.
-    fn hears(&mut self, millis: u64) -> Vec<Report> {
+    pub(super) fn hears(&mut self, millis: u64) -> Vec<Report> {
         let mut reported = Vec::new();
         let end = self.now + millis;
         while self.now < end {
@@ -87,7 +87,7 @@ impl Bench {
         reported
     }
 
-    fn confirm(&mut self, sent: &[Sent]) {
+    pub(super) fn confirm(&mut self, sent: &[Sent]) {
         for notify in sent.iter().filter(|s| s.method() == "NOTIFY") {
             self.answer(notify, 200, "");
         }

@@ -282,9 +282,15 @@ impl FilterText {
 
     /// Whether it is for the resource with this URI, as it is written.
     pub(super) fn names(&self, uri: &str) -> bool {
+        // RFC 3261 §19.1.4 passes over a parameter that only one of them has; by such a one lists of a user differ
+        let params = |uri: &str| {
+            let params = uri.split_once(';').map(|(_, params)| params);
+            params.unwrap_or_default().to_ascii_lowercase()
+        };
         let is_equivalent = |own: &str| {
             let both = Uri::parse(own).zip(Uri::parse(uri));
-            own == uri || both.is_some_and(|(own, uri)| own.equivalent(&uri))
+            let same = both.is_some_and(|(own, uri)| own.equivalent(&uri));
+            own == uri || same && params(own) == params(uri)
         };
         self.uri.as_deref().is_some_and(is_equivalent)
     }

@@ -1,6 +1,10 @@
 //! Members of lists who are served here: what a virtual subscription shows, and to whom it is shown.
 
 mod alike;
+mod served;
+mod shared;
+mod watchers;
+mod wishes;
 
 use super::*;
 use crate::event::onlooker::{Extent, Instance, Member, Onlooker, Takes};
