@@ -6,6 +6,7 @@ pub mod farewell;
 pub mod lifetime;
 pub mod notice;
 pub mod onlooker;
+pub mod pace;
 pub mod publication;
 pub mod reach;
 pub mod renewal;

@@ -1,7 +1,6 @@
 //! What the presence service keeps in memory of presentities and watchers, and how it is stored.
 
 use super::onlook::Gathering;
-use super::pace::Rhythm;
 use super::partial::Held;
 use super::permanent::Permanent;
 use super::roll::Roll;
@@ -10,6 +9,7 @@ use super::winfo::Observer;
 use super::wishes::Wishes;
 use crate::dialog::Dialog;
 use crate::event::notice::LastBody;
+use crate::event::pace::Rhythm;
 use crate::event::publication::Publication;
 use crate::event::subscription::{State, SubscriptionId};
 use crate::event::tag::TagKey;

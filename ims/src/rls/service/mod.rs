@@ -7,6 +7,7 @@
 mod compose;
 mod joining;
 mod notify;
+mod pace;
 mod recover;
 mod seats;
 mod state;
@@ -115,6 +116,8 @@ pub struct Service {
     looks: Deadlines<SubscriptionId>,
     /// Subscriptions that wait for their pacing instant.
     paced: BTreeSet<(Timestamp, SubscriptionId)>,
+    /// Subscriptions whose watchers asked for a minimum rate.
+    repeats: BTreeSet<(Timestamp, SubscriptionId)>,
     /// Fetches that wait for what their members say, and subscriptions after a restart; until when at the latest.
     gathering: BTreeSet<(Timestamp, SubscriptionId)>,
     /// Subscriptions some of whose members are still to join, in the order in which they are served.
@@ -141,6 +144,7 @@ impl Service {
             subscriptions: IndexMap::with_hasher(hash),
             looks: Deadlines::default(),
             paced: BTreeSet::new(),
+            repeats: BTreeSet::new(),
             gathering: BTreeSet::new(),
             joining: VecDeque::new(),
             debts: Debts::default(),
@@ -184,12 +188,20 @@ impl Service {
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let joining = self.joining.front().map(|_| Timestamp::default());
         let paced = self.paced.first().map(|&(at, _)| at);
+        let repeat = self.repeats.first().map(|&(at, _)| at);
         let gathering = self.gathering.first().map(|&(at, _)| at);
         let farewell = self.leaving.as_ref().and_then(Leaving::next);
-        [joining, self.looks.next(), paced, gathering, farewell]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            joining,
+            self.looks.next(),
+            paced,
+            repeat,
+            gathering,
+            farewell,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Does what has become due: a share of the members that are to join, expiries, the farewell, paced NOTIFYs.
@@ -215,6 +227,7 @@ impl Service {
             }
             self.show(turn, world, id);
         }
+        self.repeat_due(turn, world);
     }
 
     /// Members say something else than they did: their watchers are told.

@@ -11,7 +11,6 @@ use crate::event::subscription::{
 use crate::event::tag::Condition;
 use crate::event::turn::{Ticket, Turn};
 use crate::rls::body::{Body, MEDIA_TYPE};
-use crate::sip::header::rate::Rates;
 use crate::time::Timestamp;
 
 impl Service {
@@ -123,7 +122,6 @@ impl Service {
         tag: u64,
         body: Option<Body>,
     ) {
-        let pace = turn.now + self.settings.notify_interval;
         let above = self.settings.compress_above;
         let Some(subscription) = self.subscriptions.get_mut(&id) else {
             return;
@@ -133,7 +131,6 @@ impl Service {
             Some(coding) if body.bytes.len() > above => body.coded(coding),
             _ => body,
         });
-        subscription.not_before = pace;
         subscription.unanswered = true;
         subscription.last_body = body
             .as_ref()
@@ -144,12 +141,14 @@ impl Service {
         told.next = told.next.wrapping_add(1);
         (told.cseq, told.at, told.tag) = (dialog.local_cseq, turn.now, tag);
         self.store_told(turn, id);
+        self.paced_from(turn.now, id);
         self.note_debt(turn.now, id);
         let Some(subscription) = self.subscriptions.get(&id) else {
             return;
         };
         let left = subscription.record.expires_at.seconds_from(turn.now);
-        let state = state_text(subscription.record.state, left, &Rates::default());
+        let rates = self.told_rates(turn.now, subscription);
+        let state = state_text(subscription.record.state, left, &rates);
         let notice = Notice {
             state: &state,
             tag: Some(tag),
@@ -193,6 +192,12 @@ impl Service {
             let event = notice.charge(&record.charging, &record.entity, body, times, answer.status);
             turn.ledger.write(turn.batch, event);
         }
+        if let Some(rates) = answer.rates.filter(|_| answer.is_success()) {
+            self.rates_answered(turn, id, rates);
+        }
+        let Some(subscription) = self.subscriptions.get_mut(&id) else {
+            return;
+        };
         if ends_subscription(answer.status) {
             // RFC 6665 §4.2.2: nobody is there any more
             return self.drop(turn, world, id);
@@ -240,6 +245,9 @@ impl Service {
         };
         if let Some(at) = subscription.paced_at {
             self.paced.remove(&(at, id));
+        }
+        if let Some(at) = subscription.rhythm.and_then(|rhythm| rhythm.repeat_at) {
+            self.repeats.remove(&(at, id));
         }
         if let Some(until) = subscription.gather_until {
             self.gathering.remove(&(until, id));

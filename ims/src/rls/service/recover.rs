@@ -69,6 +69,7 @@ impl Service {
             self.joining.push_back(id);
             self.insert(subscription);
             self.schedule(id);
+            self.schedule_repeat(now, id, now);
             self.note_debt(now, id);
         }
         owed

@@ -4,6 +4,7 @@ use super::seats::Seats;
 use crate::dialog::Dialog;
 use crate::event::notice::{LastBody, Notice};
 use crate::event::onlooker::{Onlooker, Takes};
+use crate::event::pace::Rhythm;
 use crate::event::subscription::{State, SubscriptionId};
 use crate::event::tag::Condition;
 use crate::isc::Charging;
@@ -135,6 +136,8 @@ pub struct Subscription {
     pub owed_since: Option<Timestamp>,
     /// No NOTIFY of changes before this instant.
     pub not_before: Timestamp,
+    /// When the state is repeated; none for most.
+    pub rhythm: Option<Box<Rhythm>>,
     pub last_body: Option<LastBody>,
     /// When a look at it is scheduled; one entry at a time.
     pub look_at: Option<Timestamp>,
@@ -176,6 +179,7 @@ impl Subscription {
             parted: false,
             owed_since: None,
             not_before: Timestamp::default(),
+            rhythm: None,
             last_body: None,
             look_at: None,
             joins: false,

@@ -262,6 +262,7 @@ impl Service {
         let differs = *subscription.wishes != old_wishes;
         if differs {
             self.store_wishes(turn, id);
+            self.change_pace(turn.now, id);
         }
         if !ends {
             self.look_on_again(turn, world, id);

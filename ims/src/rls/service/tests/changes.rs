@@ -168,6 +168,58 @@ fn after_a_restart_versions_and_instances_go_on() {
 }
 
 #[test]
+fn rates_are_of_the_whole_list() {
+    let mut bench = Bench::new(settings());
+    bench.list("bob carol");
+    let rates = |text: &str| {
+        let params = crate::sip::text::Params::parse(text).unwrap();
+        crate::sip::header::rate::Rates::parse(&params).unwrap()
+    };
+    let wishes = Wishes {
+        rates: rates(";max-rate=0.1;min-rate=0.02"),
+        ..Wishes::default()
+    };
+    let (accepted, sent) = bench.subscribe_with(None, friends(), wishes.clone());
+    let id = accepted.unwrap().id;
+    let state = sent[0].get("Subscription-State");
+    assert_eq!(state, "active;expires=3600;max-rate=0.1;min-rate=0.02");
+    bench.answer(&sent[0], 200);
+    bench.wait(5_000);
+    assert_eq!(bench.says("bob", "1").len(), 0);
+    assert_eq!(bench.says("carol", "2").len(), 0);
+    let sent = bench.wait(5_000);
+    assert_eq!(
+        sent[0].said(),
+        "1 part bob=1 carol=2",
+        "10 s after the one before"
+    );
+    bench.answer(&sent[0], 200);
+    assert_eq!(bench.wait(49_999).len(), 0);
+    let sent = bench.wait(1);
+    assert_eq!(
+        sent[0].said(),
+        "2 full bob=1 carol=2",
+        "50 s later, whatever changed"
+    );
+    bench.answer(&sent[0], 200);
+    bench.restart(bench.now);
+    let sent = bench.wait(1_000);
+    bench.answer(&sent[0], 200);
+    let sent = bench.wait(50_000);
+    assert_eq!(sent.len(), 1, "a restart keeps the rates");
+    bench.answer(&sent[0], 200);
+    let (_, sent) = bench.renew_with(id, None, Wishes::default(), None);
+    assert_eq!(
+        sent[0].get("Subscription-State"),
+        "active;expires=3600",
+        "each SUBSCRIBE says them anew"
+    );
+    bench.answer(&sent[0], 200);
+    assert_eq!(bench.wait(300_000).len(), 0);
+    assert_eq!(bench.service.repeats.len(), 0);
+}
+
+#[test]
 fn the_node_leaves() {
     let mut bench = Bench::new(settings());
     bench.list("bob");
