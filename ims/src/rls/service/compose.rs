@@ -16,10 +16,13 @@ use std::iter::Peekable;
 /// meta-information.
 const AROUND: usize = 350;
 
+/// Position of a member, and what each of its notifiers says.
+type Said = (usize, Vec<(u32, Instance)>);
+
 /// What members have to say, by their positions in the list.
 #[derive(Debug, Default)]
 pub(super) struct News {
-    said: Vec<(usize, Vec<(u32, Instance)>)>,
+    said: Vec<Said>,
     /// There was no room for all of it: the rest is still owed.
     pub cut: bool,
 }
@@ -186,7 +189,7 @@ struct Pen<'a> {
     tags: &'a TagKey,
     /// Position of the next member that is no list.
     at: usize,
-    news: Peekable<std::vec::IntoIter<(usize, Vec<(u32, Instance)>)>>,
+    news: Peekable<std::vec::IntoIter<Said>>,
     whole: bool,
 }
 

@@ -201,7 +201,7 @@ fn join_share(
     subscription: &mut Subscription,
     most: usize,
 ) {
-    let some = subscription.seats.to_join(most);
+    let some = subscription.seats.take_empty(most);
     if some.is_empty() {
         return;
     }

@@ -91,7 +91,7 @@ impl Seats {
     }
 
     /// The next members that are to join, at most so many, with their positions in the list.
-    pub fn to_join(&mut self, most: usize) -> Vec<(usize, u32)> {
+    pub fn take_empty(&mut self, most: usize) -> Vec<(usize, u32)> {
         let empty = |place: &u32| self.get(*place).is_some_and(|s| s.hold == Hold::Empty);
         let from = self.joined;
         let rest = self.order.iter().copied().enumerate().skip(from);

@@ -2,7 +2,7 @@
 
 use super::seats::walk;
 use super::state::{ListRecord, Package, Subscription, Wishes};
-use super::{Held, Service, World};
+use super::{Service, World};
 use crate::dialog::Dialog;
 use crate::event::renewal::Opened;
 use crate::event::subscription::{Input, State, SubscriptionId, begin, step};
@@ -157,7 +157,7 @@ impl Service {
 
     pub(super) fn insert(&mut self, subscription: Subscription) {
         if let Some(first) = subscription.record.watcher.first() {
-            let held = self.held.entry(first.clone()).or_insert(Held::default());
+            let held = self.held.entry(first.clone()).or_default();
             held.subscriptions += 1;
         }
         self.subscriptions.insert(subscription.id, subscription);
