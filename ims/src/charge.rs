@@ -3,7 +3,15 @@
 //! Presence is session-unrelated, so every trigger gives one event (TS 32.260 §5.2.1). The event is stored in
 //! the batch of the state change it reports, and leaves the store when a CDF has acknowledged it.
 
-use crate::record::{Batch, Table};
+mod coalesce;
+mod ledger;
+pub mod record;
+mod triggers;
+
+pub use coalesce::Coalescing;
+pub use ledger::Ledger;
+pub use triggers::{Outcomes, Triggers};
+
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +38,7 @@ impl Chargeable {
 /// Role-Of-Node, TS 32.299 §7.2.184: who started the transaction, seen from this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Role {
-    /// We sent the request (NOTIFY).
+    /// We sent the request (NOTIFY, SUBSCRIBE of a back-end).
     Originating,
     /// We received it.
     Terminating,
@@ -83,92 +91,26 @@ pub struct Event {
     pub body: Option<BodyFacts>,
     /// `ccf` values of P-Charging-Function-Addresses: CDFs, primary first.
     pub ccf: Vec<String>,
+    /// What the ledger adds; stored beside the event, see [`record`].
+    #[serde(skip)]
+    pub booked: Booked,
+}
+
+/// What the ledger knows of an event that it has written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Booked {
+    /// Hour in which it was written, counted from 1970; 0: by a version that kept no accounts.
+    pub hour: u32,
+    /// Its place among the events of that hour, from 0 without a gap.
+    pub sequence: u32,
+    /// NOTIFYs that it stands for, where several make one record; 0: it stands for itself.
+    pub notifies: u32,
 }
 
 impl Event {
     /// Key in [`Table::Charging`](crate::record::Table): big-endian, so that the store's order is the order of events.
     pub fn key(number: u64) -> [u8; 8] {
         number.to_be_bytes()
-    }
-}
-
-/// Which events are charged. TS 32.260 §5.2.1 leaves it to the operator, for each method.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Triggers {
-    pub publish: bool,
-    pub subscribe: bool,
-    pub notify: bool,
-    pub register: bool,
-    /// Also when the final response is not 2xx.
-    pub failures: bool,
-}
-
-impl Triggers {
-    /// Charging is off.
-    pub const OFF: Triggers = Triggers {
-        publish: false,
-        subscribe: false,
-        notify: false,
-        register: false,
-        failures: false,
-    };
-
-    /// Whether a transaction of this method with this outcome gives a record.
-    pub fn charges(&self, method: Chargeable, status: u16) -> bool {
-        let method = match method {
-            Chargeable::Publish => self.publish,
-            Chargeable::Subscribe => self.subscribe,
-            Chargeable::Notify => self.notify,
-            Chargeable::Register => self.register,
-        };
-        method && (self.failures || (200..300).contains(&status))
-    }
-}
-
-/// Numbers the events and writes each into the batch that makes its cause true.
-#[derive(Debug)]
-pub struct Ledger {
-    triggers: Triggers,
-    next: u64,
-    written: Vec<Event>,
-}
-
-impl Ledger {
-    /// A ledger whose next event is numbered `next`: one above every number ever used in the store.
-    pub fn new(triggers: Triggers, next: u64) -> Ledger {
-        Ledger {
-            triggers,
-            next,
-            written: Vec::new(),
-        }
-    }
-
-    /// Whether an event of this kind is wanted; asks before the event is built.
-    pub fn wants(&self, method: Chargeable, status: u16) -> bool {
-        self.triggers.charges(method, status)
-    }
-
-    /// Numbers the event and commits it with the batch.
-    pub fn write(&mut self, batch: &mut Batch, mut event: Event) {
-        event.number = self.next;
-        self.next += 1;
-        batch.put(Table::Charging, &Event::key(event.number), &event);
-        self.written.push(event);
-    }
-
-    /// The events written since the last call; they may be sent once their batch is committed.
-    pub fn take(&mut self) -> Vec<Event> {
-        std::mem::take(&mut self.written)
-    }
-
-    /// Goes on above a number found in the store.
-    pub fn skip_past(&mut self, number: u64) {
-        self.next = self.next.max(number.saturating_add(1));
-    }
-
-    /// The number of the next event.
-    pub fn next(&self) -> u64 {
-        self.next
     }
 }
 

@@ -63,11 +63,17 @@ pub enum Table {
     ListVersion = 26,
     /// Subscription of ours to a member of a list that is not served here, with its dialogs and what it told.
     BackEnd = 27,
+    /// NOTIFYs that will share a charging record.
+    Coalesced = 28,
+    /// How many charging events were written in an hour.
+    ChargingEmitted = 29,
+    /// What became of the charging events of an hour.
+    ChargingSettled = 30,
 }
 
 impl Table {
     /// Every table, in the order in which recovery reads them.
-    pub const ALL: [Table; 27] = [
+    pub const ALL: [Table; 30] = [
         Table::Node,
         Table::Document,
         Table::Modified,
@@ -93,8 +99,11 @@ impl Table {
         Table::ListVersion,
         Table::ListSubscription,
         Table::BackEnd,
+        Table::Coalesced,
         Table::Charging,
         Table::Quarantine,
+        Table::ChargingEmitted,
+        Table::ChargingSettled,
     ];
 }
 

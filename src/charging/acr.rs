@@ -110,7 +110,21 @@ impl Sender {
             &IMS_COMMUNICATION_SERVICE_IDENTIFIER,
             event.service.as_deref(),
         );
+        if event.booked.notifies > 0 {
+            coalesced(w, event.booked.notifies);
+        }
     }
+}
+
+/// Service-Specific-Type of [`coalesced`]; the values are the operator's (TS 32.299 §7.2.194).
+const NOTIFIES: u32 = 1;
+
+/// How many NOTIFYs the record stands for.
+fn coalesced(w: &mut Writer, notifies: u32) {
+    w.group(&SERVICE_SPECIFIC_INFO, |w| {
+        w.utf8(&SERVICE_SPECIFIC_DATA, &notifies.to_string())
+            .u32(&SERVICE_SPECIFIC_TYPE, NOTIFIES);
+    });
 }
 
 fn text(w: &mut Writer, def: &Def, value: Option<&str>) {
@@ -196,6 +210,7 @@ fn cause_code(event: &Event) -> i32 {
 pub(crate) mod tests {
     use super::*;
     use diameter::message::{Avps, Message};
+    use ims::charge::Booked;
     use ims::time::Timestamp;
 
     pub(crate) fn sender() -> Sender {
@@ -234,6 +249,7 @@ pub(crate) mod tests {
                 disposition: Some("render".into()),
             }),
             ccf: vec!["cdf1.ims.test".into()],
+            booked: Booked::default(),
         }
     }
 
@@ -252,6 +268,7 @@ pub(crate) mod tests {
             associated: Vec::new(),
             body: None,
             ccf: Vec::new(),
+            booked: Booked::default(),
             ..full(1)
         }
     }
@@ -355,6 +372,15 @@ Service-Information
       Application-Server sip:ps.ims.test
     Cause-Code -1";
         assert_eq!(service, expected.lines().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_record_of_several_notifies_says_how_many_they_were() {
+        let mut event = bare();
+        event.booked.notifies = 12;
+        let lines = tree(&event).split_off(24);
+        let expected = "    Service-Specific-Info\n      Service-Specific-Data 12\n      Service-Specific-Type 1";
+        assert_eq!(lines.join("\n"), expected);
     }
 
     #[test]

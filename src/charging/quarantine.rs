@@ -2,7 +2,7 @@
 
 use super::spool::Quarantined;
 use crate::store::{Engine, Reader, StoreError};
-use ims::charge::Event;
+use ims::charge::{Event, record};
 use ims::record::{Batch, Table, decode};
 
 /// Records read from the store at once.
@@ -36,7 +36,7 @@ pub fn release(engine: &mut dyn Engine, numbers: &[u64]) -> Result<u64, StoreErr
     each(&*engine.reader(), |number, quarantined| {
         let wanted = numbers.is_empty() || numbers.contains(&number);
         let record = quarantined.filter(|_| wanted).map(|q| q.record.as_slice());
-        if let Some(record) = record.filter(|r| decode::<Event>(r).is_some()) {
+        if let Some(record) = record.filter(|r| record::read(r).is_ok()) {
             records.push((number, record.to_vec()));
         }
     })?;
@@ -57,7 +57,6 @@ mod tests {
     use super::*;
     use crate::charging::acr::tests::full;
     use crate::store::memory::Memory;
-    use ims::record::encode;
     use ims::time::Timestamp;
 
     fn quarantined(record: Vec<u8>) -> Quarantined {
@@ -74,7 +73,7 @@ mod tests {
     fn store(numbers: impl IntoIterator<Item = u64>) -> Memory {
         let mut batch = Batch::default();
         for number in numbers {
-            let record = quarantined(encode(&full(number)));
+            let record = quarantined(record::write(&full(number)));
             batch.put(Table::Quarantine, &Event::key(number), &record);
         }
         batch.put(
@@ -129,6 +128,6 @@ mod tests {
         let mut engine = store([1]);
         release(&mut engine, &[]).unwrap();
         let spooled = engine.reader().scan(Table::Charging, &[], 1).unwrap();
-        assert_eq!(decode::<Event>(&spooled[0].1), Some(full(1)));
+        assert_eq!(record::read(&spooled[0].1), Ok(full(1)));
     }
 }

@@ -1,5 +1,7 @@
 //! Section `[charging]` of the configuration: which events are charged, to which CDF, and what happens when it is down.
 
+pub use triggers::Triggers;
+
 use super::cdf::Place;
 use super::{dictionary, tls};
 use diameter::vocabulary::Vocabulary;
@@ -7,6 +9,8 @@ use ims::time::{Millis, Seconds};
 use serde::Deserialize;
 use std::path::PathBuf;
 use thiserror::Error;
+
+mod triggers;
 
 /// Offline charging over Diameter Rf (RFC 6733 accounting, TS 32.260). Off while `peers` is empty.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -82,34 +86,6 @@ pub struct PeerSettings {
     /// The lowest number that is up is used; equal numbers share the load. Default: 0.
     #[serde(default)]
     pub priority: u16,
-}
-
-/// Which final responses make a record (TS 32.260 §5.2.1: by configuration, per node and method).
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Triggers {
-    /// PUBLISH. Default: true.
-    pub publish: bool,
-    /// SUBSCRIBE. Default: true.
-    pub subscribe: bool,
-    /// NOTIFY sent by us. Default: true.
-    pub notify: bool,
-    /// Third-party REGISTER. Default: true.
-    pub register: bool,
-    /// Also 3xx-6xx and missing responses. Default: true.
-    pub failures: bool,
-}
-
-impl Default for Triggers {
-    fn default() -> Self {
-        Triggers {
-            publish: true,
-            subscribe: true,
-            notify: true,
-            register: true,
-            failures: true,
-        }
-    }
 }
 
 impl Default for Settings {
@@ -241,6 +217,7 @@ impl Settings {
     }
 
     fn check_ranges(&self) -> Result<(), BadValue> {
+        self.triggers.check()?;
         let ranges = [
             ("dynamic_peers", u64::from(self.dynamic_peers), 0, 64),
             ("max_in_flight", u64::from(self.max_in_flight), 1, 1_024),

@@ -322,7 +322,7 @@ impl Spool {
                 peer,
                 reason,
             } => {
-                let record = ims::record::encode(&record.event);
+                let record = ims::charge::record::write(&record.event);
                 self.leave(
                     number,
                     Some(Quarantined {

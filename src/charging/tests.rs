@@ -181,7 +181,8 @@ impl Bench {
         let events: Vec<Event> = numbers.into_iter().map(full).collect();
         let mut batch = Batch::default();
         for event in &events {
-            batch.put(Table::Charging, &Event::key(event.number), event);
+            let record = ims::charge::record::write(event);
+            batch.put_bytes(Table::Charging, &Event::key(event.number), &record);
         }
         let (done, stored) = oneshot::channel();
         self.committer

@@ -5,8 +5,7 @@ use super::{Exit, Failure};
 use crate::charging::{Quarantined, quarantine};
 use crate::config::Config;
 use crate::store::{self, Engine, StoreError};
-use ims::charge::Event;
-use ims::record::decode;
+use ims::charge::record;
 use std::path::PathBuf;
 
 const AFTER_HELP: &str = "\
@@ -74,7 +73,7 @@ fn list(engine: &dyn Engine) -> Result<(), StoreError> {
 
 fn describe(number: u64, quarantined: Option<&Quarantined>) -> String {
     let Some(Quarantined {
-        record,
+        record: bytes,
         result,
         peer,
         reason,
@@ -83,7 +82,7 @@ fn describe(number: u64, quarantined: Option<&Quarantined>) -> String {
     else {
         return format!("{number}\t-\t-\t-\t-\tcannot be read");
     };
-    let event = decode::<Event>(record);
+    let event = record::read(bytes).ok();
     let method = event.as_ref().map_or("-", |event| event.method.as_str());
     let icid = event
         .as_ref()

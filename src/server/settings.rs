@@ -169,12 +169,5 @@ fn triggers(config: &Config) -> charge::Triggers {
     if charging.peers.is_empty() {
         return charge::Triggers::OFF;
     }
-    let on = &charging.triggers;
-    charge::Triggers {
-        publish: on.publish,
-        subscribe: on.subscribe,
-        notify: on.notify,
-        register: on.register,
-        failures: on.failures,
-    }
+    (&charging.triggers).into()
 }

@@ -8,10 +8,10 @@ use crate::promises::Meaning;
 use crate::text::Message;
 use crate::truth::Rule;
 use crate::world::{Happening, World};
-use ims::charge::Event;
+use ims::charge::{self, Event};
 use ims::event::turn::Ticket;
 use ims::node::{Effect, Input, Node, Outbox, Recovery, Report, Settings};
-use ims::record::{Batch, Table, decode};
+use ims::record::{Batch, Table};
 use ims::sip::{Destination, Flow, Transport};
 use ims::time::Timestamp;
 use ims::xdm;
@@ -88,7 +88,7 @@ impl World {
         for (table, key, value) in server.disk.records() {
             node.recover(&mut recovery, table, key, value);
             if table == Table::Charging {
-                let event: Event = decode(value).expect("a charging event");
+                let event: Event = charge::record::read(value).expect("a charging event");
                 server.spool.insert(event.number, event);
             }
         }

@@ -1,6 +1,6 @@
 //! How the simulated server is configured.
 
-use ims::charge::Triggers;
+use ims::charge::{Outcomes, Triggers};
 use ims::event::lifetime::Lifetimes;
 use ims::isc::Trust;
 use ims::node::Settings;
@@ -64,13 +64,7 @@ pub fn settings(xdm: Xdm, failures: bool) -> Settings {
         list_server: Default::default(),
         lists: ims::rls::list::Settings::default(),
         back_ends: ims::rls::backend::Bounds::default(),
-        triggers: Triggers {
-            publish: true,
-            subscribe: true,
-            notify: true,
-            register: true,
-            failures,
-        },
+        triggers: triggers(failures),
         farewell: None,
         phrases: Default::default(),
         publish_needs_registration: false,
@@ -81,5 +75,19 @@ pub fn settings(xdm: Xdm, failures: bool) -> Settings {
         subscriptions: 10_000,
         documents: 1_000,
         overrides: 100,
+    }
+}
+
+fn triggers(failures: bool) -> Triggers {
+    let outcomes = match failures {
+        true => Outcomes::All,
+        false => Outcomes::Successes,
+    };
+    Triggers {
+        publish: outcomes,
+        subscribe: outcomes,
+        notify: outcomes,
+        register: outcomes,
+        ..Triggers::OFF
     }
 }

@@ -330,7 +330,7 @@ impl Node {
             },
             fetches: Fetches::default(),
             awaited: lists::Awaited::default(),
-            ledger: Ledger::new(settings.triggers, 1),
+            ledger: Ledger::new(settings.triggers.clone(), 1),
             settings,
             random,
             draining: false,
@@ -367,6 +367,7 @@ impl Node {
             self.awaited.next_deadline(),
             self.directory.remote.next_deadline(),
             self.back_ends.next_deadline(),
+            self.ledger.next_deadline(),
         ];
         let settle = (self.settled_is_behind()).then_some(self.settle_at);
         own.into_iter()
@@ -574,6 +575,8 @@ impl Node {
         self.expire_fetches(now, out);
         self.remote_due(now, out);
         self.expire_awaited(now, out);
+        self.ledger.close_due(&mut out.batch, now);
+        out.held.extend(self.ledger.take().into_iter().map(charged));
         self.settle(now, out);
     }
 

@@ -130,6 +130,9 @@ impl Node {
             Table::BackEnd => decode(value)
                 .and_then(|record| self.back_ends.recover(key, record))
                 .is_some(),
+            Table::Coalesced => self.ledger.recover_open(key, value),
+            Table::ChargingEmitted => self.ledger.recover_count(key, value),
+            Table::ChargingSettled => true, // the charging thread's own
             Table::Charging | Table::Quarantine => {
                 let Ok(number) = <[u8; 8]>::try_from(key).map(u64::from_be_bytes) else {
                     return false;

@@ -1,7 +1,7 @@
 //! A request: is it new, may its peer be believed, who serves it, and how it is answered.
 
 use super::{Effect, Fetched, Node, Outbox, Report, headers};
-use crate::charge::{BodyFacts, Chargeable, Event, Role};
+use crate::charge::{BodyFacts, Booked, Chargeable, Event, Role};
 use crate::isc::{self, Caller, Charging};
 use crate::presence::filter;
 use crate::reject::{Reject, phrase};
@@ -454,6 +454,7 @@ impl Node {
                 disposition: headers.get(Name::ContentDisposition).map(str::to_owned),
             }),
             ccf: ask.charging.ccf.iter().map(|a| a.to_string()).collect(),
+            booked: Booked::default(),
         }
     }
 }

@@ -104,8 +104,8 @@ fn a_rejected_record_moves_to_quarantine_in_one_batch() {
         (5004, "cdf1", AT)
     );
     assert_eq!(
-        decode::<Event>(&kept.record),
-        Some(full(7)),
+        ims::charge::record::read(&kept.record),
+        Ok(full(7)),
         "nothing of the record is lost"
     );
 }

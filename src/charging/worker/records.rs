@@ -11,8 +11,8 @@ use diameter::message::Message;
 use diameter::node::{Condition, Input, Outcome, PeerSettings, Request};
 use diameter::rf::AccountingAnswer;
 use diameter::route::PeerId;
-use ims::charge::Event;
-use ims::record::{Table, decode};
+use ims::charge::{Event, record};
+use ims::record::Table;
 use tracing::{debug, error, warn};
 
 /// How long a record is put aside while a CDF that it names is being connected for the first time, in
@@ -85,12 +85,13 @@ impl Worker {
             };
             let number = u64::from_be_bytes(key);
             last = Some(number);
-            match decode::<Event>(&value).filter(|event| event.number == number) {
-                Some(event) => events.push(event),
-                None => {
+            match record::read(&value).map(|event| (event.number == number).then_some(event)) {
+                Ok(Some(event)) => events.push(event),
+                damaged => {
+                    let why = damaged.err().map(|why| why.to_string());
                     error!(
                         number,
-                        "a charging record cannot be read; it goes to quarantine"
+                        why, "a charging record is damaged; it goes to quarantine"
                     );
                     self.metrics.charging(ChargingOutcome::Quarantined);
                     self.spool.unreadable(number, value, wall_clock());

@@ -204,10 +204,10 @@ fn a_tag_and_a_condition_outlive_a_restart() {
 #[test]
 fn a_204_is_charged_and_a_notify_without_body_is_charged_without_one() {
     let mut settings = settings();
-    settings.triggers = Triggers {
-        subscribe: true,
-        notify: true,
-        ..Triggers::OFF
+    settings.triggers = charge::Triggers {
+        subscribe: charge::Outcomes::All,
+        notify: charge::Outcomes::All,
+        ..charge::Triggers::OFF
     };
     let mut bench = Bench::new(settings);
     let charged = |bench: &Bench| -> Vec<_> {

@@ -189,8 +189,7 @@ fn a_fetch_is_answered_by_one_notify_that_ends_it() {
 fn each_notify_of_a_watcher_that_is_gone_is_charged_as_its_answer_comes() {
     let mut settings = settings();
     settings.triggers = Triggers {
-        notify: true,
-        failures: true,
+        notify: crate::charge::Outcomes::All,
         ..Triggers::OFF
     };
     let mut bench = Bench::new(settings);
@@ -206,4 +205,35 @@ fn each_notify_of_a_watcher_that_is_gone_is_charged_as_its_answer_comes() {
     }
     assert_eq!(statuses, [481, 481]);
     assert_eq!(bench.node.census().presence.subscriptions, 0);
+}
+
+#[test]
+fn notifies_within_an_interval_share_a_charging_record_also_through_a_restart() {
+    use crate::charge::{Coalescing, Outcomes, Triggers};
+    let mut settings = settings();
+    settings.triggers = Triggers {
+        notify: Outcomes::Successes,
+        coalescing: Coalescing::Interval {
+            length: Seconds(60),
+            open: 8,
+        },
+        ..Triggers::OFF
+    };
+    let mut bench = Bench::new(settings);
+    let charged = |bench: &Bench| -> Vec<u32> {
+        let records = bench.store.iter();
+        let records = records.filter(|((table, _), _)| *table == Table::Charging);
+        let notifies = |bytes: &[u8]| charge::record::read(bytes).unwrap().booked.notifies;
+        records.map(|(_, bytes)| notifies(bytes)).collect()
+    };
+    let first = bench.subscribe("");
+    bench.answer(&first[1], 200, "");
+    assert!(charged(&bench).is_empty());
+    let second = bench.renew(&first[0], "");
+    bench.answer(&second[1], 200, "");
+    bench.restart(1_000);
+    bench.wait(50_000);
+    assert!(charged(&bench).is_empty(), "the interval is not over");
+    bench.wait(10_000);
+    assert_eq!(charged(&bench), [2]);
 }
