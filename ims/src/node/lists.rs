@@ -6,7 +6,7 @@ use crate::event::subscription::SubscriptionId;
 use crate::isc::Caller;
 use crate::sip::header::option_tags::OptionTags;
 use crate::sip::{self, Aor, Flow, Framing, Incoming, KnownMethod, Method, Name, Request};
-use crate::time::Timestamp;
+use crate::time::{Millis, Timestamp};
 use crate::transaction::Key;
 use crate::xdm::DocumentKey;
 use crate::xdm::usage::rls_services::AUID;
@@ -29,11 +29,24 @@ struct Waiting {
 pub(super) struct Awaited {
     last: u64,
     waiting: BTreeMap<u64, Waiting>,
+    /// List subscriptions whose list is still to be read again, and when that goes on.
+    unread: BTreeSet<SubscriptionId>,
+    unread_at: Timestamp,
 }
+
+/// A document may be part of the lists of very many: so many members are read again at once, some milliseconds' work,
+/// and the rest after whatever else has come meanwhile.
+const SLICE: usize = 5_000;
+/// What a list counts for beside its members.
+const LIST: usize = 50;
+/// Until the next slice.
+const BREATH: Millis = Millis(1);
 
 impl Awaited {
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.waiting.values().map(|waiting| waiting.until).min()
+        let waiting = self.waiting.values().map(|waiting| waiting.until).min();
+        let unread = (!self.unread.is_empty()).then_some(self.unread_at);
+        waiting.into_iter().chain(unread).min()
     }
 
     pub fn waits_for(&self, key: &DocumentKey) -> bool {
@@ -105,11 +118,13 @@ impl Node {
     }
 
     /// Those that have waited for long enough are answered as things are: 503, unless the document is here after all.
+    /// And the next lists are read again.
     pub(super) fn expire_awaited(&mut self, now: Timestamp, out: &mut Outbox) {
         let over = |(_, waiting): &(&u64, &Waiting)| waiting.until <= now;
         while let Some((&number, _)) = self.awaited.waiting.iter().find(over) {
             self.list_awaited(now, number, out);
         }
+        self.reread_lists(now, out);
     }
 
     fn list_awaited(&mut self, now: Timestamp, number: u64, out: &mut Outbox) {
@@ -133,11 +148,25 @@ impl Node {
         lists: BTreeSet<SubscriptionId>,
         out: &mut Outbox,
     ) {
-        for id in lists {
+        let begins = self.awaited.unread.is_empty();
+        self.awaited.unread.extend(lists);
+        if begins {
+            self.reread_lists(now, out);
+        }
+    }
+
+    /// Reads lists again, in slices.
+    fn reread_lists(&mut self, now: Timestamp, out: &mut Outbox) {
+        let mut left = SLICE;
+        while left > 0
+            && let Some(id) = self.awaited.unread.pop_first()
+        {
             self.rls_turn(now, out, |lists, turn, world| {
                 lists.list_changed(turn, world, id);
             });
+            left = left.saturating_sub(LIST + self.directory.catalogue.members(id));
         }
+        self.awaited.unread_at = now + BREATH;
     }
 
     /// A subscriber gained or lost an identity: what belongs to whom may be another matter now.

@@ -4,6 +4,7 @@
 //! promise nothing and may leave at once; those in [`Outbox::held`] leave when [`Outbox::batch`] is committed, and
 //! in the order of the turns. That is the one rule that makes every answer durable.
 
+mod appear;
 mod back_ends;
 mod catalogue;
 mod directory;
@@ -36,7 +37,6 @@ pub use remote::Asked;
 use crate::charge::{Ledger, Triggers};
 use crate::event::farewell::Farewell;
 use crate::event::notice::Answer;
-use crate::event::subscriber;
 use crate::event::tag::TagKey;
 use crate::event::turn::{Outgoing, Random, Ticket, Turn};
 use crate::isc::Trust;
@@ -292,12 +292,12 @@ impl Node {
         let served = catalogue::Kept::new(settings.lists.clone(), hash());
         let back_ends = hash();
         let list_server = hash();
-        let followed = follow(&settings);
+        let followed = appear::follow(&settings);
         let tags = TagKey(std::array::from_fn(|_| random.number()));
         Node {
             transactions: Layer::new(settings.transactions, transactions),
             presence: presence::Service::new(settings.presence.clone(), tables, tags),
-            diff: xdm::diff::Service::new(told(&settings.presence), diff, tags),
+            diff: xdm::diff::Service::new(appear::told(&settings.presence), diff, tags),
             back_ends: list_server::backend::Service::new(
                 back_ends::settings(&settings),
                 tags,
@@ -305,7 +305,7 @@ impl Node {
             ),
             lists: list_server::service::Service::new(
                 settings.list_server.clone(),
-                tells_of_lists(&settings.presence),
+                appear::tells_of_lists(&settings.presence),
                 list_server,
                 tags,
             ),
@@ -662,42 +662,6 @@ impl Node {
             });
         }
         self.settle_at = now + SETTLE_EVERY;
-    }
-}
-
-/// How registrations are followed: as the presence service appears.
-fn follow(settings: &Settings) -> registration::reg_event::Settings {
-    let presence = &settings.presence;
-    registration::reg_event::Settings {
-        own: own(presence),
-        timer_n: settings.transactions.timeout(),
-    }
-}
-
-/// How subscribers are told of documents: as the presence service tells of presence.
-fn told(presence: &presence::Settings) -> xdm::diff::Network {
-    xdm::diff::Network {
-        own: own(presence),
-        lifetimes: presence.subscription,
-        notify_interval: presence.notify_interval,
-    }
-}
-
-/// How watchers of lists are told: as the presence service tells of presence.
-fn tells_of_lists(presence: &presence::Settings) -> list_server::service::Network {
-    list_server::service::Network {
-        own: own(presence),
-        lifetimes: presence.subscription,
-    }
-}
-
-/// How the node appears in requests of its own.
-fn own(presence: &presence::Settings) -> subscriber::Own {
-    subscriber::Own {
-        address: presence.own_address.clone(),
-        contact: presence.own_contact.clone(),
-        ioi: presence.own_ioi.clone(),
-        udp_max: presence.udp_max,
     }
 }
 

@@ -62,6 +62,11 @@ impl Kept {
         self.shelves.get_mut().changed(key)
     }
 
+    /// How many members the list of a subscription has, where it is kept.
+    pub fn members(&self, list: SubscriptionId) -> usize {
+        self.shelves.borrow().members(list)
+    }
+
     /// Whether a list subscription rests on a document.
     pub fn is_used(&self, key: &DocumentKey) -> bool {
         self.shelves.borrow().is_used(key)

@@ -121,6 +121,14 @@ impl Shelves {
         all
     }
 
+    /// How many members the list of a subscription has.
+    pub fn members(&self, list: SubscriptionId) -> usize {
+        let shelf = self.of.get(&list).and_then(|n| self.shelves.get(n));
+        let listed = shelf.and_then(|shelf| shelf.listed.as_ref());
+        let list = listed.and_then(|listed| listed.list.as_deref());
+        list.map_or(0, count)
+    }
+
     /// Whether a list with a subscription rests on a document.
     pub fn is_used(&self, key: &DocumentKey) -> bool {
         let mut readers = self.readers.get(&read_as(key)).into_iter().flatten();

@@ -8,31 +8,31 @@ use crate::xdm::DocumentKey;
 use std::sync::Arc;
 
 const CAROL: &str = "sip:carol@ims.test";
-const ROOT: &str = "http://xcap.ims.test/root/resource-lists";
+pub(super) const ROOT: &str = "http://xcap.ims.test/root/resource-lists";
 
-fn service(uri: &str, inside: &str) -> String {
+pub(super) fn service(uri: &str, inside: &str) -> String {
     format!("<service uri=\"{uri}\">{inside}</service>")
 }
 
-fn inline(users: &[&str]) -> String {
+pub(super) fn inline(users: &[&str]) -> String {
     let entry = |user: &&str| format!("<r:entry uri=\"sip:{user}@ims.test\"/>");
     let entries: String = users.iter().map(entry).collect();
     format!("<list>{entries}</list>")
 }
 
-fn external(user: &str, path: &str) -> String {
+pub(super) fn external(user: &str, path: &str) -> String {
     format!("<r:external anchor=\"{ROOT}/users/{user}/index/~~/resource-lists/{path}\"/>")
 }
 
 impl Bench {
-    fn lists(more: impl FnOnce(&mut Settings)) -> Bench {
+    pub(super) fn lists(more: impl FnOnce(&mut Settings)) -> Bench {
         let mut settings = settings();
         more(&mut settings);
         Bench::new(settings)
     }
 
     /// A user writes services: `name` of the document, elements.
-    fn services(&mut self, user: &str, name: &str, services: &[String]) -> u16 {
+    pub(super) fn services(&mut self, user: &str, name: &str, services: &[String]) -> u16 {
         let body = format!(
             "<rls-services xmlns=\"urn:ietf:params:xml:ns:rls-services\" xmlns:r=\"urn:ietf:params:xml:ns:resource-lists\">\
              {}</rls-services>",
@@ -43,7 +43,7 @@ impl Bench {
     }
 
     /// A user writes lists.
-    fn lists_of(&mut self, user: &str, lists: &str) -> u16 {
+    pub(super) fn lists_of(&mut self, user: &str, lists: &str) -> u16 {
         let body = format!(
             "<resource-lists xmlns=\"urn:ietf:params:xml:ns:resource-lists\" xmlns:r=\"urn:ietf:params:xml:ns:resource-lists\">\
              {lists}</resource-lists>"

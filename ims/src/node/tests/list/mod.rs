@@ -2,6 +2,7 @@
 
 mod changes;
 mod requests;
+mod shapes;
 
 use super::*;
 use crate::rls::reading::{self, Level, Phase, Told};
