@@ -147,6 +147,7 @@ fn configuration(sip: SocketAddr, http: SocketAddr, domain: &str, data: &Path) -
          [store]\npath = {data}\n\
          [publication]\nexpires_min = 2\n\
          [subscription]\nexpires_min = 2\nnotify_interval_ms = 0\n\
+         [rls]\nnotify_interval_ms = 0\n\
          [registration]\nterminated_retention_s = 60\n",
         sip.ip()
     )
