@@ -22,6 +22,8 @@ fn required() -> Vec<String> {
     ids.extend(rows("CHG", vec![1, 2]));
     ids.extend(rows("XCP", (1..=10).collect()));
     ids.extend(rows("XDF", (1..=4).collect()));
+    ids.extend(rows("RLS", (1..=8).chain(10..=13).collect()));
+    ids.push("E2E-01".to_owned());
     ids.push("ROB-01".to_owned());
     ids
 }
@@ -36,7 +38,8 @@ struct Row {
 fn rows() -> Vec<Row> {
     let is_id = |id: &str| {
         let numbered = id.split_once('-').is_some_and(|(name, number)| {
-            name.bytes().all(|b| b.is_ascii_uppercase())
+            name.bytes()
+                .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
                 && !name.is_empty()
                 && number.bytes().all(|b| b.is_ascii_digit())
         });

@@ -13,13 +13,13 @@ const ALICE: &str = "sip:alice@ims.test";
 const RULES: &str = "pres-rules/users/sip:bob@ims.test/index";
 
 /// A client that runs until it is told to stop. Dropped, it is killed.
-struct Client {
+pub struct Client {
     child: Child,
     folder: TempDir,
 }
 
 impl Client {
-    fn start(options: &[&str]) -> Client {
+    pub fn start(options: &[&str]) -> Client {
         let folder = tempfile::tempdir().unwrap();
         let file = |name| File::create(folder.path().join(name)).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_presentia"))
@@ -34,27 +34,27 @@ impl Client {
         Client { child, folder }
     }
 
-    fn text(&self, name: &str) -> String {
+    pub fn text(&self, name: &str) -> String {
         fs::read_to_string(self.folder.path().join(name)).unwrap_or_default()
     }
 
-    fn out(&self) -> String {
+    pub fn out(&self) -> String {
         self.text("out")
     }
 
     /// Waits until it has printed `words`.
-    fn says(&self, words: &str) {
+    pub fn says(&self, words: &str) {
         self.says_so(words, |out| out.contains(words));
     }
 
-    fn says_so(&self, what: &str, holds: impl Fn(&str) -> bool) {
+    pub fn says_so(&self, what: &str, holds: impl Fn(&str) -> bool) {
         let said = eventually(SOON * 2, || holds(&self.out()).then_some(()));
         let (out, err) = (self.out(), self.text("err"));
         assert!(said.is_some(), "never said {what}:\n{out}\n{err}");
     }
 
     /// SIGINT, and how it ends.
-    fn interrupt(mut self) -> (ExitStatus, String) {
+    pub fn interrupt(mut self) -> (ExitStatus, String) {
         signal(&self.child, rustix::process::Signal::INT);
         self.ends()
     }
@@ -84,12 +84,12 @@ fn signal(child: &Child, signal: rustix::process::Signal) {
 }
 
 /// Runs a client to its end: everything it said, and its exit status.
-fn run(options: &[&str]) -> (String, Option<i32>) {
+pub fn run(options: &[&str]) -> (String, Option<i32>) {
     let (status, text) = Client::start(options).ends();
     (text, status.code())
 }
 
-fn root(server: &Server) -> String {
+pub fn root(server: &Server) -> String {
     format!("http://{}/xcap-root", server.http)
 }
 

@@ -21,6 +21,7 @@ mod parts;
 mod publication;
 mod remote;
 mod requests;
+mod rls;
 mod subscription;
 mod torture;
 mod traffic;
