@@ -570,6 +570,10 @@ impl Driver {
         self.metrics.set_held(Held::Documents, census.documents);
         let told = census.document_subscriptions;
         self.metrics.set_held(Held::DocumentSubscriptions, told);
+        let lists = census.lists;
+        self.metrics
+            .set_held(Held::ListSubscriptions, lists.subscriptions);
+        self.metrics.set_held(Held::ListMembers, lists.members);
         let remote = census.remote;
         self.metrics.set_held(Held::RemoteDocuments, remote.copies);
         self.metrics.set_held(Held::RemoteFollowed, remote.followed);

@@ -123,6 +123,9 @@ labels! {
         Documents = "documents",
         /// Subscriptions of others to changes of documents.
         DocumentSubscriptions = "document_subscriptions",
+        /// Subscriptions to lists, and members of these, each as often as it is watched.
+        ListSubscriptions = "list_subscriptions",
+        ListMembers = "list_members",
         /// Copies of documents of other XDMSs.
         RemoteDocuments = "remote_documents",
         /// Users whose documents on other XDMSs are followed by the xcap-diff package.
