@@ -4,13 +4,15 @@ use super::seats::{Hold, Moves, walk};
 use super::state::Subscription;
 use super::{Service, World};
 use crate::event::onlooker::{Member, Onlooker};
-use crate::event::subscription::{Input, SubscriptionId};
+use crate::event::subscription::{End, Input, SubscriptionId};
 use crate::event::turn::Turn;
 use crate::rls::list::{Kind, List, Resource};
 use std::sync::Arc;
 
 /// Members that join in one turn: a list of any length leaves room for other work.
 pub(super) const SHARE: usize = 500;
+/// What a short list costs beside its members, in members.
+const LIST: usize = 10;
 
 impl Service {
     /// The members of a list that is new to its subscription, as many as one turn takes.
@@ -27,23 +29,27 @@ impl Service {
         }
     }
 
-    /// A share of the members that are still to join, of the subscription that waits longest.
+    /// A share of the members that are still to join, of the subscriptions that wait longest.
     pub(super) fn join_some(&mut self, turn: &mut Turn<'_>, world: &mut World<'_>) {
-        let Some(id) = self.joining.pop_front() else {
-            return;
-        };
-        let Some(subscription) = self.subscriptions.get_mut(&id) else {
-            return;
-        };
-        subscription.joins = false;
-        if subscription.parted {
-            return;
+        let mut left = SHARE;
+        while left > 0
+            && let Some(id) = self.joining.pop_front()
+        {
+            let Some(subscription) = self.subscriptions.get_mut(&id) else {
+                continue;
+            };
+            subscription.joins = false;
+            if subscription.parted {
+                continue;
+            }
+            if std::mem::take(&mut subscription.restored) {
+                self.restore(turn, world, id);
+            }
+            self.join(turn, world, id);
+            self.show(turn, world, id);
+            let members = self.subscriptions.get(&id).map_or(0, |s| s.seats.len());
+            left = left.saturating_sub(members.clamp(LIST, SHARE));
         }
-        if std::mem::take(&mut subscription.restored) {
-            self.restore(turn, world, id);
-        }
-        self.join(turn, world, id);
-        self.show(turn, world, id);
     }
 
     /// Whether a fetch, or a subscription after a restart, still waits for what its members say.
@@ -80,9 +86,12 @@ impl Service {
 
     /// The list of this subscription may have changed: it is read again, and who is new joins.
     pub fn list_changed(&mut self, turn: &mut Turn<'_>, world: &mut World<'_>, id: SubscriptionId) {
-        let Some(subscription) = self.subscriptions.get(&id).filter(|s| !s.is_over()) else {
+        let Some(subscription) = self.subscriptions.get(&id) else {
             return;
         };
+        if subscription.is_over() || subscription.restored {
+            return; // it is not told any more, or still to be read
+        }
         let listed = world.catalogue.read(id, &subscription.source);
         report(&listed.faults);
         if listed.list.is_some()
@@ -91,6 +100,15 @@ impl Service {
             subscription.stalled = false;
         }
         match listed.list {
+            Some(list) if self.outgrows(id, &list) => {
+                let retry_after = super::subscribe::FULL;
+                self.end(
+                    turn,
+                    world,
+                    id,
+                    Input::Leaving(End::Probation { retry_after }),
+                );
+            }
             Some(list) => {
                 if self.take_list(turn, world, id, list) {
                     if let Some(subscription) = self.subscriptions.get_mut(&id) {
@@ -103,6 +121,19 @@ impl Service {
             None if listed.stalled => {} // what it was is told until it is known what it is
             None => self.end(turn, world, id, Input::NoResource),
         }
+    }
+
+    /// Whether a list became longer than its watcher, or the node, has room for.
+    fn outgrows(&self, id: SubscriptionId, list: &List) -> bool {
+        let Some(subscription) = self.subscriptions.get(&id) else {
+            return false;
+        };
+        let before = subscription.seats.len();
+        let after = members(list).len();
+        let held = self.held_beside(subscription);
+        after > before
+            && (held + after > self.settings.max_members_per_watcher
+                || self.members - before + after > self.settings.max_members)
     }
 
     /// Takes the list over as it is now; `false`: it is what it was.

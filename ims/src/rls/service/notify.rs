@@ -231,6 +231,10 @@ impl Service {
         }
         subscription.last_is_owed = true;
         (subscription.whole, subscription.hurry) = (false, false);
+        subscription.restored = false;
+        if let Some(until) = subscription.gather_until.take() {
+            self.gathering.remove(&(until, id));
+        }
         self.part_all(turn, world, id);
         self.store(turn, id);
         self.show(turn, world, id);

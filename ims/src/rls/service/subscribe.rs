@@ -20,7 +20,7 @@ const NOT_IDENTIFIED: &str = "Not Identified";
 const TOO_MANY: &str = "Too Many List Subscriptions";
 const TOO_MANY_MEMBERS: &str = "Too Many List Members";
 /// How long a watcher is asked to stay away while the node has room for no more members.
-const FULL: Seconds = Seconds(60);
+pub(super) const FULL: Seconds = Seconds(60);
 
 /// An initial SUBSCRIBE that is in order.
 #[derive(Debug)]
@@ -230,7 +230,7 @@ impl Service {
     }
 
     /// Members that the watcher of this subscription holds in others.
-    fn held_beside(&self, subscription: &Subscription) -> usize {
+    pub(super) fn held_beside(&self, subscription: &Subscription) -> usize {
         let first = subscription.record.watcher.first();
         let held = first.and_then(|first| self.held.get(first));
         held.map_or(0, |held| {

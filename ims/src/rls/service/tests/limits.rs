@@ -107,3 +107,48 @@ fn seats_are_used_again() {
     let seats = bench.service.subscriptions[&id].seats.size();
     assert!(seats <= 4, "{seats}");
 }
+
+#[test]
+fn a_list_that_outgrows_its_watcher_ends_its_subscription() {
+    let mut bench = Bench::new(Settings {
+        max_members_per_watcher: 3,
+        ..settings()
+    });
+    bench.list("bob carol");
+    let (id, _) = bench.subscribe();
+    bench.wait(1_000);
+    let sent = bench.edit(id, "bob carol dave");
+    assert_eq!(
+        sent[0].said(),
+        "1 full bob/pending carol/pending dave/pending"
+    );
+    bench.answer(&sent[0], 200);
+    let sent = bench.edit(id, "bob carol dave eva");
+    let over = "terminated;reason=probation;retry-after=60";
+    assert_eq!(sent[0].get("Subscription-State"), over);
+    bench.answer(&sent[0], 200);
+    assert!(bench.is_empty());
+    let (refused, _) = bench.subscribe_with(None, friends(), Wishes::default());
+    assert_eq!(refused, Err(Reject::Forbidden("Too Many List Members")));
+}
+
+#[test]
+fn many_short_lists_are_read_again_together_after_a_restart() {
+    let mut bench = Bench::new(Settings {
+        max_subscriptions_per_watcher: 200,
+        ..settings()
+    });
+    bench.list("bob carol");
+    for _ in 0..100 {
+        bench.subscribe();
+    }
+    bench.restart(0);
+    let mut turns = 0;
+    let mut told = 0;
+    while bench.service.next_deadline() == Some(Timestamp::default()) {
+        let (_, sent) = bench.turn(|service, turn, world| service.on_deadline(turn, world));
+        told += sent.len();
+        turns += 1;
+    }
+    assert_eq!((turns, told), (2, 100));
+}
