@@ -12,7 +12,6 @@ mod fetch;
 mod headers;
 mod lists;
 mod overrides;
-#[allow(dead_code)] // until the list service uses it
 mod presentities;
 mod publish;
 mod recover;

@@ -187,7 +187,7 @@ impl Service {
     ) -> Option<u64> {
         let presentity = announced.presentity;
         let observers = self.observers_of(presentity, announced.package);
-        if observers.is_empty() && !self.is_observed_by_lists(presentity, announced.package) {
+        if !self.is_observed(presentity, announced.package) {
             return None;
         }
         let entry = self.presentities.get_mut(presentity)?;
@@ -229,6 +229,12 @@ impl Service {
         } else if observer.told == Some(number - 1) {
             observer.told = Some(number); // it lags behind nothing that it could see
         }
+    }
+
+    /// Whether anybody observes the watchers of this presentity for this package.
+    pub(super) fn is_observed(&self, presentity: &Aor, package: Package) -> bool {
+        !self.observers_of(presentity, package).is_empty()
+            || self.is_observed_by_lists(presentity, package)
     }
 
     /// Those who observe the watchers of this presentity for this package.

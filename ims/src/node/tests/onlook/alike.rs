@@ -358,6 +358,10 @@ impl World {
         }
         self.observe();
         self.wait(11_000); // what is owed leaves step by step after a restart
+        // from here on both know what they were told
+        for who in 0..WATCHERS.len() {
+            self.refresh(who, None);
+        }
     }
 
     fn step(&mut self, step: &Step) {

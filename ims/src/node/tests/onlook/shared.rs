@@ -59,7 +59,7 @@ fn a_member_is_named_once_until_it_is_taken() {
     }];
     bench.local(|local, turn| {
         let directory = local.directory;
-        let mut registered = |local: &mut Local<'_>, turn: &mut Turn<'_>, active| {
+        let registered = |local: &mut Local<'_>, turn: &mut Turn<'_>, active| {
             let since = turn.now;
             let facts = presence::Registered { active, since };
             let presence = &mut *local.presence;

@@ -273,3 +273,128 @@ fn parts(id: SubscriptionId) -> (u32, u32) {
 pub(super) fn id_of(number: u32, place: u32) -> SubscriptionId {
     SubscriptionId(u64::from(number) << 32 | u64::from(place))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::onlooker::Takes;
+    use crate::event::subscription::End;
+    use crate::sip::Aor;
+
+    fn list(number: u64) -> List {
+        let onlooker = Onlooker {
+            list: SubscriptionId(number),
+            uri: "sip:friends@ims.test".into(),
+            package: "presence",
+            identities: Vec::new(),
+            asserted: vec!["sip:alice@ims.test".into()],
+            anonymous: false,
+            display_name: None,
+            takes: Takes::default(),
+            filter: None,
+            hops: 70,
+            since: Timestamp(0),
+            expires_at: Timestamp(1_000),
+        };
+        List::new(onlooker, Package::Presence, ListFilters::default())
+    }
+
+    fn member(place: u32) -> Virtual {
+        Virtual {
+            name: Arc::new(Name {
+                presentity: Aor::parse("sip:bob@ims.test").unwrap(),
+                entity: "sip:bob@ims.test".into(),
+            }),
+            decision: None,
+            told: 0,
+            rolled: 0,
+            since: Timestamp(0),
+            changed_at: Timestamp(0),
+            not_before: Timestamp(0),
+            more: None,
+            state: State::Terminated(End::NoResource),
+            place,
+            event: Event::NoResource,
+            debt: Debt::Nothing,
+            filter: UNFILTERED,
+            queued: false,
+        }
+    }
+
+    #[test]
+    fn a_member_of_a_list_of_a_hundred_costs_at_most_120_bytes() {
+        let mut onlook = Onlook::new(ahash::RandomState::with_seeds(1, 2, 3, 4));
+        let number = onlook.add(list(7));
+        for place in 0..100 {
+            onlook.insert(number, member(place));
+        }
+        let room = onlook.lists[&number].members.capacity() * size_of::<Virtual>();
+        // beside it stands its number in the set of its presentity: a node of a BTreeSet has room for 11, of which 5
+        // are used at least, and 16 bytes of its own
+        let set = (11 * size_of::<SubscriptionId>() + 16).div_ceil(5);
+        let each = room.div_ceil(100) + set;
+        assert!(each <= 120, "{each} bytes");
+    }
+
+    #[test]
+    fn the_number_of_a_list_that_is_over_names_no_other() {
+        let mut onlook = Onlook::new(ahash::RandomState::with_seeds(1, 2, 3, 4));
+        let first = onlook.add(list(7));
+        let id = onlook.insert(first, member(3)).unwrap();
+        assert!(onlook.get(id).is_some() && onlook.get(id_of(first, 4)).is_none());
+        onlook.take(id);
+        onlook.remove(first);
+        let second = onlook.add(list(7));
+        onlook.insert(second, member(3));
+        assert!(onlook.get(id).is_none());
+        let alice = [Aor::parse("sip:alice@ims.test").unwrap()];
+        assert_eq!(onlook.of_watcher(&alice), [second].into());
+        // and when they begin again, one that is in use is passed over
+        onlook.next = second;
+        assert_ne!(onlook.add(list(8)), second);
+    }
+
+    #[test]
+    fn members_are_found_by_their_places_in_whatever_order_they_come_and_go() {
+        let mut onlook = Onlook::new(ahash::RandomState::with_seeds(1, 2, 3, 4));
+        let number = onlook.add(list(7));
+        for place in [5, 0, 9, u32::MAX, 3] {
+            onlook.insert(number, member(place));
+        }
+        onlook.take(id_of(number, 9));
+        let places = |onlook: &Onlook| -> Vec<u32> {
+            onlook.lists[&number]
+                .members
+                .iter()
+                .map(|v| v.place)
+                .collect()
+        };
+        assert_eq!(places(&onlook), [0, 3, 5, u32::MAX]);
+        assert_eq!(onlook.get(id_of(number, 5)).unwrap().1.place, 5);
+        assert_eq!(
+            (onlook.len(), onlook.take(id_of(number, 9)).is_none()),
+            (4, true)
+        );
+    }
+
+    #[test]
+    fn the_same_outcome_is_one_value() {
+        use crate::presence::notification::Notification;
+        use crate::presence::rules::{Handling, Permissions, Reason};
+        let mut onlook = Onlook::new(ahash::RandomState::with_seeds(1, 2, 3, 4));
+        let decision = |until: u64| Decision {
+            handling: Handling::Allow,
+            permissions: Permissions::all(),
+            notification: Notification::default(),
+            until: Some(Timestamp(until)),
+            reason: Reason::Identity,
+            unresolved: false,
+        };
+        let first = onlook.shared(decision(0));
+        for until in 1..1_000 {
+            assert!(Arc::ptr_eq(&first, &onlook.shared(decision(0))));
+            onlook.shared(decision(until));
+        }
+        assert_eq!(onlook.outcomes.len(), OUTCOMES);
+    }
+}

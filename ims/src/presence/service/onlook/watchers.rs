@@ -31,6 +31,9 @@ impl Service {
         if list.is_fetch() && before.is_none() {
             return; // over before anybody is told of it
         }
+        if !self.is_observed(&member.name.presentity, list.package) {
+            return; // as most are
+        }
         let Some(row) = self.virtual_row(id, None) else {
             return;
         };
