@@ -39,19 +39,19 @@ impl Applications {
         }
     }
 
-    fn and(self, other: Applications) -> Applications {
+    pub(crate) fn and(self, other: Applications) -> Applications {
         Applications {
             accounting: self.accounting && other.accounting,
             credit_control: self.credit_control && other.credit_control,
         }
     }
 
-    fn is_empty(self) -> bool {
+    pub(crate) fn is_empty(self) -> bool {
         self == Applications::default()
     }
 
     /// What a CER or CEA offers. A relay offers everything (RFC 6733 §2.4).
-    fn read(message: &Message<'_>) -> Applications {
+    pub(crate) fn read(message: &Message<'_>) -> Applications {
         let groups = message
             .avps()
             .filter(|avp| avp.is(&VENDOR_SPECIFIC_APPLICATION_ID))
@@ -122,14 +122,26 @@ impl Local {
     /// §1.3: nodes "MUST advertise support by including the value of 4 in the Auth-Application-Id").
     pub(crate) fn cer(&self, address: IpAddr, hop_by_hop: u32, end_to_end: u32) -> Vec<u8> {
         let mut w = Writer::hop_request(CMD_CAPABILITIES_EXCHANGE, hop_by_hop, end_to_end);
-        self.origin(&mut w);
+        self.capabilities(&mut w, address);
+        w.finish(MAX).unwrap_or_default()
+    }
+
+    /// CEA (§5.3.2) to a peer that is let in.
+    pub(crate) fn cea(&self, cer: &Header, address: IpAddr) -> Vec<u8> {
+        let mut w = Writer::answer(cer, ResultCode::SUCCESS);
+        w.u32(&RESULT_CODE, ResultCode::SUCCESS.0);
+        self.capabilities(&mut w, address);
+        w.finish(MAX).unwrap_or_default()
+    }
+
+    fn capabilities(&self, w: &mut Writer, address: IpAddr) {
+        self.origin(w);
         w.address(&HOST_IP_ADDRESS, &Address::Ip(address))
             .u32(&VENDOR_ID, VENDOR_3GPP)
             .utf8(&PRODUCT_NAME, &self.product)
             .u32(&ORIGIN_STATE_ID, self.state_id)
             .u32(&SUPPORTED_VENDOR_ID, VENDOR_3GPP);
-        self.offer(&mut w);
-        w.finish(MAX).unwrap_or_default()
+        self.offer(w);
     }
 
     /// DWR (§5.5.1).

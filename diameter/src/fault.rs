@@ -18,6 +18,7 @@ impl ResultCode {
     pub const INVALID_AVP_VALUE: ResultCode = ResultCode(5004);
     pub const MISSING_AVP: ResultCode = ResultCode(5005);
     pub const AVP_OCCURS_TOO_MANY: ResultCode = ResultCode(5009);
+    pub const NO_COMMON_APPLICATION: ResultCode = ResultCode(5010);
     pub const UNSUPPORTED_VERSION: ResultCode = ResultCode(5011);
     pub const UNABLE_TO_COMPLY: ResultCode = ResultCode(5012);
     pub const INVALID_AVP_LENGTH: ResultCode = ResultCode(5014);

@@ -7,11 +7,12 @@
 //! - [`avp`] turns AVP data into values and back, [`dictionary`] names the AVPs that this node knows, [`vocabulary`]
 //!   adds those of the operator, `grammar` says what a request of a peer must look like;
 //! - [`base`], [`peer`] and [`watchdog`] are the life of one peer, [`route`] is the choice among several, `overload`
-//!   what a peer wants to be spared;
+//!   what a peer wants to be spared; [`acceptor`] is the side that is connected to, for simulators;
 //! - [`rf`], [`ro`] and [`session`] say what accounting and credit-control requests and their answers are;
 //! - [`credit`] is the credit-control client: when an OCS is asked what, and what its answer or silence means.
 #![forbid(unsafe_code)]
 
+pub mod acceptor;
 pub(crate) mod association;
 pub mod avp;
 pub mod base;
