@@ -11,6 +11,7 @@ pub mod config;
 pub mod driver;
 pub mod http;
 pub mod server;
+pub mod sim;
 pub mod store;
 pub mod telemetry;
 pub mod transport;

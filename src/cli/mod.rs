@@ -13,6 +13,7 @@ mod policy;
 mod publish;
 mod serve;
 mod session;
+mod sim;
 mod terminal;
 mod watch;
 mod xcap;
@@ -84,6 +85,7 @@ enum Command {
     Passwd(passwd::Args),
     Policy(policy::Args),
     Publish(publish::Args),
+    Sim(sim::Args),
     Watch(watch::Args),
     Xcap(xcap::Args),
 }
@@ -99,6 +101,7 @@ pub fn main() -> ExitCode {
         Command::Passwd(args) => passwd::run(&args),
         Command::Policy(args) => policy::run(&args),
         Command::Publish(args) => publish::run(&args),
+        Command::Sim(args) => sim::run(&args),
         Command::Watch(args) => watch::run(&args),
         Command::Xcap(args) => xcap::run(&args),
     };
