@@ -8,6 +8,7 @@ use crate::presence::service as presence;
 use crate::reject::Reject;
 use crate::rls::Presentities;
 use crate::sip::{Aor, Scheme, Uri};
+use std::sync::Arc;
 
 /// Members that are users of ours: virtual subscriptions of the presence service.
 #[derive(Debug)]
@@ -57,6 +58,10 @@ impl Local<'_> {
 impl Presentities for Local<'_> {
     fn look_on(&mut self, turn: &mut Turn<'_>, onlooker: Onlooker) -> Result<(), Reject> {
         self.presence.look_on(turn, self.directory, onlooker)
+    }
+
+    fn filters(&mut self, list: SubscriptionId) -> Option<Arc<[u8]>> {
+        self.presence.filters_of(list)
     }
 
     fn join(&mut self, turn: &mut Turn<'_>, member: Member, uri: &str) -> Option<SubscriptionId> {

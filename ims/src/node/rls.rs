@@ -19,6 +19,7 @@ use crate::sip::header::option_tags::OptionTags;
 use crate::sip::header::rate::Rates;
 use crate::sip::{Aor, Name};
 use crate::time::Timestamp;
+use std::sync::Arc;
 
 /// Rounds of members that stir one another in one turn; what is left waits for the next.
 const ROUNDS: usize = 16;
@@ -299,6 +300,10 @@ impl<'a> Apart<'a> {
 impl Presentities for Apart<'_> {
     fn look_on(&mut self, turn: &mut Turn<'_>, onlooker: Onlooker) -> Result<(), Reject> {
         self.run(turn, |local, turn| local.look_on(turn, onlooker))
+    }
+
+    fn filters(&mut self, list: SubscriptionId) -> Option<Arc<[u8]>> {
+        self.local.filters(list)
     }
 
     fn join(&mut self, turn: &mut Turn<'_>, member: Member, uri: &str) -> Option<SubscriptionId> {

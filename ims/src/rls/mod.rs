@@ -18,6 +18,7 @@ use crate::event::turn::Turn;
 use crate::reject::Reject;
 use crate::sip::Aor;
 use list::{Listed, Source};
+use std::sync::Arc;
 
 /// The presentities that are served here, as members of lists. A virtual subscription costs no dialog and obeys exactly
 /// the policy that a SUBSCRIBE of the same watcher would.
@@ -26,6 +27,8 @@ pub trait Presentities: std::fmt::Debug {
     /// Refused is what no member could serve: a filter that does not read. Nothing is changed then. Without a filter
     /// document the filters stay as they are (RFC 4660 §3.3.3).
     fn look_on(&mut self, turn: &mut Turn<'_>, onlooker: Onlooker) -> Result<(), Reject>;
+    /// Its filters as one document: those of all its SUBSCRIBEs, each of which may place, change and remove some.
+    fn filters(&mut self, list: SubscriptionId) -> Option<Arc<[u8]>>;
     /// Begins a virtual subscription; `None`: `uri` is nobody who is served here, and a back-end subscription asks for
     /// him. A user of a home domain whom nothing has made known, where only known ones are served, is `noresource` until
     /// he is known. A place that is taken is given up first.

@@ -1,8 +1,11 @@
 //! Filters of a subscription to a list (RFC 4660 §4.1): those for the list, for some of its members and for domains.
 
 use super::path::Budget;
-use super::{Filter, FilterError, FilterText, MOST_FILTERS, Target, changed};
+use super::read::MOST_BINDINGS;
+use super::{Filter, FilterError, FilterText, LONGEST, MOST_FILTERS, NAMESPACE, Target, changed};
 use crate::sip::Aor;
+use crate::xml::text::escaped;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The filters of one list subscription, ready to be used.
@@ -46,7 +49,48 @@ impl ListFilters {
             all.filters.push(Arc::new(filter));
             all.of_list.push(of_list);
         }
-        Ok(ListFilters { texts, ..all })
+        let all = ListFilters { texts, ..all };
+        all.written()?;
+        Ok(all)
+    }
+
+    /// All of them as one document, from which [`ListFilters::update`] makes the same set; `None` where there are none.
+    pub fn document(&self) -> Option<String> {
+        self.written().ok().filter(|_| !self.is_empty())
+    }
+
+    /// The same, refused where one document cannot say it: two names for one prefix, or more than it has room for.
+    fn written(&self) -> Result<String, FilterError> {
+        let mut bindings = BTreeMap::new();
+        for (prefix, urn) in self.texts.iter().flat_map(FilterText::bindings) {
+            if bindings
+                .insert(prefix, urn)
+                .is_some_and(|other| other != urn)
+            {
+                return Err(FilterError::not_accepted(
+                    "a prefix that another filter has bound to something else",
+                ));
+            }
+        }
+        let mut out = format!("<filter-set xmlns=\"{NAMESPACE}\">");
+        if !bindings.is_empty() {
+            let binding = |(prefix, urn): (&&str, &&str)| {
+                let (prefix, urn) = (escaped(prefix), escaped(urn));
+                format!("<ns-binding prefix=\"{prefix}\" urn=\"{urn}\"/>")
+            };
+            let all: String = bindings.iter().map(binding).collect();
+            out.extend(["<ns-bindings>", &all, "</ns-bindings>"]);
+        }
+        for text in &self.texts {
+            text.write(&mut out);
+        }
+        out.push_str("</filter-set>");
+        match bindings.len() <= MOST_BINDINGS && out.len() <= LONGEST {
+            true => Ok(out),
+            false => Err(FilterError::not_accepted(
+                "more filters than one document holds",
+            )),
+        }
     }
 
     pub fn is_empty(&self) -> bool {

@@ -8,13 +8,14 @@ use super::{Filter, FilterError, LONGEST, MOST_FILTERS, NAMESPACE, Target};
 use crate::presence::pidf::lexis::trim;
 use crate::sip::{Aor, Uri};
 use crate::xml::guard;
+use crate::xml::text::escaped;
 use roxmltree::Node;
 use serde::{Deserialize, Serialize};
 
 /// Nesting of a filter document: `filter-set`, `filter`, `trigger`, `changed`, and what extensions put there.
 const DEPTH: usize = 16;
 /// Most prefixes of one document.
-const MOST_BINDINGS: usize = 32;
+pub(super) const MOST_BINDINGS: usize = 32;
 /// Most selections and conditions of one filter.
 const MOST_PARTS: usize = 64;
 
@@ -265,7 +266,63 @@ fn read_change(node: Node<'_, '_>) -> Read<Part> {
     })
 }
 
+impl Part {
+    fn write(&self, out: &mut String) {
+        let (name, kind) = match self.kind {
+            Kind::Include => ("include", "xpath"),
+            Kind::IncludeNamespace => ("include", "namespace"),
+            Kind::Exclude => ("exclude", "xpath"),
+            Kind::ExcludeNamespace => ("exclude", "namespace"),
+            Kind::Changed => ("changed", ""),
+            Kind::Added => ("added", ""),
+            Kind::Removed => ("removed", ""),
+        };
+        out.extend(["<", name]);
+        if !kind.is_empty() {
+            out.extend([" type=\"", kind, "\""]);
+        }
+        for (name, value) in [("from", &self.from), ("to", &self.to), ("by", &self.by)] {
+            if let Some(value) = value {
+                out.extend([" ", name, "=\"", &escaped(value), "\""]);
+            }
+        }
+        out.extend([">", &escaped(&self.value), "</", name, ">"]);
+    }
+}
+
 impl FilterText {
+    /// Prefixes and namespaces.
+    pub(super) fn bindings(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.bindings
+            .iter()
+            .map(|(prefix, urn)| (&**prefix, &**urn))
+    }
+
+    /// The `<filter>`.
+    pub(super) fn write(&self, out: &mut String) {
+        out.extend(["<filter id=\"", &escaped(&self.id), "\""]);
+        for (name, value) in [("uri", &self.uri), ("domain", &self.domain)] {
+            if let Some(value) = value {
+                out.extend([" ", name, "=\"", &escaped(value), "\""]);
+            }
+        }
+        if !self.enabled {
+            out.push_str(" enabled=\"false\"");
+        }
+        out.push('>');
+        if let Some(what) = &self.what {
+            out.push_str("<what>");
+            what.iter().for_each(|part| part.write(out));
+            out.push_str("</what>");
+        }
+        for changes in self.triggers.iter().flatten() {
+            out.push_str("<trigger>");
+            changes.iter().for_each(|part| part.write(out));
+            out.push_str("</trigger>");
+        }
+        out.push_str("</filter>");
+    }
+
     /// Takes over from the filter that this one replaces what it does not say itself: a filter is switched on and
     /// off without repeating its content (RFC 4661 §3.4).
     pub(super) fn inherit(&mut self, old: FilterText) {

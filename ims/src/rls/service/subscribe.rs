@@ -258,6 +258,11 @@ impl Service {
                 (subscription.record, *subscription.wishes) = (old, old_wishes);
                 return Err(reject);
             }
+            if subscription.wishes.filter != old_wishes.filter {
+                // RFC 4660 §3.3.3: filters that this one says nothing of stay, also after a restart and elsewhere
+                let filters = world.presentities.filters(id);
+                subscription.wishes.filter = filters.map(|filters| filters[..].into());
+            }
         }
         let differs = *subscription.wishes != old_wishes;
         if differs {

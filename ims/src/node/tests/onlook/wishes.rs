@@ -178,7 +178,16 @@ fn filters_are_changed_one_by_one_and_stay_where_a_refresh_says_nothing_of_them(
             None => refreshed,
         };
         bench.look_on(refreshed).unwrap();
+        // what is to be kept of them makes the same set, as after a restart
+        let kept = bench.local(|local, _| local.filters(SubscriptionId(7))).0;
+        let anew = Onlooker {
+            filter: kept,
+            ..onlooker(&bench, 8, ALICE)
+        };
+        let other = bench.watch(anew, BOB);
         bench.take(&mut seen, Extent::Full);
+        assert_eq!(seen.body(), other.body(), "{case}");
+        bench.look_away(8);
         assert_eq!(
             seen.body().contains("hello"),
             notes,
@@ -192,6 +201,71 @@ fn filters_are_changed_one_by_one_and_stay_where_a_refresh_says_nothing_of_them(
             seen.body()
         );
     }
+}
+
+#[test]
+fn filters_that_one_document_cannot_hold_are_refused() {
+    let mut bench = Bench::new(settings());
+    let list = with(&filter("n", "", NOTES))(onlooker(&bench, 7, ALICE));
+    bench.look_on(list).unwrap();
+    let of = |id: &str, prefix: &str, urn: &str| {
+        format!(
+            "<filter-set xmlns='urn:ietf:params:xml:ns:simple-filter'><ns-bindings><ns-binding prefix='{prefix}' \
+             urn='{urn}'/></ns-bindings><filter id='{id}' uri='sip:{id}@ims.test'><what><include>//{prefix}:note</include>\
+             </what></filter></filter-set>"
+        )
+    };
+    for (case, document, taken) in [
+        (
+            "another prefix",
+            of("a", "q", "urn:ietf:params:xml:ns:pidf"),
+            true,
+        ),
+        (
+            "the same prefix for the same",
+            of("b", "p", "urn:ietf:params:xml:ns:pidf"),
+            true,
+        ),
+        (
+            "the same prefix for something else",
+            of("c", "p", "urn:x"),
+            false,
+        ),
+    ] {
+        let change = Onlooker {
+            filter: Some(document.into_bytes().into()),
+            ..onlooker(&bench, 7, ALICE)
+        };
+        assert_eq!(bench.look_on(change).is_ok(), taken, "{case}");
+    }
+}
+
+#[test]
+fn what_is_kept_of_filters_means_the_same_whatever_is_in_them() {
+    let hostile = "<filter id='a &amp;&quot;&lt;' uri='sip:bob@ims.test'><what><include>//p:note[.=\"&lt;&amp;'\"]</include>\
+                   <exclude type='namespace'>urn:&amp;x</exclude></what><trigger><changed from='&lt;1' to='&quot;'>//p:note\
+                   </changed></trigger><trigger><added>//p:tuple</added><removed>//p:note</removed></trigger></filter>\
+                   <filter id='b' domain='ims.test' enabled='0'/><filter id='c'><what/></filter>";
+    let mut bench = Bench::new(settings());
+    let list = with(hostile)(onlooker(&bench, 7, ALICE));
+    bench.look_on(list).unwrap();
+    let kept = |bench: &mut Bench, list| {
+        bench
+            .local(|local, _| local.filters(SubscriptionId(list)))
+            .0
+    };
+    let first = kept(&mut bench, 7).unwrap();
+    let again = Onlooker {
+        filter: Some(first.clone()),
+        ..onlooker(&bench, 8, ALICE)
+    };
+    bench.look_on(again).unwrap();
+    assert_eq!(kept(&mut bench, 8), Some(first.clone()));
+    let text = String::from_utf8(first.to_vec()).unwrap();
+    assert!(
+        text.contains("id=\"a &amp;&quot;&lt;\"") && text.contains("enabled=\"false\""),
+        "{text}"
+    );
 }
 
 #[test]

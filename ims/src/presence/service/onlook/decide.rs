@@ -112,9 +112,13 @@ impl Service {
             self.remember_whole_virtual(turn.now, directory, id);
             self.pace_virtual(id, (before, decision));
         }
+        let observes = self
+            .onlook
+            .get(id)
+            .is_some_and(|(list, _)| list.package != Package::Presence);
         if before.handling != decision.handling
             || before.permissions != decision.permissions
-            || sees_all(before) != sees_all(decision)
+            || observes && sees_all(before) != sees_all(decision)
         {
             self.stir(turn, directory, id, Debt::Right);
         } else if !notified_alike {

@@ -8,6 +8,7 @@ use crate::event::subscription::{End, Input, State, SubscriptionId};
 use crate::event::turn::Turn;
 use crate::presence::filter::ListFilters;
 use crate::reject::Reject;
+use std::sync::Arc;
 
 impl Service {
     /// A list subscription begins, was refreshed or asks for something else. Refused is a filter that does not read
@@ -30,6 +31,12 @@ impl Service {
         };
         self.look_longer(turn, directory, number, (onlooker, filters));
         Ok(())
+    }
+
+    /// The filters of a list subscription, as one document.
+    pub fn filters_of(&self, list: SubscriptionId) -> Option<Arc<[u8]>> {
+        let list = self.onlook.lists.get(&self.onlook.number(list)?)?;
+        Some(list.filters.document()?.into_bytes().into())
     }
 
     /// The package of this name, if lists of it are served.

@@ -59,6 +59,10 @@ impl Presentities for Made {
         Ok(())
     }
 
+    fn filters(&mut self, list: SubscriptionId) -> Option<Arc<[u8]>> {
+        self.onlookers.get(&list)?.filter.clone()
+    }
+
     fn join(&mut self, _: &mut Turn<'_>, member: Member, uri: &str) -> Option<SubscriptionId> {
         assert!(self.onlookers.contains_key(&member.list));
         if !uri.ends_with("@ims.test") {
