@@ -270,10 +270,12 @@ pub fn related(root: &str, start: Option<&str>, parts: &[Outgoing<'_>], mark: u6
         number += 1;
         boundary = format!("part-{mark:016x}-{number}");
     }
-    let mut media_type = format!("multipart/related;boundary={boundary};type=\"{root}\"");
+    let mut media_type = format!("multipart/related;type=\"{root}\"");
     if let Some(start) = start {
         media_type.push_str(&format!(";start=\"<{start}>\""));
     }
+    // as the examples of RFC 4662 have it: Linphone 5.1 takes all that follows for the boundary
+    media_type.push_str(&format!(";boundary=\"{boundary}\""));
     let length = |part: &Outgoing<'_>| part.body.len() + 128;
     let mut bytes = Vec::with_capacity(parts.iter().map(length).sum::<usize>() + 64);
     for part in parts {

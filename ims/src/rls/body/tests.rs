@@ -53,8 +53,8 @@ fn a_body_reads_as_in_the_standard() {
     let body = level.finish();
     assert_eq!(
         &*body.content_type,
-        "multipart/related;boundary=part-0000000000000abc;type=\"application/rlmi+xml\";\
-         start=\"<0000000000000abc.0@lists.ims.test>\""
+        "multipart/related;type=\"application/rlmi+xml\";start=\"<0000000000000abc.0@lists.ims.test>\";\
+         boundary=\"part-0000000000000abc\""
     );
     let parts = parts(&body);
     assert_eq!(
