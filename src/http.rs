@@ -5,6 +5,7 @@
 //! flood.
 
 mod access;
+pub(crate) mod charging;
 mod coding;
 pub(crate) mod digest;
 pub(crate) mod fetch;
@@ -24,6 +25,7 @@ pub use files::FileError;
 pub use listen::{BindError, bind, serve};
 
 use crate::admin::{self, Readiness};
+use crate::charging::desk::Desk;
 use crate::config::{Config, any_contains};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::Method;
@@ -111,6 +113,8 @@ pub struct Service {
     /// Where there are remotes.
     merger: Option<Merger>,
     access: Option<access::Log>,
+    /// Where charging is on.
+    charging: Option<Desk>,
 }
 
 impl fmt::Debug for Service {
@@ -188,7 +192,13 @@ impl Service {
             tls,
             guard,
             access,
+            charging: None,
         })
+    }
+
+    /// With the records of charging.
+    pub fn with_charging(self, charging: Option<Desk>) -> Service {
+        Service { charging, ..self }
     }
 
     fn trusts(&self, peer: IpAddr) -> bool {
@@ -296,6 +306,11 @@ impl Service {
         {
             let below = below.to_owned();
             return overrides::answer(self, peer.address, &below, request).await;
+        }
+        let below = path.strip_prefix(charging::PATH);
+        if let (Some(desk), Some(below)) = (&self.charging, below.filter(|_| peer.is_trusted)) {
+            let below = below.to_owned();
+            return charging::answer(self, desk, peer.address, &below, request).await;
         }
         let page = match peer.is_trusted {
             true => admin::page(path, &self.metrics, &self.readiness),

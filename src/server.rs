@@ -58,7 +58,7 @@ impl Error {
     pub fn exit(&self) -> Exit {
         match self {
             Error::ChargingSettings(_)
-            | Error::Charging(charging::StartError::Tls(_))
+            | Error::Charging(charging::StartError::Tls(_) | charging::StartError::Export(_))
             | Error::HttpSetup(http::SetupError::Unusable(_)) => Exit::Config,
             Error::Store(_) | Error::Charging(_) => Exit::Store,
             Error::Documents(why) if why.is_configured() => Exit::Config,
@@ -107,16 +107,17 @@ impl Running {
         let (handle, inbox) = driver::channel(config.limits.queue);
         let tcp = listen_tcp(&config, &handle, &metrics).await?;
         let (stop_http, stopping) = watch::channel(false);
+        let charging = start_charging(&config, backlog, &committer, &metrics)?;
         let http = http::Service::new(
             config.clone(),
             Arc::new(handle.clone()),
             metrics.clone(),
             readiness.clone(),
         )?;
+        let http = http.with_charging(charging.as_ref().map(|charging| charging.desk()));
         let vouched = http::Vouched::new(&config.remote_xdms.servers);
         let vouched = vouched.map_err(http::SetupError::from)?;
         serve_http(&config, Arc::new(http), stopping).await?;
-        let charging = start_charging(&config, backlog, &committer, &metrics)?;
         let events = charging.clone();
         let driver = |udp| {
             let charging = events.map(charge_through);

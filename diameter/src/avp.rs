@@ -70,7 +70,7 @@ pub enum Address<'a> {
 }
 
 impl<'a> Address<'a> {
-    fn read(data: &'a [u8]) -> Option<Address<'a>> {
+    pub(crate) fn read(data: &'a [u8]) -> Option<Address<'a>> {
         let (family, value) = data.split_first_chunk::<2>()?;
         Some(match u16::from_be_bytes(*family) {
             1 => Address::Ip(Ipv4Addr::from(<[u8; 4]>::try_from(value).ok()?).into()),

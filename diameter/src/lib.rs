@@ -29,6 +29,7 @@ pub mod rf;
 pub mod ro;
 pub mod route;
 pub mod session;
+pub mod tree;
 pub mod vocabulary;
 pub mod watchdog;
 pub mod write;

@@ -78,7 +78,7 @@ impl Writer {
     }
 
     /// Goes on behind the last AVP of a finished message.
-    pub(crate) fn reopen(bytes: &[u8]) -> Writer {
+    pub fn reopen(bytes: &[u8]) -> Writer {
         Writer {
             bytes: bytes.to_vec(),
         }

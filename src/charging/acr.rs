@@ -1,5 +1,7 @@
 //! One event as an accounting request: the AVP tree of TS 32.260 §6.3 and TS 32.299 §7.2 for an application server.
 
+use super::profile::Profile;
+use super::settings::Checked;
 use diameter::dictionary::*;
 use diameter::rf::EventRecord;
 use diameter::session::session_id;
@@ -27,9 +29,21 @@ pub struct Sender {
     pub service_context_id: String,
     /// SIP URI of this application server.
     pub as_uri: String,
+    /// What the charging system wants otherwise.
+    pub profile: Profile,
 }
 
 impl Sender {
+    pub fn of(settings: &Checked) -> Sender {
+        Sender {
+            origin_host: settings.origin_host.clone(),
+            origin_realm: settings.origin_realm.clone(),
+            service_context_id: settings.given.service_context_id.clone(),
+            as_uri: settings.as_uri.clone(),
+            profile: settings.profile.clone(),
+        }
+    }
+
     /// The Session-Id of an event: the same at each sending, so that a duplicate is recognised. The time of the
     /// event keeps it apart from the event that had this number in a store that has since been replaced.
     pub fn session_id(&self, event: &Event) -> String {
@@ -53,7 +67,10 @@ impl Sender {
             }
             w.group(&IMS_INFORMATION, |w| self.ims_information(w, event));
         });
-        writer.finish(max)
+        if self.profile.is_empty() {
+            return writer.finish(max);
+        }
+        self.profile.apply(writer.finish(max)?).finish(max)
     }
 
     /// In the order of the grammar, TS 32.299 §7.2.73.
@@ -189,7 +206,7 @@ fn e164(identity: &str) -> Option<String> {
 }
 
 /// Cause-Code (TS 32.299 §7.2.35): zero and below for success, the status itself for failure.
-fn cause_code(event: &Event) -> i32 {
+pub fn cause_code(event: &Event) -> i32 {
     const SUCCESSFUL_TRANSACTION: i32 = -1;
     const END_OF_SUBSCRIBE_DIALOG: i32 = -2;
     const REDIRECTED: i32 = -3;
@@ -219,6 +236,7 @@ pub(crate) mod tests {
             origin_realm: "ims.test".into(),
             service_context_id: "32260@3gpp.org".into(),
             as_uri: "sip:ps.ims.test".into(),
+            profile: Profile::default(),
         }
     }
 

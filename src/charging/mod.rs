@@ -7,8 +7,12 @@
 use crate::http::FileError;
 use crate::store::{Committer, Reader, StoreError};
 use crate::telemetry::Metrics;
+use accounts::{Accounts, Report};
+use acr::Sender;
+use desk::{Desk, Recent};
+use export::Export;
 use ims::charge::Event;
-use ims::record::Table;
+use ims::record::{Batch, Table};
 use settings::Checked;
 use spool::Spool;
 use std::io;
@@ -17,13 +21,19 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tls::Tls;
 use tokio::sync::{Notify, mpsc, oneshot};
-use tracing::info;
+use tracing::{error, info};
 use worker::{Order, Start};
 
+pub mod accounts;
 pub mod acr;
 mod cdf;
+pub mod cdr;
+pub mod desk;
 mod dictionary;
+pub mod explain;
+mod export;
 mod link;
+mod profile;
 pub mod quarantine;
 pub mod settings;
 mod spool;
@@ -45,8 +55,10 @@ pub enum StartError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Tls(#[from] FileError),
+    #[error("charging records cannot be exported ({0}); see [charging.export]")]
+    Export(io::Error),
     #[error("the charging thread cannot be started ({0})")]
-    Thread(#[from] io::Error),
+    Thread(io::Error),
     #[error("the system gives no random numbers ({0})")]
     Random(getrandom::Error),
 }
@@ -56,6 +68,7 @@ pub enum StartError {
 pub struct Charging {
     orders: mpsc::Sender<Order>,
     unseen: Arc<Unseen>,
+    desk: Desk,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -70,6 +83,9 @@ pub fn start(
     if count > 0 {
         info!(count, "charging records of an earlier run wait for a CDF");
     }
+    check_accounts(&*reader, &committer, &metrics)?;
+    let accounts = Accounts::load(&*reader)?;
+    let export = Export::start(&settings.given.export).map_err(StartError::Export)?;
     let tls = Tls::load(&settings.given.tls)?;
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(StartError::Random)?;
@@ -78,7 +94,20 @@ pub fn start(
     let memory = settings.given.spool_memory_records as usize;
     let window = settings.given.max_in_flight as usize;
     let spool = Spool::new(memory, window, count, highest);
+    let sender = Arc::new(Sender::of(&settings));
+    let desk = Desk {
+        reader: reader.clone(),
+        committer: committer.clone(),
+        orders: orders.clone(),
+        sender: sender.clone(),
+        recent: Arc::new(Recent::default()),
+        releasing: Arc::default(),
+    };
     let start = Start {
+        sender,
+        accounts,
+        export,
+        recent: desk.recent.clone(),
         settings,
         spool,
         committer,
@@ -90,7 +119,8 @@ pub fn start(
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()?;
+        .build()
+        .map_err(StartError::Thread)?;
     let thread = std::thread::Builder::new()
         .name("charging".into())
         .spawn(move || {
@@ -98,12 +128,47 @@ pub fn start(
             runtime.shutdown_background(); // a name that is being resolved is not waited for
             // Whoever asked for the end may have stopped waiting for it.
             let _ = told.map(|told| told.send(()));
-        })?;
+        })
+        .map_err(StartError::Thread)?;
     Ok(Charging {
         orders,
         unseen,
+        desk,
         thread: Some(thread),
     })
+}
+
+/// Compares what was emitted with what became of it, says what is missing, and forgets old accounts.
+fn check_accounts(
+    reader: &dyn Reader,
+    committer: &Arc<Committer>,
+    metrics: &Metrics,
+) -> Result<(), StartError> {
+    let report = Report::read(reader)?;
+    let mut missing = 0;
+    for hour in report.hours.iter().filter(|hour| hour.missing != 0) {
+        missing += hour.missing.unsigned_abs();
+        error!(
+            hour = hour.hour,
+            emitted = hour.emitted,
+            missing = hour.missing,
+            "the accounts of an hour do not add up: charging records are missing from the store"
+        );
+    }
+    metrics.set_missing_records(missing);
+    let mut batch = Batch::default();
+    report.prune(&mut batch, reader)?;
+    if !batch.is_empty() {
+        committer.submit(
+            batch,
+            Box::new(|outcome| {
+                if let Err(error) = outcome {
+                    error!(%error, "old accounts of charging could not be deleted");
+                }
+            }),
+        );
+    }
+    Ok(())
 }
 
 /// How many records the store holds, and the number of the last one. They stay there while charging is off.
@@ -127,6 +192,11 @@ pub fn waiting(reader: &dyn Reader) -> Result<(u64, Option<u64>), StoreError> {
 }
 
 impl Charging {
+    /// Where the operator asks.
+    pub fn desk(&self) -> Desk {
+        self.desk.clone()
+    }
+
     /// These events have been committed. Never blocks; may be called from any thread.
     pub fn committed(&self, events: Vec<Event>) {
         if events.is_empty() {

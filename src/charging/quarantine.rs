@@ -1,8 +1,9 @@
 //! Records that were refused for good: what the operator can learn of them, and their way back into the spool.
 
+use super::accounts::{Accounts, Outcome};
 use super::spool::Quarantined;
-use crate::store::{Engine, Reader, StoreError};
-use ims::charge::{Event, record};
+use crate::store::{Engine, Reader, Record, StoreError};
+use ims::charge::record;
 use ims::record::{Batch, Table, decode};
 
 /// Records read from the store at once.
@@ -29,25 +30,103 @@ pub fn each(
     }
 }
 
-/// Moves quarantined records back into the spool, each in one batch: all of them, or those with these numbers.
-/// Returns how many. One that holds no event (it could not be read before either) stays where it is.
-pub fn release(engine: &mut dyn Engine, numbers: &[u64]) -> Result<u64, StoreError> {
-    let mut records = Vec::new();
-    each(&*engine.reader(), |number, quarantined| {
-        let wanted = numbers.is_empty() || numbers.contains(&number);
-        let record = quarantined.filter(|_| wanted).map(|q| q.record.as_slice());
-        if let Some(record) = record.filter(|r| record::read(r).is_ok()) {
-            records.push((number, record.to_vec()));
+/// Records that went back into the spool with one batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    pub lowest: u64,
+    pub highest: u64,
+    pub count: u64,
+}
+
+/// The way of quarantined records back into the spool, batch by batch: all of them, or those with some numbers. One
+/// that holds no event (it could not be read before either) stays where it is.
+pub struct Release<'a> {
+    reader: &'a dyn Reader,
+    numbers: &'a [u64],
+    /// Where to read on; `None` at the end.
+    from: Option<Vec<u8>>,
+}
+
+impl std::fmt::Debug for Release<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Release")
+            .field("from", &self.from)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Release<'a> {
+    /// No numbers: all records.
+    pub fn new(reader: &'a dyn Reader, numbers: &'a [u64]) -> Release<'a> {
+        Release {
+            reader,
+            numbers,
+            from: Some(Vec::new()),
         }
-    })?;
-    let count = records.len() as u64;
-    for page in records.chunks(PAGE) {
+    }
+
+    /// The next batch, to be committed before the one after it is asked for: it counts over what the store says.
+    pub fn next_batch(&mut self) -> Result<Option<(Batch, Range)>, StoreError> {
+        while let Some(from) = self.from.take() {
+            let page = self.reader.scan(Table::Quarantine, &from, PAGE)?;
+            if let Some((last, _)) = page.last().filter(|_| page.len() == PAGE) {
+                let mut from = last.clone();
+                from.push(0); // the least key above it
+                self.from = Some(from);
+            }
+            if let Some(batch) = self.batch_of(&page)? {
+                return Ok(Some(batch));
+            }
+        }
+        Ok(None)
+    }
+
+    fn batch_of(&self, page: &[Record]) -> Result<Option<(Batch, Range)>, StoreError> {
         let mut batch = Batch::default();
-        for (number, record) in page {
-            batch.put_bytes(Table::Charging, &Event::key(*number), record);
-            batch.delete(Table::Quarantine, &Event::key(*number));
+        let mut accounts = Accounts::load(self.reader)?;
+        let mut range: Option<Range> = None;
+        for (key, value) in page {
+            let Some(number) = <[u8; 8]>::try_from(key.as_slice())
+                .ok()
+                .map(u64::from_be_bytes)
+            else {
+                continue;
+            };
+            let wanted = self.numbers.is_empty() || self.numbers.contains(&number);
+            let quarantined = decode::<Quarantined>(value).filter(|_| wanted);
+            let Some(quarantined) = quarantined else {
+                continue;
+            };
+            let Ok(event) = record::read(&quarantined.record) else {
+                continue;
+            };
+            batch.put_bytes(Table::Charging, key, &quarantined.record);
+            batch.delete(Table::Quarantine, key);
+            accounts.note(event.booked.hour, Outcome::Released, "");
+            let known = range.unwrap_or(Range {
+                lowest: number,
+                highest: number,
+                count: 0,
+            });
+            range = Some(Range {
+                highest: number,
+                count: known.count + 1,
+                ..known
+            });
         }
+        accounts.add_to(&mut batch);
+        Ok(range.map(|range| (batch, range)))
+    }
+}
+
+/// Releases records of a store that nobody else uses. Returns how many.
+pub fn release(engine: &mut dyn Engine, numbers: &[u64]) -> Result<u64, StoreError> {
+    let reader = engine.reader();
+    let mut release = Release::new(&*reader, numbers);
+    let mut count = 0;
+    while let Some((batch, range)) = release.next_batch()? {
         engine.commit(&[batch])?;
+        count += range.count;
     }
     Ok(count)
 }
@@ -57,6 +136,7 @@ mod tests {
     use super::*;
     use crate::charging::acr::tests::full;
     use crate::store::memory::Memory;
+    use ims::charge::Event;
     use ims::time::Timestamp;
 
     fn quarantined(record: Vec<u8>) -> Quarantined {

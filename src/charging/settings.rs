@@ -3,7 +3,8 @@
 pub use triggers::Triggers;
 
 use super::cdf::Place;
-use super::{dictionary, tls};
+use super::profile::Profile;
+use super::{dictionary, export, tls};
 use diameter::vocabulary::Vocabulary;
 use ims::time::{Millis, Seconds};
 use serde::Deserialize;
@@ -64,6 +65,15 @@ pub struct Settings {
     pub overload_control: bool,
     /// Files with AVPs beside the built-in ones, for profiles and for what peers send. Default: none. At most 16.
     pub dictionary: Vec<PathBuf>,
+    /// File that changes the AVPs of records for a charging system. Default: none.
+    pub profile: PathBuf,
+    /// Records in the spool above which the oldest are exported; needs `export.directory`. Default: 0, any number.
+    pub spool_max_records: u64,
+    /// Age above which records in the spool are exported, in seconds; needs `export.directory`.
+    /// Default: 0, any age. Range: 0-31536000.
+    pub spool_max_age_s: Seconds,
+    /// Records as files.
+    pub export: export::Settings,
     /// Certificates for CDFs that are reached over TLS.
     pub tls: tls::Files,
 }
@@ -111,6 +121,10 @@ impl Default for Settings {
             max_message_bytes: 65_536,
             overload_control: true,
             dictionary: Vec::new(),
+            profile: PathBuf::new(),
+            spool_max_records: 0,
+            spool_max_age_s: Seconds(0),
+            export: export::Settings::default(),
             tls: tls::Files::default(),
         }
     }
@@ -138,6 +152,7 @@ pub struct Checked {
     pub destination_realm: String,
     /// AVPs of `dictionary`.
     pub vocabulary: Vocabulary,
+    pub profile: Profile,
     /// Everything that needs no completion.
     pub given: Settings,
 }
@@ -154,9 +169,17 @@ pub struct CheckedPeer {
 impl Settings {
     /// Completes the settings with the home domain and checks them. `Ok(None)`: charging is off.
     pub fn check(&self, home_domain: &str) -> Result<Option<Checked>, BadValue> {
+        let checked = self.complete(home_domain)?;
+        Ok((!checked.peers.is_empty()).then_some(checked))
+    }
+
+    /// The same, also where charging is off.
+    pub fn complete(&self, home_domain: &str) -> Result<Checked, BadValue> {
         self.check_ranges()?;
         let or_home = |given: &Option<String>| given.clone().unwrap_or_else(|| home_domain.into());
         let destination_realm = or_home(&self.destination_realm);
+        let vocabulary = dictionary::load(&self.dictionary)
+            .map_err(|why| bad("dictionary", &why.to_string()))?;
         let checked = Checked {
             origin_host: self
                 .origin_host
@@ -165,8 +188,8 @@ impl Settings {
             origin_realm: or_home(&self.origin_realm),
             as_uri: String::new(),
             peers: self.check_peers(&destination_realm)?,
-            vocabulary: dictionary::load(&self.dictionary)
-                .map_err(|why| bad("dictionary", &why.to_string()))?,
+            profile: self.load_profile(&vocabulary)?,
+            vocabulary,
             destination_realm,
             given: self.clone(),
         };
@@ -182,7 +205,14 @@ impl Settings {
         {
             return Err(bad("as_uri", "a SIP URI, as in \"sip:ps.home1.net\""));
         }
-        Ok((!checked.peers.is_empty()).then_some(Checked { as_uri, ..checked }))
+        Ok(Checked { as_uri, ..checked })
+    }
+
+    fn load_profile(&self, vocabulary: &Vocabulary) -> Result<Profile, BadValue> {
+        if self.profile.as_os_str().is_empty() {
+            return Ok(Profile::default());
+        }
+        Profile::load(&self.profile, vocabulary).map_err(|why| bad("profile", &why.to_string()))
     }
 
     fn check_peers(&self, destination_realm: &str) -> Result<Vec<CheckedPeer>, BadValue> {
@@ -245,6 +275,14 @@ impl Settings {
                 1_048_576,
             ),
             ("peers", self.peers.len() as u64, 0, 64),
+            (
+                "spool_max_age_s",
+                u64::from(self.spool_max_age_s.0),
+                0,
+                31_536_000,
+            ),
+            ("export.file_bytes", self.export.file_bytes, 4_096, 16 << 30),
+            ("export.file_s", u64::from(self.export.file_s.0), 1, 86_400),
             ("dictionary", self.dictionary.len() as u64, 0, 16),
         ];
         for (key, value, min, max) in ranges {
@@ -254,6 +292,11 @@ impl Settings {
                     &format!("a number from {min} to {max}, not {value}"),
                 ));
             }
+        }
+        let bounded = self.spool_max_records > 0 || self.spool_max_age_s.0 > 0;
+        if bounded && !self.export.is_on() {
+            let expected = "a directory for what spool_max_records and spool_max_age_s push out";
+            return Err(bad("export.directory", expected));
         }
         if self.service_context_id.is_empty() || !self.service_context_id.contains('@') {
             return Err(bad(
@@ -340,6 +383,11 @@ mod tests {
                 "a context without a domain",
                 "service_context_id = '32260'",
                 "service_context_id",
+            ),
+            (
+                "a bounded spool without files",
+                "spool_max_records = 5",
+                "export.directory",
             ),
             (
                 "TLS without authorities",

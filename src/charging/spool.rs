@@ -5,6 +5,7 @@
 //! acknowledgement only. At most `memory` records are held here; of the others only the lowest number is known, and
 //! they are read when there is room.
 
+use super::accounts::Outcome;
 use diameter::Instant;
 use diameter::route::PeerId;
 use ims::charge::Event;
@@ -56,6 +57,17 @@ pub enum Fate {
     },
 }
 
+/// A record that has come to its end, for which it leaves the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Done {
+    /// `None`: what lay in the store could not be read.
+    pub event: Option<Event>,
+    pub outcome: Outcome,
+    /// Who answered.
+    pub peer: Option<PeerId>,
+    pub quarantined: Option<Quarantined>,
+}
+
 /// A record to be sent now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sending {
@@ -93,7 +105,7 @@ pub struct Spool {
     delayed: BTreeSet<(Instant, u64)>,
     in_flight: usize,
     /// Answered, and to be taken out of the store.
-    done: BTreeMap<u64, Option<Quarantined>>,
+    done: BTreeMap<u64, Done>,
     /// The part of `done` that is being taken out.
     leaving: Vec<u64>,
     /// The lowest number that may be in the store and not here.
@@ -255,7 +267,48 @@ impl Spool {
             reason,
             at,
         };
-        self.done.insert(number, Some(quarantined));
+        let done = Done {
+            event: None,
+            outcome: Outcome::Quarantined,
+            peer: None,
+            quarantined: Some(quarantined),
+        };
+        self.done.insert(number, done);
+    }
+
+    /// When the oldest record that is held came to be.
+    pub fn oldest(&self) -> Option<Timestamp> {
+        let (_, first) = self.records.first_key_value()?;
+        Some(first.event.answered_at)
+    }
+
+    /// Gives up to `count` of the oldest records that are not in flight up for export, those before `until`.
+    /// Returns how many.
+    pub fn evict(&mut self, count: u64, until: Timestamp) -> u64 {
+        let idle = self.records.iter().filter(|(_, record)| {
+            record.state != State::InFlight && record.event.answered_at < until
+        });
+        let numbers: Vec<u64> = idle
+            .map(|(number, _)| *number)
+            .take(usize::try_from(count).unwrap_or(usize::MAX))
+            .collect();
+        for number in &numbers {
+            let Some(record) = self.records.remove(number) else {
+                continue;
+            };
+            self.ready.remove(number);
+            if let State::Delayed(at) = record.state {
+                self.delayed.remove(&(at, *number));
+            }
+            let done = Done {
+                event: Some(record.event),
+                outcome: Outcome::Exported,
+                peer: None,
+                quarantined: None,
+            };
+            self.done.insert(*number, done);
+        }
+        numbers.len() as u64
     }
 
     /// The next record to send, which is then in flight.
@@ -315,16 +368,19 @@ impl Spool {
             Fate::Acknowledged => {
                 self.refusals = 0;
                 self.pauses = 0;
-                self.leave(number, None);
+                self.leave(number, peer, None);
             }
             Fate::Rejected {
                 result,
-                peer,
+                peer: host,
                 reason,
             } => {
+                let by = peer;
+                let peer = host;
                 let record = ims::charge::record::write(&record.event);
                 self.leave(
                     number,
+                    by,
                     Some(Quarantined {
                         record,
                         result,
@@ -360,10 +416,18 @@ impl Spool {
         }
     }
 
-    fn leave(&mut self, number: u64, quarantined: Option<Quarantined>) {
-        self.records.remove(&number);
+    fn leave(&mut self, number: u64, peer: Option<PeerId>, quarantined: Option<Quarantined>) {
         self.in_flight -= 1;
-        self.done.insert(number, quarantined);
+        let done = Done {
+            event: self.records.remove(&number).map(|record| record.event),
+            outcome: match quarantined {
+                None => Outcome::Acknowledged,
+                Some(_) => Outcome::Quarantined,
+            },
+            peer,
+            quarantined,
+        };
+        self.done.insert(number, done);
     }
 
     /// Answered records that no batch has taken yet.
@@ -378,15 +442,22 @@ impl Spool {
             return None;
         }
         let mut batch = Batch::default();
-        for (number, quarantined) in self.done.iter().take(BATCH) {
+        for (number, done) in self.done.iter().take(BATCH) {
             let key = Event::key(*number);
-            if let Some(quarantined) = quarantined {
+            if let Some(quarantined) = &done.quarantined {
                 batch.put(Table::Quarantine, &key, quarantined);
             }
             batch.delete(Table::Charging, &key);
             self.leaving.push(*number);
         }
         Some(batch)
+    }
+
+    /// The records of the batch under way.
+    pub fn batch(&self) -> impl Iterator<Item = &Done> {
+        self.leaving
+            .iter()
+            .filter_map(|number| self.done.get(number))
     }
 
     /// Whether a batch is under way.

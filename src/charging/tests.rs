@@ -1,5 +1,7 @@
 //! The whole of charging against a scripted CDF over a real socket, with a store in memory.
 
+mod desk;
+
 use super::acr::tests::full;
 use super::settings::Settings;
 use super::*;

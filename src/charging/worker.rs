@@ -1,13 +1,19 @@
 //! The thread that charges: it owns the node, the spool and the links, and is the only one to touch them.
 //!
-//! Here is its loop and its peers; [`records`] is the way of a record from the store to its answer.
+//! Here is its loop and its peers; [`records`] is the way of a record from the store to its answer, [`files`]
+//! its way out of the store.
 
+mod files;
 mod records;
 
 use super::Unseen;
+use super::accounts::Accounts;
 use super::acr::Sender;
 use super::cdf::Directory;
+use super::desk::Recent;
+use super::export::Export;
 use super::link::{self, Links};
+use super::quarantine::Range;
 use super::settings::Checked;
 use super::spool::Spool;
 use super::tls::Tls;
@@ -34,6 +40,8 @@ use tracing::{info, warn};
 pub(super) enum Order {
     /// These events are in the store.
     Committed(Vec<Event>),
+    /// These records are in the store again, after they were in quarantine.
+    Released(Range),
     /// No more events; end within this time, then say so.
     Stop {
         within: Duration,
@@ -44,6 +52,10 @@ pub(super) enum Order {
 /// Everything the worker is started with.
 #[derive(Debug)]
 pub(super) struct Start {
+    pub sender: Arc<Sender>,
+    pub accounts: Accounts,
+    pub export: Option<Export>,
+    pub recent: Arc<Recent>,
     pub settings: Checked,
     pub spool: Spool,
     pub committer: Arc<Committer>,
@@ -55,7 +67,11 @@ pub(super) struct Start {
 }
 
 struct Worker {
-    sender: Sender,
+    sender: Arc<Sender>,
+    accounts: Accounts,
+    export: Option<Export>,
+    recent: Arc<Recent>,
+    bounds: Bounds,
     node: Node,
     spool: Spool,
     links: Links,
@@ -74,6 +90,17 @@ struct Worker {
     /// Why each peer that is not up was not up when it was last said: each attempt fails in the same way.
     said: BTreeMap<PeerId, String>,
     stopping: Option<Stopping>,
+}
+
+/// What the spool may hold before its oldest records are exported.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    /// Records; 0: any number.
+    records: u64,
+    /// Milliseconds; 0: any age.
+    age: u64,
+    /// The operator has been told that records are pushed out.
+    told: bool,
 }
 
 /// The depth at which the operator is told: the first, and each doubling of it.
@@ -97,6 +124,10 @@ pub(super) async fn run(start: Start, reader: Arc<dyn Reader>) -> Option<oneshot
     let (events, mut heard) = mpsc::channel(256);
     let (stored, mut outcomes) = mpsc::unbounded_channel(); // one batch is under way at a time
     let Start {
+        sender,
+        accounts,
+        export,
+        recent,
         settings,
         spool,
         committer,
@@ -108,11 +139,14 @@ pub(super) async fn run(start: Start, reader: Arc<dyn Reader>) -> Option<oneshot
     } = start;
     let max_message = settings.given.max_message_bytes as usize;
     let mut worker = Worker {
-        sender: Sender {
-            origin_host: settings.origin_host.clone(),
-            origin_realm: settings.origin_realm.clone(),
-            service_context_id: settings.given.service_context_id.clone(),
-            as_uri: settings.as_uri.clone(),
+        sender,
+        accounts,
+        export,
+        recent,
+        bounds: Bounds {
+            records: settings.given.spool_max_records,
+            age: u64::from(settings.given.spool_max_age_s.0) * 1_000,
+            told: false,
         },
         node: Node::new(node_settings(&settings), seed),
         spool,
@@ -137,6 +171,7 @@ pub(super) async fn run(start: Start, reader: Arc<dyn Reader>) -> Option<oneshot
     loop {
         worker.work();
         if worker.has_ended() {
+            worker.complete_file();
             return worker.stopping.map(|stopping| stopping.done);
         }
         let wake = worker.started + Duration::from_millis(worker.deadline().0);
@@ -200,7 +235,7 @@ impl Worker {
         Instant(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
-    fn deadline(&self) -> Instant {
+    fn deadline(&mut self) -> Instant {
         let spool = self
             .spool
             .deadline()
@@ -210,7 +245,15 @@ impl Worker {
             .as_ref()
             .map(|s| if s.leaving { s.end } else { s.answers });
         let rest = Some(self.store_rest).filter(|at| *at > self.now());
-        let wakes = [self.node.deadline(), spool, self.flush, stopping, rest];
+        let file = self.file_due();
+        let wakes = [
+            self.node.deadline(),
+            spool,
+            self.flush,
+            stopping,
+            rest,
+            file,
+        ];
         wakes
             .into_iter()
             .flatten()
@@ -227,6 +270,11 @@ impl Worker {
                 }
             }
             Some(Order::Stop { within, done }) => self.stop(within, done),
+            Some(Order::Released(Range {
+                lowest,
+                highest,
+                count,
+            })) => self.spool.committed_unseen(lowest, highest, count),
             // The handle was dropped: the same, with no one to wait for it.
             None => self.stop(Duration::from_secs(1), oneshot::channel().0),
         }
@@ -287,6 +335,7 @@ impl Worker {
             self.send(sending);
             self.outputs();
         }
+        self.overflow();
         self.clear_store();
         self.say_goodbye();
         self.show();
@@ -311,6 +360,7 @@ impl Worker {
                         .is_some_and(|h| h.command == CMD_ACCOUNTING && h.flags.retransmitted())
                     {
                         self.metrics.charging(ChargingOutcome::Resent);
+                        self.note_resent(connection.peer, &bytes);
                     }
                     if !self.links.send(connection, bytes) {
                         self.links.close(connection);

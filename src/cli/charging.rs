@@ -1,93 +1,289 @@
-//! `presentia charging`: the records that a CDF has refused for good.
+//! `presentia charging`: the accounts, the records that a CDF has refused, the last ones, and what one would look like.
+
+mod explain;
+mod place;
 
 use super::terminal::{line, say};
 use super::{Exit, Failure};
-use crate::charging::{Quarantined, quarantine};
-use crate::config::Config;
-use crate::store::{self, Engine, StoreError};
-use ims::charge::record;
+use crate::charging::accounts::{Hour, Report};
+use crate::charging::cdr::{CSV_COLUMNS, Cdr};
+use crate::charging::desk::Wanted;
+use place::Place;
 use std::path::PathBuf;
+use std::time::Duration;
 
 const AFTER_HELP: &str = "\
 Examples:
+  presentia charging report
+  presentia charging list
+  presentia charging release 1882618704334389248 --why \"ticket 4711: CDF repaired\"
+  presentia charging export --format csv >refused.csv
+  presentia charging trace --icid 4f3a9c
+  presentia charging tail
+  presentia charging explain PUBLISH --config /etc/presentia.toml
   presentia charging list --config /etc/presentia.toml
-  presentia charging release --config /etc/presentia.toml
-  presentia charging release 1882618704334389248 --config /etc/presentia.toml
 
-Works on the store of a server that is stopped. A line of the list is, separated by tabs: number, Result-Code (0: not
-sent), CDF, SIP method, IMS charging identifier, reason. Released records are sent, with the T flag, when the server
-runs again. The number is the one in the server's log; see docs/charging.md.
+Asks the server at --server, which must trust this machine ([http] trusted_proxies). With --config instead, works on the
+store of a server that is stopped. A line of the list is, separated by tabs: number, Result-Code (0: not sent), CDF, SIP
+method, IMS charging identifier, reason. Released records are sent again. The number is the one in the server's log; see
+docs/charging.md.
 
-Exit status: 0 done, 2 wrong usage, 74 the store cannot be used (a running server has it), 78 no such configuration.";
+Exit status: 0 done, 1 refused, or the accounts do not add up, 2 wrong usage, 69 no server, 74 the store cannot be used (a
+running server has it), 78 no such configuration.";
 
-/// List charging records that a CDF refused for good, or send them once more
+/// Look after charging records: accounts, quarantine, traces, live view
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Args {
     #[command(subcommand)]
     action: Action,
-    /// Configuration file of the server. Without it every default applies
+    /// Configuration file of a server that is stopped; its store is used
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// The server's HTTP listener
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8080"
+    )]
+    server: String,
 }
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
     /// Print one line for each record in quarantine
     List,
+    /// Print a record: in quarantine, waiting, or lately sent
+    Show {
+        #[arg(value_name = "NUMBER")]
+        number: u64,
+    },
+    /// Print the records in quarantine as CDRs
+    Export {
+        #[arg(long, value_name = "FORMAT", default_value = "json", value_parser = ["json", "csv"])]
+        format: String,
+    },
     /// Put records back into the spool: these, or all of them
     Release {
         #[arg(value_name = "NUMBER")]
         numbers: Vec<u64>,
+        /// The reason, for the audit log of a running server
+        #[arg(long, value_name = "TEXT", default_value = "ordered by the operator")]
+        why: String,
+        /// Who orders it, for the audit log. Default: the user of this session
+        #[arg(long, value_name = "NAME")]
+        by: Option<String>,
+    },
+    /// Print what became of all events, hour by hour and CDF by CDF
+    Report {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print what became of the records of a SIP request
+    Trace {
+        /// IMS charging identifier, icid-value of P-Charging-Vector
+        #[arg(long, value_name = "ICID", required_unless_present = "call_id")]
+        icid: Option<String>,
+        #[arg(long, value_name = "CALL-ID")]
+        call_id: Option<String>,
+    },
+    /// Print records as they come to their end
+    Tail {
+        /// Print what there is and end
+        #[arg(long)]
+        once: bool,
+    },
+    /// Print the accounting request that a SIP method makes, AVP by AVP
+    Explain {
+        #[arg(value_name = "METHOD", value_parser = ["PUBLISH", "SUBSCRIBE", "NOTIFY", "REGISTER"])]
+        method: String,
+        /// Status of the final response
+        #[arg(long, value_name = "CODE", default_value = "200", value_parser = clap::value_parser!(u16).range(100..700))]
+        status: u16,
     },
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let config = match &args.config {
-        Some(path) => Config::load(path).map_err(|error| Failure::new(Exit::Config, error))?,
-        None => Config::default(),
-    };
-    let path = &config.store.path;
-    if !path.exists() {
-        let message = format!("there is no store at {}", path.display());
-        return Err(Failure::new(Exit::Store, message));
+    if let Action::Explain { method, status } = &args.action {
+        return explain::run(args.config.as_deref(), method, *status);
     }
-    let in_store = |error: StoreError| Failure::new(Exit::Store, error);
-    let mut engine = store::open(&config.store).map_err(in_store)?;
+    let mut place = Place::open(args.config.as_deref(), &args.server)?;
     match &args.action {
-        Action::List => list(engine.as_ref()).map_err(in_store),
-        Action::Release { numbers } => {
-            let count = quarantine::release(engine.as_mut(), numbers).map_err(in_store)?;
+        Action::List => {
+            for cdr in place.quarantine(&Wanted::default())? {
+                if !say(&described(&cdr)) {
+                    break;
+                }
+            }
+            Ok(())
+        }
+        Action::Show { number } => {
+            let number = Some(*number);
+            let wanted = Wanted {
+                number,
+                ..Wanted::default()
+            };
+            found(&place.trace(&wanted)?)
+        }
+        Action::Trace { icid, call_id } => {
+            let wanted = Wanted {
+                icid: icid.clone(),
+                call_id: call_id.clone(),
+                number: None,
+            };
+            found(&place.trace(&wanted)?)
+        }
+        Action::Export { format } => {
+            let cdrs = place.quarantine(&Wanted::default())?;
+            if format == "csv" {
+                say(CSV_COLUMNS);
+            }
+            for cdr in cdrs {
+                let text = match format.as_str() {
+                    "csv" => cdr.to_csv(),
+                    _ => cdr.to_json(),
+                };
+                if !say(&text) {
+                    break;
+                }
+            }
+            Ok(())
+        }
+        Action::Release { numbers, why, by } => {
+            let count = place.release(numbers, why, by.as_deref())?;
             say(&format!("{count} released"));
             Ok(())
         }
+        Action::Report { json } => report(&place.report()?, *json),
+        Action::Tail { once } => tail(&mut place, *once),
+        Action::Explain { .. } => Ok(()), // done above
     }
 }
 
-fn list(engine: &dyn Engine) -> Result<(), StoreError> {
-    let mut heard = true;
-    quarantine::each(&*engine.reader(), |number, quarantined| {
-        heard = heard && say(&describe(number, quarantined));
-    })
+fn found(cdrs: &[Cdr]) -> Result<(), Failure> {
+    if cdrs.is_empty() {
+        let message = "no such record: not waiting, not in quarantine, not among the last ones";
+        return Err(Failure::new(Exit::Failed, message));
+    }
+    for cdr in cdrs {
+        if !say(&cdr.to_json()) {
+            break;
+        }
+    }
+    Ok(())
 }
 
-fn describe(number: u64, quarantined: Option<&Quarantined>) -> String {
-    let Some(Quarantined {
-        record: bytes,
-        result,
-        peer,
-        reason,
+fn described(cdr: &Cdr) -> String {
+    let icid = cdr.icid.as_deref().unwrap_or("-");
+    let (cdf, icid, reason) = (line(&cdr.cdf), line(icid), line(&cdr.reason));
+    let result = cdr.result.unwrap_or(0);
+    format!(
+        "{}\t{result}\t{cdf}\t{}\t{icid}\t{reason}",
+        cdr.number, cdr.method
+    )
+}
+
+/// A table, and a failure where records are missing: for scripts.
+fn report(report: &Report, json: bool) -> Result<(), Failure> {
+    if json {
+        // plain structs of text and numbers always serialise
+        say(&serde_json::to_string(report).unwrap_or_default());
+    } else {
+        say("hour\temitted\tacknowledged\tquarantined\texported\twaiting\tmissing\tresent");
+        for hour in &report.hours {
+            print_hour(hour);
+        }
+        let Report {
+            open,
+            damaged,
+            unaccounted,
+            ..
+        } = report;
+        say(&format!(
+            "gathering NOTIFYs: {open}; damaged: {damaged}; of a version without accounts: {unaccounted}"
+        ));
+    }
+    match report.adds_up {
+        true => Ok(()),
+        false => Err(Failure::new(Exit::Failed, "the accounts do not add up")),
+    }
+}
+
+fn print_hour(hour: &Hour) {
+    let Hour {
+        emitted,
+        acknowledged,
+        quarantined,
+        exported,
+        waiting,
+        missing,
+        resent,
         ..
-    }) = quarantined
-    else {
-        return format!("{number}\t-\t-\t-\t-\tcannot be read");
-    };
-    let event = record::read(bytes).ok();
-    let method = event.as_ref().map_or("-", |event| event.method.as_str());
-    let icid = event
-        .as_ref()
-        .and_then(|event| event.icid.as_deref())
-        .unwrap_or("-");
-    let (peer, icid, reason) = (line(peer), line(icid), line(reason));
-    format!("{number}\t{result}\t{peer}\t{method}\t{icid}\t{reason}")
+    } = hour;
+    say(&format!(
+        "{}\t{emitted}\t{acknowledged}\t{quarantined}\t{exported}\t{waiting}\t{missing}\t{resent}",
+        time_of(hour.hour)
+    ));
+    for (name, peer) in &hour.peers {
+        let name = if name.is_empty() { "-" } else { name };
+        say(&format!(
+            "  {}\t\t{}\t{}\t\t\t\t{}",
+            line(name),
+            peer.acknowledged,
+            peer.refused,
+            peer.resent
+        ));
+    }
+}
+
+/// `2026-11-23T14Z` of an hour since 1970.
+fn time_of(hour: u32) -> String {
+    let (days, hour) = (i64::from(hour / 24), hour % 24);
+    // days since 0000-03-01 in eras of 400 years: leap days end their years (Gregorian calendar)
+    let days = days + 719_468;
+    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let date = day - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year + era * 400 + i64::from(month <= 2);
+    format!("{year:04}-{month:02}-{date:02}T{hour:02}Z")
+}
+
+fn tail(place: &mut Place, once: bool) -> Result<(), Failure> {
+    let mut after = 0;
+    loop {
+        let (last, records) = place.tail(after)?;
+        // a server that has been started anew counts from 0
+        after = last;
+        for cdr in records {
+            if !say(&cdr.to_json()) {
+                return Ok(());
+            }
+        }
+        if once {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_hour_is_written_as_its_date() {
+        for (hour, expected) in [
+            (0, "1970-01-01T00Z"),
+            (24 * 58 + 23, "1970-02-28T23Z"),
+            (24 * (365 * 30 + 7 + 59), "2000-02-29T00Z"),
+            (498_726, "2026-11-23T06Z"),
+        ] {
+            assert_eq!(time_of(hour), expected);
+        }
+    }
 }

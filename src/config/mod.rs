@@ -177,6 +177,7 @@ mod tests {
         sections.extend(
             [
                 "[charging.tls]",
+                "[charging.export]",
                 "[charging.triggers]",
                 "[[charging.peers]]",
                 "[[remote_xdms.servers]]",
@@ -193,6 +194,7 @@ mod tests {
                 if [
                     ("[charging]", "triggers"),
                     ("[charging]", "tls"),
+                    ("[charging]", "export"),
                     ("[xcap]", "digest"),
                 ]
                 .contains(&(section.as_str(), key.as_str()))

@@ -145,7 +145,7 @@ fn scope(path: &str) -> Result<Scope, String> {
     Scope::parse(&decode(presentity)?, &decode(watcher)?).map_err(|e| e.to_string())
 }
 
-fn decoded(part: &str) -> Option<String> {
+pub(super) fn decoded(part: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(part.len());
     let mut rest = part.bytes();
     while let Some(byte) = rest.next() {

@@ -148,6 +148,8 @@ labels! {
         Quarantined = "quarantined",
         /// Sent again after a time-out or a lost connection.
         Resent = "resent",
+        /// Written to a file, since the spool was at its limit.
+        Exported = "exported",
     }
 }
 
@@ -258,6 +260,7 @@ pub struct Metrics {
     commit_seconds: Histogram,
     commit_batches: Histogram,
     spool_depth: Gauge,
+    missing_records: Gauge,
     remote_silence: Gauge,
     peers: Family<PeerLabel, Gauge>,
     retransmissions: Counter,
@@ -295,6 +298,7 @@ impl Metrics {
             commit_seconds: Histogram::new(seconds),
             commit_batches: Histogram::new(batches),
             spool_depth: Gauge::default(),
+            missing_records: Gauge::default(),
             remote_silence: Gauge::default(),
             peers: Family::default(),
             retransmissions: Counter::default(),
@@ -385,6 +389,12 @@ impl Metrics {
             .set(i64::try_from(depth).unwrap_or(i64::MAX));
     }
 
+    /// Charging records that the accounts missed when the server started.
+    pub fn set_missing_records(&self, missing: u64) {
+        self.missing_records
+            .set(i64::try_from(missing).unwrap_or(i64::MAX));
+    }
+
     /// Whether a Diameter peer, by its identity, is open for traffic. Peers come from the configuration and
     /// from P-Charging-Function-Addresses resolved against it, so their number is bounded.
     pub fn set_peer(&self, peer: &str, open: bool) {
@@ -419,6 +429,11 @@ impl Metrics {
             "charging_spool_depth",
             "Charging records not yet acknowledged",
             m.spool_depth,
+        );
+        registry.register(
+            "charging_missing_records",
+            "Charging records that the accounts missed at the start",
+            m.missing_records,
         );
         registry.register(
             "remote_xdms_silent_seconds",

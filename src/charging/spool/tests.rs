@@ -314,3 +314,25 @@ fn a_record_that_was_found_before_it_was_announced_is_sent_once() {
         );
     }
 }
+
+#[test]
+fn the_oldest_records_that_are_not_in_flight_give_way_in_order() {
+    let mut spool = holding(1..=6);
+    let sent = spool.next_sending(later(0)).unwrap();
+    assert_eq!(sent.event.number, 1);
+    let any_age = Timestamp(u64::MAX);
+    assert_eq!(spool.evict(2, any_age), 2);
+    let batch = spool.take_batch().unwrap();
+    assert_eq!(batch.ops.len(), 2, "deletions and no quarantine");
+    let evicted: Vec<_> = spool
+        .batch()
+        .map(|done| done.event.as_ref().unwrap().number)
+        .collect();
+    assert_eq!(evicted, [2, 3]);
+    assert!(spool.batch().all(|done| done.outcome == Outcome::Exported));
+    spool.left();
+    assert_eq!(spool.depth(), 4);
+    assert_eq!(spool.evict(9, full(1).answered_at), 0, "none is older");
+    assert_eq!(spool.oldest(), Some(full(1).answered_at));
+    assert_eq!(spool.evict(9, any_age), 3, "what is in flight stays");
+}

@@ -4,7 +4,6 @@ use super::{Worker, wall_clock};
 use crate::charging::acr::RECORD_NUMBER;
 use crate::charging::cdf::Step;
 use crate::charging::spool::{Fate, Sending};
-use crate::store::StoreError;
 use crate::telemetry::metrics::ChargingOutcome;
 use diameter::fault::Class;
 use diameter::message::Message;
@@ -19,13 +18,8 @@ use tracing::{debug, error, warn};
 /// milliseconds, again and again until that attempt has ended.
 const NAMED_WAIT: u64 = 100;
 
-/// Answered records are taken out of the store together, so many at once or after so many milliseconds. What is
-/// lost with them in a crash is sent again, with the T flag.
-const LEAVING: usize = 128;
-const LEAVING_WAIT: u64 = 20;
-
 /// Wait before the store is tried again after an error, in milliseconds.
-const STORE_WAIT: u64 = 1_000;
+pub(super) const STORE_WAIT: u64 = 1_000;
 
 /// Records read from the store at once.
 const PAGE: usize = 1_024;
@@ -215,43 +209,5 @@ impl Worker {
             reason,
         };
         self.spool.ended(number, id, fate, self.now(), wall_clock());
-    }
-
-    /// Takes answered records out of the store: many at once when many come, at once when nothing else is under way.
-    pub(super) fn clear_store(&mut self) {
-        let now = self.now();
-        let waiting = self.spool.waiting_to_leave();
-        if waiting == 0 {
-            self.flush = None;
-            return;
-        }
-        let at = *self
-            .flush
-            .get_or_insert(now.after(LEAVING_WAIT).max(self.store_rest));
-        let enough = waiting >= LEAVING
-            || self.spool.in_flight() == 0
-            || self.stopping.is_some()
-            || at <= now;
-        if now < self.store_rest || !enough {
-            return;
-        }
-        self.flush = None;
-        if let Some(batch) = self.spool.take_batch() {
-            let told = self.stored.clone();
-            // The worker is gone only when nobody needs to know.
-            self.committer
-                .submit(batch, Box::new(move |outcome| _ = told.send(outcome)));
-        }
-    }
-
-    pub(super) fn stored(&mut self, outcome: Result<(), StoreError>) {
-        match outcome {
-            Ok(()) => self.spool.left(),
-            Err(error) => {
-                error!(%error, "acknowledged charging records could not be taken out of the store");
-                self.spool.stayed();
-                self.store_rest = self.now().after(STORE_WAIT);
-            }
-        }
     }
 }

@@ -1,0 +1,409 @@
+//! The accounts: how many events each hour has seen, and what became of them, CDF by CDF.
+//!
+//! The ledger counts an event in the batch that writes it, the charging thread counts its end in the batch that takes
+//! it out of the spool. So after any crash what was emitted is what was acknowledged, exported, quarantined and waits;
+//! where it is not, records are missing, and [`Report`] says how many of which hour.
+
+use crate::store::{Reader, StoreError};
+use ims::charge::record;
+use ims::record::{Batch, Table, decode};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Records read from the store at once.
+const PAGE: usize = 4_096;
+
+/// Hours of which the accounts are kept once they add up: 31 days.
+const KEPT_HOURS: u32 = 744;
+
+/// What became of an event. The number is on disk: never reuse one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Outcome {
+    Acknowledged = 1,
+    Quarantined = 2,
+    /// Written to a file in place of a CDF.
+    Exported = 3,
+    /// Went back from quarantine to the spool.
+    Released = 4,
+    /// Sent with the T flag. Not an end: it may happen to one event more than once.
+    Resent = 5,
+}
+
+/// Hour, outcome, CDF.
+type Key = (u32, Outcome, String);
+
+fn bytes_of((hour, outcome, peer): &Key) -> Vec<u8> {
+    [&hour.to_be_bytes()[..], &[*outcome as u8], peer.as_bytes()].concat()
+}
+
+fn key_of(bytes: &[u8]) -> Option<Key> {
+    let (hour, rest) = bytes.split_first_chunk::<4>()?;
+    let (outcome, peer) = rest.split_first()?;
+    let outcome = match outcome {
+        1 => Outcome::Acknowledged,
+        2 => Outcome::Quarantined,
+        3 => Outcome::Exported,
+        4 => Outcome::Released,
+        5 => Outcome::Resent,
+        _ => return None,
+    };
+    let peer = std::str::from_utf8(peer).ok()?.to_owned();
+    Some((u32::from_be_bytes(*hour), outcome, peer))
+}
+
+/// Counts of one writer. What a batch adds counts once the batch is committed.
+#[derive(Debug, Default)]
+pub struct Accounts {
+    counts: BTreeMap<Key, u32>,
+    /// Of the batch under way.
+    coming: BTreeMap<Key, u32>,
+    /// Of no batch yet.
+    noted: BTreeMap<Key, u32>,
+}
+
+impl Accounts {
+    pub fn load(reader: &dyn Reader) -> Result<Accounts, StoreError> {
+        let mut accounts = Accounts::default();
+        each(reader, Table::ChargingSettled, |key, value| {
+            if let (Some(key), Some(count)) = (key_of(key), decode(value)) {
+                accounts.counts.insert(key, count);
+            }
+        })?;
+        Ok(accounts)
+    }
+
+    /// Counts something that goes with the next batch. Events of a version without accounts are in no hour.
+    pub fn note(&mut self, hour: u32, outcome: Outcome, peer: &str) {
+        if hour > 0 {
+            *self
+                .noted
+                .entry((hour, outcome, peer.to_owned()))
+                .or_default() += 1;
+        }
+    }
+
+    /// Puts what was noted into a batch. [`Accounts::left`] or [`Accounts::stayed`] must follow.
+    pub fn add_to(&mut self, batch: &mut Batch) {
+        for (key, more) in std::mem::take(&mut self.noted) {
+            let count = self.counts.get(&key).copied().unwrap_or(0);
+            let count = count.saturating_add(more);
+            batch.put(Table::ChargingSettled, &bytes_of(&key), &count);
+            self.coming.insert(key, count);
+        }
+    }
+
+    pub fn left(&mut self) {
+        self.counts.append(&mut self.coming);
+    }
+
+    /// The batch was not committed: its records, and with them their counts, come with a later one.
+    pub fn stayed(&mut self) {
+        self.coming.clear();
+    }
+}
+
+/// The accounts of one hour.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hour {
+    /// Hour since 1970; it begins at `hour * 3600` seconds.
+    pub hour: u32,
+    pub emitted: u32,
+    pub acknowledged: u32,
+    /// In quarantine now.
+    pub quarantined: u32,
+    pub exported: u32,
+    pub waiting: u32,
+    /// Sendings with the T flag.
+    pub resent: u32,
+    /// `emitted` without all ends and what waits: records that are gone. Negative: records that nobody emitted.
+    pub missing: i64,
+    pub peers: BTreeMap<String, Peer>,
+}
+
+/// What one CDF did to the events of an hour.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    pub acknowledged: u32,
+    /// Refused for good; some may have been released since.
+    pub refused: u32,
+    pub resent: u32,
+}
+
+/// The accounts of all hours.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    pub hours: Vec<Hour>,
+    /// Records in the spool that cannot be read.
+    pub damaged: u32,
+    /// Records that gather NOTIFYs and are not emitted yet.
+    pub open: u32,
+    /// Records that a version without accounts has left, in the spool.
+    pub unaccounted: u32,
+    /// Whether nothing is missing in any hour.
+    pub adds_up: bool,
+}
+
+impl Report {
+    /// Reads the accounts. Records may settle meanwhile: then it is read again, a few times.
+    pub fn read(reader: &dyn Reader) -> Result<Report, StoreError> {
+        let mut report = Report::read_once(reader)?;
+        for _ in 0..4 {
+            if report.adds_up {
+                break;
+            }
+            report = Report::read_once(reader)?;
+        }
+        Ok(report)
+    }
+
+    fn read_once(reader: &dyn Reader) -> Result<Report, StoreError> {
+        let mut report = Report::default();
+        let mut hours: BTreeMap<u32, Hour> = BTreeMap::new();
+        each(reader, Table::ChargingEmitted, |key, value| {
+            if let (Ok(hour), Some(count)) = (<[u8; 4]>::try_from(key), decode(value)) {
+                hours.entry(u32::from_be_bytes(hour)).or_default().emitted = count;
+            }
+        })?;
+        each(reader, Table::Charging, |_, value| {
+            match record::read(value).map(|event| event.booked.hour) {
+                Err(_) => report.damaged += 1,
+                Ok(0) => report.unaccounted += 1,
+                Ok(hour) => hours.entry(hour).or_default().waiting += 1,
+            }
+        })?;
+        each(reader, Table::Coalesced, |_, _| report.open += 1)?;
+        each(reader, Table::ChargingSettled, |key, value| {
+            if let (Some((hour, outcome, peer)), Some(count)) = (key_of(key), decode(value)) {
+                hours.entry(hour).or_default().add(outcome, peer, count);
+            }
+        })?;
+        for (number, mut hour) in hours {
+            hour.hour = number;
+            let settled = [
+                hour.acknowledged,
+                hour.quarantined,
+                hour.exported,
+                hour.waiting,
+            ];
+            let settled: i64 = settled.into_iter().map(i64::from).sum();
+            hour.missing = i64::from(hour.emitted) - settled;
+            report.hours.push(hour);
+        }
+        report.adds_up = report.hours.iter().all(|hour| hour.missing == 0);
+        Ok(report)
+    }
+
+    /// Deletes the accounts of hours that add up and are older than they need be kept.
+    pub fn prune(&self, batch: &mut Batch, reader: &dyn Reader) -> Result<(), StoreError> {
+        let newest = self.hours.last().map_or(0, |hour| hour.hour);
+        let is_old = |hour: u32| {
+            let known = self.hours.iter().find(|known| known.hour == hour);
+            hour.saturating_add(KEPT_HOURS) < newest
+                && known.is_some_and(|hour| {
+                    hour.missing == 0 && hour.waiting == 0 && hour.quarantined == 0
+                })
+        };
+        for table in [Table::ChargingEmitted, Table::ChargingSettled] {
+            each(reader, table, |key, _| {
+                let hour = key.first_chunk().copied().map(u32::from_be_bytes);
+                if hour.is_some_and(is_old) {
+                    batch.delete(table, key);
+                }
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl Hour {
+    fn add(&mut self, outcome: Outcome, peer: String, count: u32) {
+        if outcome == Outcome::Released {
+            self.quarantined = self.quarantined.saturating_sub(count);
+            return;
+        }
+        let of_peer = self.peers.entry(peer).or_default();
+        match outcome {
+            Outcome::Acknowledged => {
+                self.acknowledged += count;
+                of_peer.acknowledged += count;
+            }
+            Outcome::Quarantined => {
+                self.quarantined += count;
+                of_peer.refused += count;
+            }
+            Outcome::Resent => {
+                self.resent += count;
+                of_peer.resent += count;
+            }
+            Outcome::Exported => self.exported += count,
+            Outcome::Released => {}
+        }
+    }
+}
+
+/// Shows every record of a table.
+pub(super) fn each(
+    reader: &dyn Reader,
+    table: Table,
+    mut show: impl FnMut(&[u8], &[u8]),
+) -> Result<(), StoreError> {
+    let mut from = Vec::new();
+    loop {
+        let page = reader.scan(table, &from, PAGE)?;
+        for (key, value) in &page {
+            show(key, value);
+        }
+        let Some((last, _)) = page.last().filter(|_| page.len() == PAGE) else {
+            return Ok(());
+        };
+        from.clone_from(last);
+        from.push(0); // the least key above it
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::acr::tests::full;
+    use super::*;
+    use crate::store::Engine;
+    use crate::store::memory::Memory;
+    use ims::charge::{Booked, Event};
+
+    const HOUR: u32 = 500_000;
+
+    fn event(number: u64, hour: u32) -> Event {
+        let sequence = number as u32;
+        let booked = Booked {
+            hour,
+            sequence,
+            notifies: 0,
+        };
+        Event {
+            booked,
+            ..full(number)
+        }
+    }
+
+    /// A store in which `emitted` events of an hour were written and these wait.
+    fn store(emitted: u32, waiting: &[u64]) -> Memory {
+        let mut batch = Batch::default();
+        batch.put(Table::ChargingEmitted, &HOUR.to_be_bytes(), &emitted);
+        for number in waiting {
+            let record = record::write(&event(*number, HOUR));
+            batch.put_bytes(Table::Charging, &Event::key(*number), &record);
+        }
+        let mut engine = Memory::new();
+        engine.commit(&[batch]).unwrap();
+        engine
+    }
+
+    fn settle(engine: &mut Memory, notes: &[(Outcome, &str)]) {
+        let mut accounts = Accounts::load(&*engine.reader()).unwrap();
+        for (outcome, peer) in notes {
+            accounts.note(HOUR, *outcome, peer);
+        }
+        let mut batch = Batch::default();
+        accounts.add_to(&mut batch);
+        engine.commit(&[batch]).unwrap();
+        accounts.left();
+    }
+
+    #[test]
+    fn an_hour_adds_up_whatever_became_of_its_events() {
+        use Outcome::*;
+        let mut engine = store(6, &[5]);
+        settle(
+            &mut engine,
+            &[(Acknowledged, "cdf1"), (Resent, "cdf1"), (Resent, "cdf2")],
+        );
+        settle(
+            &mut engine,
+            &[
+                (Acknowledged, "cdf2"),
+                (Quarantined, "cdf1"),
+                (Exported, ""),
+            ],
+        );
+        settle(&mut engine, &[(Acknowledged, "cdf1")]);
+        let report = Report::read(&*engine.reader()).unwrap();
+        assert!(report.adds_up, "{report:?}");
+        let hour = &report.hours[0];
+        assert_eq!(
+            (hour.emitted, hour.acknowledged, hour.quarantined),
+            (6, 3, 1)
+        );
+        assert_eq!((hour.exported, hour.waiting, hour.resent), (1, 1, 2));
+        assert_eq!(hour.peers["cdf1"].acknowledged, 2);
+    }
+
+    #[test]
+    fn a_released_record_waits_again_and_the_hour_still_adds_up() {
+        let mut engine = store(1, &[1]);
+        settle(&mut engine, &[(Outcome::Quarantined, "cdf1")]);
+        settle(&mut engine, &[(Outcome::Released, "")]);
+        let report = Report::read(&*engine.reader()).unwrap();
+        assert!(
+            report.adds_up && report.hours[0].quarantined == 0,
+            "{report:?}"
+        );
+    }
+
+    #[test]
+    fn a_record_that_is_gone_is_missed_in_its_hour() {
+        let mut engine = store(3, &[1]);
+        settle(&mut engine, &[(Outcome::Acknowledged, "cdf1")]);
+        let report = Report::read(&*engine.reader()).unwrap();
+        assert!(!report.adds_up);
+        assert_eq!(report.hours[0].missing, 1);
+    }
+
+    #[test]
+    fn what_a_batch_counted_that_was_not_committed_is_counted_once_later() {
+        let mut accounts = Accounts::default();
+        accounts.note(HOUR, Outcome::Acknowledged, "cdf1");
+        accounts.add_to(&mut Batch::default());
+        accounts.stayed();
+        accounts.note(HOUR, Outcome::Acknowledged, "cdf1");
+        let mut batch = Batch::default();
+        accounts.add_to(&mut batch);
+        accounts.left();
+        assert_eq!(accounts.counts.values().copied().collect::<Vec<_>>(), [1]);
+    }
+
+    #[test]
+    fn damaged_records_and_those_of_earlier_versions_are_counted_apart() {
+        let mut engine = store(1, &[1]);
+        let mut batch = Batch::default();
+        batch.put_bytes(Table::Charging, &Event::key(8), &[1, 2, 3]);
+        let earlier = record::write(&full(9));
+        batch.put_bytes(Table::Charging, &Event::key(9), &earlier);
+        engine.commit(&[batch]).unwrap();
+        let report = Report::read(&*engine.reader()).unwrap();
+        assert_eq!(
+            (report.damaged, report.unaccounted, report.adds_up),
+            (1, 1, true)
+        );
+    }
+
+    #[test]
+    fn accounts_are_kept_for_a_month_and_as_long_as_they_are_needed() {
+        let mut engine = store(1, &[1]);
+        let mut batch = Batch::default();
+        for (hour, count) in [(HOUR - 800, 0u32), (HOUR - 799, 1), (HOUR - 700, 0)] {
+            batch.put(Table::ChargingEmitted, &hour.to_be_bytes(), &count);
+        }
+        engine.commit(&[batch]).unwrap();
+        let report = Report::read(&*engine.reader()).unwrap();
+        let mut batch = Batch::default();
+        report.prune(&mut batch, &*engine.reader()).unwrap();
+        engine.commit(&[batch]).unwrap();
+        let left = Report::read(&*engine.reader()).unwrap();
+        let hours: Vec<u32> = left.hours.iter().map(|hour| hour.hour).collect();
+        assert_eq!(
+            hours,
+            [HOUR - 799, HOUR - 700, HOUR],
+            "one is missing a record"
+        );
+    }
+}

@@ -1,0 +1,173 @@
+//! What the operator may ask of charging while the server runs: the accounts, the quarantine, a trace, the last records.
+//!
+//! Most is read from the store, which any thread may do; only what changes something goes through the committer and
+//! is told to the charging thread.
+
+use super::accounts::{self, Report};
+use super::acr::Sender;
+use super::cdr::Cdr;
+use super::quarantine;
+use super::spool::Quarantined;
+use super::worker::Order;
+use crate::store::{Committer, Reader, StoreError};
+use ims::charge::{Event, record};
+use ims::record::Table;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{mpsc, oneshot};
+
+/// Records that came to their end lately, kept for tail and trace.
+const RECENT: usize = 1_000;
+
+/// Records shown at most for one question.
+pub const SHOWN_MAX: usize = 1_000;
+
+/// Takes the questions of the operator. Cheap to clone.
+#[derive(Clone)]
+pub struct Desk {
+    pub(super) reader: Arc<dyn Reader>,
+    pub(super) committer: Arc<Committer>,
+    pub(super) orders: mpsc::Sender<Order>,
+    pub(super) sender: Arc<Sender>,
+    pub(super) recent: Arc<Recent>,
+    /// One release at a time: a record must not be released twice.
+    pub(super) releasing: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl std::fmt::Debug for Desk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Desk")
+    }
+}
+
+/// By what a record is looked for. A field that is empty does not count.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    pub icid: Option<String>,
+    pub call_id: Option<String>,
+    pub number: Option<u64>,
+}
+
+impl Wanted {
+    pub fn is(&self, event: &Event) -> bool {
+        let icid = |wanted: &String| event.icid.as_ref() == Some(wanted);
+        self.icid.as_ref().is_none_or(icid)
+            && self.call_id.as_ref().is_none_or(|id| *id == event.call_id)
+            && self.number.is_none_or(|number| number == event.number)
+    }
+}
+
+impl Desk {
+    /// The accounts. Reads the whole spool: not for an async thread.
+    pub fn report(&self) -> Result<Report, StoreError> {
+        Report::read(&*self.reader)
+    }
+
+    /// The first records in quarantine that are wanted.
+    pub fn quarantine(&self, wanted: &Wanted) -> Result<Vec<Cdr>, StoreError> {
+        let mut found = Vec::new();
+        quarantine::each(&*self.reader, |number, quarantined| {
+            if found.len() < SHOWN_MAX {
+                found.extend(show(&self.sender, number, quarantined, wanted));
+            }
+        })?;
+        Ok(found)
+    }
+
+    /// Where records are now, or came to their end lately.
+    pub fn trace(&self, wanted: &Wanted) -> Result<Vec<Cdr>, StoreError> {
+        let mut found = self.recent.matching(|cdr| {
+            let is = |wanted: &Option<String>, value: Option<&str>| {
+                wanted.as_deref().is_none_or(|wanted| value == Some(wanted))
+            };
+            is(&wanted.icid, cdr.icid.as_deref())
+                && is(&wanted.call_id, Some(&cdr.call_id))
+                && wanted.number.is_none_or(|n| n.to_string() == cdr.number)
+        });
+        found.retain(|cdr| cdr.state != "quarantined"); // there it may still be
+        found.extend(self.quarantine(wanted)?);
+        accounts::each(&*self.reader, Table::Charging, |_, value| {
+            let event = record::read(value).ok().filter(|event| wanted.is(event));
+            if let Some(event) = event.filter(|_| found.len() < SHOWN_MAX) {
+                found.push(Cdr::new(&self.sender, &event, "waiting"));
+            }
+        })?;
+        Ok(found)
+    }
+
+    /// Records that came to their end after the `after`th of this run, and the number of the last.
+    pub fn tail(&self, after: u64) -> (u64, Vec<Cdr>) {
+        self.recent.after(after)
+    }
+
+    /// Puts quarantined records back into the spool, these or all, and has them sent. Returns how many.
+    pub async fn release(&self, numbers: &[u64]) -> Result<u64, StoreError> {
+        let _one_at_a_time = self.releasing.lock().await;
+        let mut release = quarantine::Release::new(&*self.reader, numbers);
+        let mut count = 0;
+        while let Some((batch, range)) = release.next_batch()? {
+            let (done, stored) = oneshot::channel();
+            // whoever asked may be gone: what is committed is committed
+            self.committer
+                .submit(batch, Box::new(move |outcome| _ = done.send(outcome)));
+            stored.await.unwrap_or(Err(StoreError::Closed))?;
+            count += range.count;
+            // the thread is gone only at the end of the server; the records are then found at its next start
+            let _ = self.orders.send(Order::Released(range)).await;
+        }
+        Ok(count)
+    }
+}
+
+/// A quarantined record, if it is wanted. One that cannot be read is shown as far as it can.
+pub fn show(
+    sender: &Sender,
+    number: u64,
+    quarantined: Option<&Quarantined>,
+    wanted: &Wanted,
+) -> Option<Cdr> {
+    let quarantined = quarantined?;
+    let event = record::read(&quarantined.record).ok()?;
+    if !wanted.is(&event) || event.number != number {
+        return None;
+    }
+    Some(Cdr {
+        cdf: quarantined.peer.clone(),
+        result: Some(quarantined.result),
+        reason: quarantined.reason.clone(),
+        ..Cdr::new(sender, &event, "quarantined").at(quarantined.at)
+    })
+}
+
+/// The records that came to their end lately.
+#[derive(Debug, Default)]
+pub struct Recent {
+    /// How many there were in this run, and the last of them.
+    records: Mutex<(u64, VecDeque<Cdr>)>,
+}
+
+impl Recent {
+    pub fn add(&self, cdrs: Vec<Cdr>) {
+        let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        for cdr in cdrs {
+            if records.1.len() >= RECENT {
+                records.1.pop_front();
+            }
+            records.0 += 1;
+            records.1.push_back(cdr);
+        }
+    }
+
+    fn after(&self, after: u64) -> (u64, Vec<Cdr>) {
+        let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        let (count, cdrs) = &*records;
+        let known = count - cdrs.len() as u64;
+        let skip = usize::try_from(after.saturating_sub(known)).unwrap_or(usize::MAX);
+        (*count, cdrs.iter().skip(skip).cloned().collect())
+    }
+
+    fn matching(&self, is: impl Fn(&Cdr) -> bool) -> Vec<Cdr> {
+        let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        records.1.iter().filter(|cdr| is(cdr)).cloned().collect()
+    }
+}

@@ -1,0 +1,195 @@
+//! Where charging records are looked at: a running server, or the store of one that is stopped.
+
+use super::super::session::block_on;
+use super::super::terminal::line;
+use super::super::{Exit, Failure};
+use crate::charging::accounts::Report;
+use crate::charging::cdr::Cdr;
+use crate::charging::desk::{self, Wanted};
+use crate::charging::quarantine;
+use crate::config::Config;
+use crate::http::charging::{Order, PATH, Refused, Released, Tail};
+use crate::store::{self, Engine, StoreError};
+use crate::ua::http::{self, Request, exchange};
+use bytes::Bytes;
+use hyper::{Method, Uri, header};
+use ims::charge::record;
+use ims::record::Table;
+use serde::de::DeserializeOwned;
+use std::path::Path;
+
+/// One of the two.
+pub(super) enum Place {
+    Server(String),
+    Store {
+        engine: Box<dyn Engine>,
+        sender: crate::charging::acr::Sender,
+    },
+}
+
+fn in_store(error: StoreError) -> Failure {
+    Failure::new(Exit::Store, error)
+}
+
+impl Place {
+    pub fn open(config: Option<&Path>, server: &str) -> Result<Place, Failure> {
+        let Some(path) = config else {
+            return Ok(Place::Server(server.trim_end_matches('/').to_owned()));
+        };
+        let config = Config::load(path).map_err(|error| Failure::new(Exit::Config, error))?;
+        let path = &config.store.path;
+        if !path.exists() {
+            let message = format!("there is no store at {}", path.display());
+            return Err(Failure::new(Exit::Store, message));
+        }
+        let engine = store::open(&config.store).map_err(in_store)?;
+        let sender = super::explain::sender(&config)?;
+        Ok(Place::Store { engine, sender })
+    }
+
+    pub fn quarantine(&self, wanted: &Wanted) -> Result<Vec<Cdr>, Failure> {
+        match self {
+            Place::Server(server) => get(server, "/quarantine", &query(wanted)),
+            Place::Store { engine, sender } => {
+                let mut found = Vec::new();
+                quarantine::each(&*engine.reader(), |number, quarantined| {
+                    found.extend(desk::show(sender, number, quarantined, wanted));
+                })
+                .map_err(in_store)?;
+                Ok(found)
+            }
+        }
+    }
+
+    pub fn trace(&self, wanted: &Wanted) -> Result<Vec<Cdr>, Failure> {
+        match self {
+            Place::Server(server) => get(server, "/trace", &query(wanted)),
+            Place::Store { engine, sender } => {
+                let mut found = self.quarantine(wanted)?;
+                let waiting = engine.reader().scan(Table::Charging, &[], usize::MAX);
+                for (_, value) in waiting.map_err(in_store)? {
+                    if let Ok(event) = record::read(&value)
+                        && wanted.is(&event)
+                    {
+                        found.push(Cdr::new(sender, &event, "waiting"));
+                    }
+                }
+                Ok(found)
+            }
+        }
+    }
+
+    pub fn report(&self) -> Result<Report, Failure> {
+        match self {
+            Place::Server(server) => get(server, "/report", ""),
+            Place::Store { engine, .. } => Report::read(&*engine.reader()).map_err(in_store),
+        }
+    }
+
+    pub fn tail(&self, after: u64) -> Result<(u64, Vec<Cdr>), Failure> {
+        match self {
+            Place::Server(server) => {
+                let Tail { last, records } = get(server, "/tail", &format!("?after={after}"))?;
+                Ok((last, records))
+            }
+            Place::Store { .. } => {
+                let message = "a server that is stopped sends nothing: leave --config out";
+                Err(Failure::new(Exit::Failed, message))
+            }
+        }
+    }
+
+    pub fn release(
+        &mut self,
+        numbers: &[u64],
+        why: &str,
+        by: Option<&str>,
+    ) -> Result<u64, Failure> {
+        match self {
+            Place::Store { engine, .. } => {
+                quarantine::release(engine.as_mut(), numbers).map_err(in_store)
+            }
+            Place::Server(server) => {
+                let session = || std::env::var("SUDO_USER").or_else(|_| std::env::var("USER"));
+                let by = by.map(str::to_owned).or_else(|| session().ok());
+                let order = Order {
+                    numbers: numbers.iter().map(u64::to_string).collect(),
+                    by: by.unwrap_or_else(|| "unknown".to_owned()),
+                    why: why.to_owned(),
+                };
+                // plain structs of text always serialise
+                let body = serde_json::to_vec(&order).unwrap_or_default();
+                let Released { released } = ask(server, Method::POST, "/release", body)?;
+                Ok(released)
+            }
+        }
+    }
+}
+
+fn query(wanted: &Wanted) -> String {
+    let escaped = |text: &str| -> String {
+        text.bytes()
+            .map(
+                |b| match b.is_ascii_alphanumeric() || b"-._~".contains(&b) {
+                    true => char::from(b).to_string(),
+                    false => format!("%{b:02X}"),
+                },
+            )
+            .collect()
+    };
+    let number = wanted.number.map(|number| number.to_string());
+    let pairs = [
+        ("icid", &wanted.icid),
+        ("call_id", &wanted.call_id),
+        ("number", &number),
+    ];
+    let pairs: Vec<String> = pairs
+        .into_iter()
+        .filter_map(|(name, value)| Some(format!("{name}={}", escaped(value.as_ref()?))))
+        .collect();
+    format!("?{}", pairs.join("&"))
+}
+
+fn get<T: DeserializeOwned>(server: &str, below: &str, query: &str) -> Result<T, Failure> {
+    ask(server, Method::GET, &format!("{below}{query}"), Vec::new())
+}
+
+fn ask<T: DeserializeOwned>(
+    server: &str,
+    method: Method,
+    below: &str,
+    body: Vec<u8>,
+) -> Result<T, Failure> {
+    let failed = |why: String| Failure::new(Exit::Failed, line(&why));
+    let url = format!("{server}{PATH}{below}");
+    let url: Uri = url
+        .parse()
+        .map_err(|error| failed(format!("{url}: no address ({error})")))?;
+    let request = Request {
+        method,
+        url,
+        headers: vec![(header::CONTENT_TYPE, "application/json".into())],
+        body: Bytes::from(body),
+    };
+    let response = block_on(async {
+        exchange(request, None).await.map_err(|error| match &error {
+            http::Error::Unreachable { .. } | http::Error::NoAnswer { .. } => {
+                Failure::new(Exit::Unavailable, line(&error.to_string()))
+            }
+            _ => Failure::new(Exit::Failed, line(&error.to_string())),
+        })
+    })?;
+    if !(200..300).contains(&response.status) {
+        let said = serde_json::from_slice::<Refused>(&response.body).map(|refused| refused.error);
+        let why = said.unwrap_or_else(|_| match response.status {
+            404 => "not there: charging is off, or the server does not trust this machine ([http] trusted_proxies)".into(),
+            _ => "no reason given".into(),
+        });
+        return Err(failed(format!("refused ({}): {why}", response.status)));
+    }
+    serde_json::from_slice(&response.body).map_err(|error| {
+        failed(format!(
+            "the answer is not understood ({error}); is --server a Presentia server?"
+        ))
+    })
+}

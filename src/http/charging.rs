@@ -1,0 +1,195 @@
+//! The records of charging over HTTP, for trusted peers: `/charging/report`, `/charging/quarantine`, `/charging/trace`,
+//! `/charging/tail`, and POST `/charging/release`, which leaves a line of the target `audit`.
+
+use super::{Answer, Service, plain, xcap};
+use crate::charging::cdr::Cdr;
+use crate::charging::desk::{Desk, Wanted};
+use crate::store::StoreError;
+use crate::telemetry::log::AUDIT_TARGET;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
+use hyper::{Request, StatusCode};
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+use tracing::{info, warn};
+
+/// Where everything of charging stands.
+pub(crate) const PATH: &str = "/charging";
+
+/// Body of a release.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Order {
+    /// Numbers of records; none: all.
+    pub numbers: Vec<String>,
+    pub by: String,
+    pub why: String,
+}
+
+/// What a release has done.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Released {
+    pub released: u64,
+}
+
+/// Records that came to their end, and where to go on.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Tail {
+    /// To be given as `after` the next time.
+    pub last: u64,
+    pub records: Vec<Cdr>,
+}
+
+/// Body of a refusal.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Refused {
+    pub error: String,
+}
+
+pub(super) async fn answer(
+    service: &Service,
+    desk: &Desk,
+    peer: IpAddr,
+    below: &str,
+    request: Request<Incoming>,
+) -> Answer {
+    let method = request.method().clone();
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    match (method.as_str(), below) {
+        ("GET" | "HEAD", "/report") => {
+            let desk = desk.clone();
+            read(move || desk.report()).await
+        }
+        ("GET" | "HEAD", "/tail") => match parameter(&query, "after").unwrap_or_default().parse() {
+            Ok(after) => {
+                let (last, records) = desk.tail(after);
+                json(StatusCode::OK, &Tail { last, records })
+            }
+            Err(_) => refused("after is a number"),
+        },
+        ("GET" | "HEAD", "/quarantine" | "/trace") => {
+            let Ok(wanted) = wanted(&query) else {
+                return refused("number is a number");
+            };
+            let is_trace = below == "/trace";
+            if is_trace && wanted == Wanted::default() {
+                return refused("say which: icid, call_id or number");
+            }
+            let desk = desk.clone();
+            read(move || match is_trace {
+                true => desk.trace(&wanted),
+                false => desk.quarantine(&wanted),
+            })
+            .await
+        }
+        ("POST", "/release") => {
+            // trusted peers alone get here
+            match xcap::read(service, true, request.into_body()).await {
+                Ok(body) => release(desk, peer, &body).await,
+                Err(refusal) => refusal,
+            }
+        }
+        (_, "/report" | "/tail" | "/quarantine" | "/trace") => not_allowed("GET, HEAD"),
+        (_, "/release") => not_allowed("POST"),
+        _ => plain(StatusCode::NOT_FOUND),
+    }
+}
+
+async fn release(desk: &Desk, peer: IpAddr, body: &[u8]) -> Answer {
+    let order: Order = match serde_json::from_slice(body) {
+        Ok(order) => order,
+        Err(error) => return refused(&error.to_string()),
+    };
+    let numbers: Result<Vec<u64>, _> = order.numbers.iter().map(|n| n.parse()).collect();
+    let Ok(numbers) = numbers else {
+        return refused("numbers are numbers");
+    };
+    if order.by.trim().is_empty() || order.why.trim().is_empty() {
+        return refused("say who orders it (by) and why");
+    }
+    match desk.release(&numbers).await {
+        Ok(released) => {
+            let Order { by, why, .. } = order;
+            info!(target: AUDIT_TARGET, %peer, by, why, released, "charging records released");
+            json(StatusCode::OK, &Released { released })
+        }
+        Err(error) => failed(&error),
+    }
+}
+
+/// Reads the store on a thread that may wait for it.
+async fn read<T: Serialize + Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Answer {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(value)) => json(StatusCode::OK, &value),
+        Ok(Err(error)) => failed(&error),
+        Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR), // its panic is in the log
+    }
+}
+
+fn failed(error: &StoreError) -> Answer {
+    warn!(%error, "the store could not answer a question about charging");
+    let error = "the store cannot be used; see the log".to_owned();
+    json(StatusCode::SERVICE_UNAVAILABLE, &Refused { error })
+}
+
+fn wanted(query: &str) -> Result<Wanted, std::num::ParseIntError> {
+    let number = parameter(query, "number").map(|text| text.parse());
+    Ok(Wanted {
+        icid: parameter(query, "icid"),
+        call_id: parameter(query, "call_id"),
+        number: number.transpose()?,
+    })
+}
+
+/// A parameter of a query, decoded; empty counts as absent.
+fn parameter(query: &str, name: &str) -> Option<String> {
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let (_, value) = pairs.find(|(key, _)| *key == name)?;
+    super::overrides::decoded(value).filter(|value| !value.is_empty())
+}
+
+fn refused(error: &str) -> Answer {
+    let error = error.to_owned();
+    json(StatusCode::BAD_REQUEST, &Refused { error })
+}
+
+fn not_allowed(methods: &'static str) -> Answer {
+    let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED);
+    let allow = HeaderValue::from_static(methods);
+    answer.headers_mut().insert(header::ALLOW, allow);
+    answer
+}
+
+fn json<T: Serialize>(status: StatusCode, value: &T) -> Answer {
+    let mut answer = plain(status);
+    let kind = HeaderValue::from_static("application/json");
+    answer.headers_mut().insert(header::CONTENT_TYPE, kind);
+    // plain structs of text and numbers always serialise
+    let text = serde_json::to_vec(value).unwrap_or_default();
+    *answer.body_mut() = Full::new(Bytes::from(text));
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_decoded_and_empty_ones_do_not_count() {
+        for (query, icid) in [
+            ("icid=a%40b", Some("a@b")),
+            ("x=1&icid=7", Some("7")),
+            ("icid=", None),
+            ("icid=%zz", None),
+            ("", None),
+        ] {
+            assert_eq!(parameter(query, "icid").as_deref(), icid, "{query}");
+        }
+        assert!(wanted("number=x").is_err());
+        assert_eq!(wanted("number=7").unwrap().number, Some(7));
+    }
+}
