@@ -57,7 +57,16 @@ impl Local<'_> {
 
 impl Presentities for Local<'_> {
     fn look_on(&mut self, turn: &mut Turn<'_>, onlooker: Onlooker) -> Result<(), Reject> {
-        self.presence.look_on(turn, self.directory, onlooker)
+        let list = onlooker.list;
+        self.presence.look_on(turn, self.directory, onlooker)?;
+        // not everything that makes a user known is told
+        for stranger in self.presence.strangers_of(list) {
+            if matches!(self.who(stranger.as_str()), Who::Served(_)) {
+                self.presence
+                    .admit_strangers(turn, self.directory, &stranger);
+            }
+        }
+        Ok(())
     }
 
     fn filters(&mut self, list: SubscriptionId) -> Option<Arc<[u8]>> {

@@ -43,6 +43,7 @@ impl Service {
         directory: &dyn Directory,
         presentity: &Aor,
     ) {
+        self.admit_strangers(turn, directory, presentity);
         let Some(entry) = self.presentities.get_mut(presentity) else {
             return;
         };

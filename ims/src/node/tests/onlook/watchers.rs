@@ -258,6 +258,19 @@ fn a_list_of_watcher_information_shows_each_observer_what_it_may_see() {
     bench.confirm(&sent);
     assert!(bench.hear(&mut bob) && !bench.hear(&mut alice));
     assert_eq!(report(&bob).rows().len(), 3);
+    // over a restart the numbers of documents go on
+    let (since, version) = (bench.now - 18_000, report(&bob).version);
+    bench.restart(1_000);
+    let again = Onlooker {
+        since: Timestamp(since),
+        ..of(&bench, 1, BOB)
+    };
+    assert!(report(&bench.watch(again, BOB)).version > version);
+    let again = Onlooker {
+        since: Timestamp(since),
+        ..of(&bench, 2, ALICE)
+    };
+    alice = bench.watch(again, BOB);
     // nor is anything told to one who is refused
     bench.wait(6_000);
     bench.rules("block", "");

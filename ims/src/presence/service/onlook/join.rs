@@ -158,21 +158,31 @@ impl Service {
         }
     }
 
-    /// Somebody became known: those who wait for him in lists find him.
-    pub(in crate::presence::service) fn admit_strangers(
-        &mut self,
-        turn: &mut Turn<'_>,
-        directory: &dyn Directory,
-        presentity: &Aor,
-    ) {
-        let Some(waiting) = self.onlook.strangers.remove(presentity) else {
+    /// Somebody became known: those who wait for him in lists find him, under the name that he has.
+    pub fn admit_strangers(&mut self, turn: &mut Turn<'_>, directory: &dyn Directory, named: &Aor) {
+        let Some(waiting) = self.onlook.strangers.remove(named) else {
             return;
         };
+        let presentity = directory.canonical(named);
         for id in waiting {
             let name = self.onlook.get(id).map(|(_, member)| member.name.clone());
             let Some(stranger) = name else { continue };
-            self.move_to(turn, directory, id, (presentity, &stranger.entity));
+            self.move_to(turn, directory, id, (&presentity, &stranger.entity));
         }
+    }
+
+    /// Members of a list whom nothing had made known when they joined.
+    pub fn strangers_of(&self, list: SubscriptionId) -> Vec<Aor> {
+        let Some(number) = self.onlook.number(list) else {
+            return Vec::new();
+        };
+        let unknown = |id: &SubscriptionId| {
+            let (_, member) = self.onlook.get(*id)?;
+            let unknown = member.state == State::Terminated(End::NoResource);
+            unknown.then(|| member.name.presentity.clone())
+        };
+        let members = self.onlook.members_of([number]);
+        members.iter().filter_map(unknown).collect()
     }
 
     /// The presentity is an alias of another from now on: its members watch that one.
