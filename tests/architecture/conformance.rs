@@ -22,7 +22,7 @@ fn required() -> Vec<String> {
     ids.extend(rows("CHG", vec![1, 2]));
     ids.extend(rows("XCP", (1..=10).collect()));
     ids.extend(rows("XDF", (1..=4).collect()));
-    ids.extend(rows("RLS", (1..=8).chain(10..=13).collect()));
+    ids.extend(rows("RLS", (1..=14).collect()));
     ids.push("E2E-01".to_owned());
     ids.push("ROB-01".to_owned());
     ids
