@@ -4,6 +4,7 @@ mod changes;
 mod property;
 mod requests;
 mod shapes;
+mod terms;
 
 use super::*;
 use crate::rls::reading::{self, Level, Phase, Told};
