@@ -70,7 +70,7 @@ fn hierarchical(uri: &Uri<'_>, out: &mut String) {
     }
 }
 
-/// "Any URI parameters are reordered so that they appear in lexical order based on parameter name."
+/// In the lexical order of their names.
 fn parameters(uri: &Uri<'_>, out: &mut String) {
     let one = |(name, value): (&str, Option<&str>)| {
         let mut text = String::new();

@@ -105,8 +105,7 @@ impl Catalogue for Directory {
             return Err(Reject::NotFound); // whatever else is wrong, nothing is told of the list
         }
         if !service.is_for(package) {
-            // "If the `<packages>` element is present, and the event package ... is not amongst those listed ..., the
-            // request MUST be rejected with a 489 (Bad Event)"
+            // RFC 4826 §4.5: a package that is not among those of the service must be answered 489
             return Err(Reject::BadEvent);
         }
         if !is_own && others == Others::Forbidden {

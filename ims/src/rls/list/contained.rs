@@ -1,8 +1,8 @@
 //! A list that comes with the SUBSCRIBE (RFC 5367): the part of the body that is one, and what stands in it.
 //!
-//! "Resource list servers receiving a URI list with more information than what has just been described MAY discard all
-//! the extra information" (§4): nested lists are flattened, references are not followed, whoever they name. Copy control
-//! (RFC 5364) says who of the recipients sees whom; nobody but the watcher sees the list, so it changes nothing here.
+//! What is more than a flat list of URIs may be discarded (§4): nested lists are flattened, references are not followed,
+//! whoever they name. Copy control (RFC 5364) says who of the recipients sees whom; nobody but the watcher sees the list,
+//! so it changes nothing here.
 
 use super::expand::Expansion;
 use super::sheet::Sheet;

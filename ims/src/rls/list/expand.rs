@@ -143,8 +143,7 @@ impl<'a> Expansion<'a> {
         self.path.pop();
     }
 
-    /// "If the result is not a 200 OK containing a `<entry>` element, the SUBSCRIBE request SHOULD be rejected with a
-    /// 502 (Bad Gateway)."
+    /// A reference that leads to no entry should be answered 502 (RFC 4826 §4.5), or left out, as the operator says.
     fn reference(&mut self, from: &Found, to: &str, names: &[Name], out: &mut Vec<Resource>) {
         if !self.may_follow() {
             return;
@@ -166,8 +165,7 @@ impl<'a> Expansion<'a> {
         }
     }
 
-    /// "If the URI is on the traversed list, the server MUST cease traversing the tree": what it names is not read a
-    /// second time, so that nothing is followed for ever.
+    /// What an anchor names must not be read a second time (RFC 4826 §4.5), so that nothing is followed for ever.
     fn external(&mut self, from: &Found, anchor: &str, out: &mut Vec<Resource>) {
         if !self.may_follow() || !self.takes_list() {
             return;
@@ -183,8 +181,7 @@ impl<'a> Expansion<'a> {
         }
     }
 
-    /// "The URI ... is added to the flat list if it is not already present ..., and the URI scheme represents one that
-    /// can be used to service subscriptions."
+    /// A URI is a member once, and if it has a scheme that can be subscribed to (RFC 4826 §4.5).
     fn member(&mut self, from: &Found, entry: &Entry, names: &[Name], out: &mut Vec<Resource>) {
         if entry.uri.len() > LONGEST || entry.uri.is_empty() {
             return self.fault("a member without a URI, or too long a one");

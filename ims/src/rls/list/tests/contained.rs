@@ -215,14 +215,12 @@ fn a_list_may_be_a_part_of_a_body() {
 
 #[test]
 fn what_is_more_than_a_flat_list_is_discarded_and_copy_control_changes_nothing() {
-    let text = format!(
-        "<resource-lists xmlns=\"urn:ietf:params:xml:ns:resource-lists\" xmlns:cp=\"urn:ietf:params:xml:ns:copycontrol\">\
+    let text = "<resource-lists xmlns=\"urn:ietf:params:xml:ns:resource-lists\" xmlns:cp=\"urn:ietf:params:xml:ns:copycontrol\">\
          <list><display-name>Ours</display-name><entry uri=\"sip:a@x.test\" cp:copyControl=\"to\"/>\
          <entry uri=\"sip:b@x.test\" cp:copyControl=\"bcc\" cp:anonymize=\"true\"/>\
          <entry uri=\"sip:undisclosed@x.test\" cp:copyControl=\"to\" cp:count=\"2\"/>\
          <list><entry uri=\"sip:c@x.test\"/></list><external anchor=\"http://x/y\"/><entry-ref ref=\"a#l>1\"/>\
-         <entry uri=\"sip:l@x.test\"/></list><list><entry uri=\"sip:a@x.test\"/><entry uri=\"sip:d@x.test\"/></list></resource-lists>"
-    );
+         <entry uri=\"sip:l@x.test\"/></list><list><entry uri=\"sip:a@x.test\"/><entry uri=\"sip:d@x.test\"/></list></resource-lists>";
     let places = Places::default()
         .with("a", "<list name='l'><entry uri='sip:z@x.test'/></list>")
         .service("sip:l@x.test", Err(Absent::Foreign));

@@ -154,10 +154,10 @@ proptest! {
         let nested = places.read("d0#l0", &kept).list.unwrap();
         let mut uris = Vec::new();
         collect(&nested, &mut uris);
-        let people = |uri: &&Box<str>| uri.starts_with("sip:u");
-        let mut one: Vec<_> = uris.iter().filter(people).cloned().collect();
-        let flat = list.resources.iter().map(|r| &r.uri);
-        let mut other: Vec<_> = flat.filter(people).cloned().collect();
+        let people = |uri: &&str| uri.starts_with("sip:u");
+        let mut one: Vec<&str> = uris.iter().map(|uri| &**uri).filter(people).collect();
+        let flat = list.resources.iter().map(|r| &*r.uri);
+        let mut other: Vec<&str> = flat.filter(people).collect();
         let all = uris.len();
         one.sort();
         other.sort();

@@ -38,7 +38,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// "If the `<packages>` element is not present, the service is for any package" (RFC 4826 §4.1).
+    /// A service that names no packages is for all of them (RFC 4826 §4.1).
     pub fn is_for(&self, package: &str) -> bool {
         let packages = self.packages.as_ref();
         packages.is_none_or(|all| all.iter().any(|one| **one == *package))
