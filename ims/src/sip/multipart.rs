@@ -274,8 +274,8 @@ pub fn related(root: &str, start: Option<&str>, parts: &[Outgoing<'_>], mark: u6
     if let Some(start) = start {
         media_type.push_str(&format!(";start=\"<{start}>\""));
     }
-    // as the examples of RFC 4662 have it: Linphone 5.1 takes all that follows for the boundary
-    media_type.push_str(&format!(";boundary=\"{boundary}\""));
+    // last as in RFC 4662 §6, and without quotes, since it is a token: to Linphone 5.1 all that follows is the boundary
+    media_type.push_str(&format!(";boundary={boundary}"));
     let length = |part: &Outgoing<'_>| part.body.len() + 128;
     let mut bytes = Vec::with_capacity(parts.iter().map(length).sum::<usize>() + 64);
     for part in parts {

@@ -54,7 +54,7 @@ fn a_body_reads_as_in_the_standard() {
     assert_eq!(
         &*body.content_type,
         "multipart/related;type=\"application/rlmi+xml\";start=\"<0000000000000abc.0@lists.ims.test>\";\
-         boundary=\"part-0000000000000abc\""
+         boundary=part-0000000000000abc"
     );
     let parts = parts(&body);
     assert_eq!(
