@@ -60,7 +60,9 @@ impl Service {
             subscription.restored = true;
             subscription.last_is_owed = subscription.is_over();
             let unsettled = subscription.record.renewed_at.max(subscription.told.at) >= settled;
-            subscription.whole = true;
+            // one that wants no state is told what there is by the NOTIFY for its next SUBSCRIBE
+            subscription.reshaped = subscription.is_quenched();
+            subscription.whole = !subscription.is_quenched();
             subscription.compares = !unsettled;
             owed += usize::from(unsettled || subscription.last_is_owed);
             let until = now + GATHER;

@@ -146,6 +146,27 @@ fn a_watcher_that_has_the_state_is_told_nothing() {
 }
 
 #[test]
+fn a_watcher_that_wants_no_state_is_told_none_until_it_asks_again() {
+    let mut bench = Bench::new(settings());
+    bench.list("bob carol");
+    let (id, _) = bench.subscribe();
+    let wishes = Wishes {
+        condition: Some(Condition::Always),
+        ..Wishes::default()
+    };
+    let (accepted, sent) = bench.renew_with(id, None, wishes, None);
+    assert!(accepted.unwrap().quiet && sent.is_empty());
+    bench.wait(5_000);
+    assert_eq!(bench.says("bob", "1").len(), 0);
+    assert_eq!(bench.edit(id, "bob dave").len(), 0);
+    bench.restart(0);
+    assert_eq!(bench.wait(60_000).len(), 0, "nor after a restart");
+    assert_eq!(bench.says("dave", "2").len(), 0);
+    let sent = bench.renew(id, 600);
+    assert_eq!(sent[0].said(), "1 full bob=1 dave=2");
+}
+
+#[test]
 fn a_list_that_the_request_brings_stays_until_another_comes() {
     let mut bench = Bench::new(settings());
     let source = Source::Contained {
