@@ -1,5 +1,6 @@
 //! Configuration: a documented file, checked as a whole before anything starts.
 
+mod back_ends;
 mod check;
 mod composition;
 pub(crate) mod file;
@@ -182,6 +183,7 @@ mod tests {
                 "[[charging.peers]]",
                 "[[remote_xdms.servers]]",
                 "[xcap.digest]",
+                "[rls.back_ends]",
             ]
             .map(String::from),
         );
@@ -196,6 +198,7 @@ mod tests {
                     ("[charging]", "tls"),
                     ("[charging]", "export"),
                     ("[xcap]", "digest"),
+                    ("[rls]", "back_ends"),
                 ]
                 .contains(&(section.as_str(), key.as_str()))
                 {

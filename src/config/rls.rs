@@ -1,6 +1,7 @@
 //! `[rls]`: subscriptions to lists.
 
 use super::BadValue;
+use super::back_ends::BackEnds;
 use super::check::within;
 use ims::rls::list::{self, Nesting};
 use ims::rls::service;
@@ -45,6 +46,7 @@ pub struct Rls {
     /// SUBSCRIBEs that wait for a document of another XDMS.
     pub max_waiting: usize,
     pub wait_ms: Millis,
+    pub back_ends: BackEnds,
 }
 
 /// What others than the owner get.
@@ -97,6 +99,7 @@ impl Default for Rls {
             fetch_wait_ms: Millis(4_000),
             max_waiting: 1000,
             wait_ms: Millis(3_000),
+            back_ends: BackEnds::default(),
         }
     }
 }
@@ -133,7 +136,8 @@ impl Rls {
         within("rls.max_notify", self.max_notify, 1_000..=16 << 20)?;
         within("rls.fetch_wait_ms", self.fetch_wait_ms.0, 0..=30_000)?;
         within("rls.max_waiting", self.max_waiting, 0..=100_000)?;
-        within("rls.wait_ms", self.wait_ms.0, 100..=20_000)
+        within("rls.wait_ms", self.wait_ms.0, 100..=20_000)?;
+        self.back_ends.check()
     }
 
     /// What subscriptions to them may cost. `domain`: the first home domain.

@@ -68,7 +68,7 @@ pub fn node(config: &Config, xdm: Xdm) -> node::Settings {
         xdm,
         remote: config.remote_xdms.settings(&config.as_uri()),
         lists: config.rls.lists(),
-        back_ends: ims::rls::backend::Bounds::default(),
+        back_ends: config.rls.back_ends.bounds(),
         list_server: config
             .rls
             .service(home_domain(config), config.subscription.compress_above),

@@ -32,7 +32,7 @@ fn reginfo(version: u32, state: &str, inside: &str) -> String {
 
 impl Bench {
     /// A third-party REGISTER as Kamailio sends it: the answer and what follows it.
-    fn third_party(&mut self, identity: &str, expires: u32) -> Vec<Sent> {
+    pub(super) fn third_party(&mut self, identity: &str, expires: u32) -> Vec<Sent> {
         let call = self.serial;
         let head = format!(
             "From: <sip:10.0.0.2:6060>;tag=k{call}\r\nTo: <{identity}>\r\nCall-ID: {call}-k\r\nCSeq: 10 REGISTER\r\n\

@@ -1,6 +1,7 @@
 //! Subscriptions to lists, by the door of the node (RFC 4662).
 
 mod changes;
+mod elsewhere;
 mod property;
 mod requests;
 mod shapes;
