@@ -82,9 +82,17 @@ impl Catalogue for Directory {
         package: &str,
         takes_lists: bool,
     ) -> Result<Option<Source>, Reject> {
-        let users = self.users(watcher);
         let names_list = self.names_list(uri);
-        let found = match self.service(&canonical(uri), &users) {
+        let none = || match names_list {
+            true => Err(Reject::NotFound),
+            false => Ok(None),
+        };
+        let named = canonical(uri);
+        if self.services.of_uri(&named).next().is_none() && !self.remote.serves(AUID) {
+            return none(); // nearly every SUBSCRIBE is for a presentity
+        }
+        let users = self.users(watcher);
+        let found = match self.service(&named, &users) {
             Ok(found) => found,
             // fail closed: what may be a list is not served as anything else
             Err(_) if names_list || takes_lists && !self.is_somebody(uri) => {
@@ -93,10 +101,7 @@ impl Catalogue for Directory {
             Err(_) => None,
         };
         let Some((key, service)) = found else {
-            return match names_list {
-                true => Err(Reject::NotFound),
-                false => Ok(None),
-            };
+            return none();
         };
         let owner = key.owner().ok_or(Reject::NotFound)?;
         let others = self.catalogue.settings.others;
