@@ -8,7 +8,7 @@ use crate::sip::multipart::{self, Part};
 use crate::xml::guard::{self, Refusal};
 use bytes::Bytes;
 use roxmltree::Node;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// What a body may cost.
@@ -153,9 +153,10 @@ fn level(content_type: &str, body: &Bytes, limits: &Limits, levels: usize) -> Re
     if !list.has_tag_name((NAMESPACE, "list")) {
         return Err(Fault::Root);
     }
-    let reader = Reader {
+    let mut reader = Reader {
         body,
         by_id,
+        lists: BTreeSet::new(),
         limits,
         left,
     };
@@ -179,13 +180,16 @@ fn level(content_type: &str, body: &Bytes, limits: &Limits, levels: usize) -> Re
 struct Reader<'a> {
     body: &'a Bytes,
     by_id: BTreeMap<&'a str, &'a Part<'a>>,
+    /// Content ids of the lists that were read: each is told once, or a few parts that many instances name would be
+    /// read without end.
+    lists: BTreeSet<Box<str>>,
     limits: &'a Limits,
     /// Levels that may still be below this one.
     left: usize,
 }
 
 impl Reader<'_> {
-    fn resource(&self, node: Node<'_, '_>) -> Result<Resource, Fault> {
+    fn resource(&mut self, node: Node<'_, '_>) -> Result<Resource, Fault> {
         let instances = children(node, "instance").map(|node| self.instance(node));
         Ok(Resource {
             uri: required(node, "uri")?.into(),
@@ -194,7 +198,7 @@ impl Reader<'_> {
         })
     }
 
-    fn instance(&self, node: Node<'_, '_>) -> Result<Instance, Fault> {
+    fn instance(&mut self, node: Node<'_, '_>) -> Result<Instance, Fault> {
         let phase = match required(node, "state")? {
             "active" => Phase::Active,
             "pending" => Phase::Pending,
@@ -210,7 +214,7 @@ impl Reader<'_> {
         })
     }
 
-    fn told(&self, cid: &str) -> Result<Option<Told>, Fault> {
+    fn told(&mut self, cid: &str) -> Result<Option<Told>, Fault> {
         let bare = cid.trim().trim_start_matches('<').trim_end_matches('>');
         let part = self.by_id.get(bare).filter(|part| part.is_plain());
         let Some((part, media_type)) = part.and_then(|p| Some((p, p.field("Content-Type")?)))
@@ -219,6 +223,9 @@ impl Reader<'_> {
         };
         let bytes = self.body.slice_ref(part.body);
         Ok(Some(if is_list(media_type) {
+            if !self.lists.insert(bare.into()) {
+                return Ok(None);
+            }
             let inner = level(media_type, &bytes, self.limits, self.left)?;
             Told::List(Box::new(inner))
         } else {

@@ -145,6 +145,46 @@ fn lists_are_read_to_the_limit_of_their_nesting() {
     );
 }
 
+/// Four levels of a few hundred instances that all name one part would be read billions of times.
+#[test]
+fn a_list_that_many_instances_name_is_read_once() {
+    let many = |body: body::Body, mark: u64| {
+        let cid = format!("{mark:016x}.1@x");
+        let instances: String = (0..300)
+            .map(|n| format!("<instance id=\"{n}\" state=\"active\" cid=\"{cid}\"/>"))
+            .collect();
+        let rlmi = format!(
+            "<list xmlns=\"urn:ietf:params:xml:ns:rlmi\" uri=\"sip:l@x\" version=\"0\" fullState=\"true\">\
+             <resource uri=\"sip:a@x\">{instances}</resource></list>"
+        );
+        let id = format!("<{cid}>");
+        let parts = [
+            multipart::Outgoing {
+                fields: vec![("Content-Type", rlmi::MEDIA_TYPE)],
+                body: rlmi.as_bytes(),
+            },
+            multipart::Outgoing {
+                fields: vec![("Content-Type", &body.content_type), ("Content-ID", &id)],
+                body: &body.bytes,
+            },
+        ];
+        let written = multipart::related(rlmi::MEDIA_TYPE, None, &parts, mark);
+        body::Body {
+            content_type: written.media_type.into(),
+            bytes: written.bytes.into(),
+            coding: None,
+        }
+    };
+    let mut body = body::Level::new("sip:0@x", 0, true, &[], 0).finish();
+    for mark in 1..4 {
+        body = many(body, mark);
+    }
+    let level = read(&body.content_type, &body.bytes, &Limits::default()).unwrap();
+    let instances = &level.resources[0].instances;
+    assert_eq!(instances.len(), 300);
+    assert_eq!(instances.iter().filter(|i| i.told.is_some()).count(), 1);
+}
+
 #[test]
 fn a_list_is_known_by_the_type_of_its_root() {
     for (content_type, expected) in [
