@@ -38,6 +38,16 @@ pub fn ruleset(rules: &[Rule]) -> String {
     )
 }
 
+/// A document with one service: a list of these members.
+pub fn service(uri: &str, members: &[String]) -> String {
+    let entry = |uri: &String| format!("<l:entry uri=\"{uri}\"/>");
+    let entries: String = members.iter().map(entry).collect();
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><rls-services xmlns=\"urn:ietf:params:xml:ns:rls-services\" \
+         xmlns:l=\"urn:ietf:params:xml:ns:resource-lists\"><service uri=\"{uri}\"><list>{entries}</list></service></rls-services>"
+    )
+}
+
 /// Date and time of a number of seconds since the epoch (days to civil date after Howard Hinnant).
 fn utc(seconds: u64) -> String {
     let (days, rest) = ((seconds / 86_400) as i64 + 719_468, seconds % 86_400);

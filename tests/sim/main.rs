@@ -41,6 +41,7 @@ fn small(seed: u64) -> Plan {
         slow_disk: *dice.pick(&[20, 600]),
         conditions: dice.percent(50),
         follows: false,
+        lists: 0,
     }
 }
 
@@ -84,6 +85,8 @@ fn check_nothing_is_left(world: &mut World) {
     let left = census.presence.presentities
         + census.presence.publications
         + census.presence.subscriptions
+        + census.lists.subscriptions
+        + census.lists.members
         + census.registrations
         + census.followed
         + census.server_transactions
@@ -144,6 +147,30 @@ fn the_registration_shown_converges_to_that_of_the_s_cscf() {
             println!("{} events, {:#?}", world.events, world.promises.counts);
         }
     }
+}
+
+/// Lists whose members come and go, watched by those who are also told of each member by its rules.
+#[test]
+fn a_list_shows_of_each_member_what_a_subscription_would_through_loss_and_crashes() {
+    let xdm = xdm();
+    let mut seen = BTreeSet::new();
+    for seed in seeds(3_001..3_041) {
+        let plan = Plan {
+            lists: 2,
+            watchers: 1,
+            ..small(seed)
+        };
+        let world = live_through(plan, &xdm, "a_list_shows_of_each_member");
+        if number("SIM_SEED").is_some() {
+            println!("{} events, {:#?}", world.events, world.promises.counts);
+            return;
+        }
+        seen.extend(world.promises.counts.into_keys());
+    }
+    assert!(
+        seen.contains("partial NOTIFYs of lists"),
+        "none in any world"
+    );
 }
 
 /// A disk that stalls and a server that dies every few seconds: most crashes fall between an answer that is decided and

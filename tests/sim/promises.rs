@@ -1,6 +1,8 @@
 //! The promises, each a checker of its own. [`Promises`] watches the border of the server: what goes in, what the node
 //! decides, what is committed, and what leaves.
 
+pub mod lists;
+
 use crate::picture::Picture;
 use crate::text::{Message, between};
 use crate::truth::{Change, Content, Registration, Rule, Subscription, Told, Truth, View};
@@ -257,6 +259,8 @@ impl Promises {
                 .live
                 .may_be_told(&meaning.presentity, &meaning.watcher, now, lag);
             let may = match status {
+                // a list that is not written yet is somebody who has no rules
+                200 | 403 if meaning.presentity.starts_with(lists::LIST) => true,
                 403 => told.contains(&Told::Rejected),
                 200 | 202 => told.iter().any(|t| *t != Told::Rejected),
                 _ => true,
@@ -364,6 +368,9 @@ impl Promises {
 
     /// The node has decided on a NOTIFY: it shows what the watcher may see now, and nothing else.
     pub fn notify_made(&mut self, now: u64, turn: u64, notify: &Message) {
+        if notify.get("require") == "eventlist" {
+            return self.list_notify_made(now, turn, notify);
+        }
         let tag = notify.tag_in_from().to_owned();
         let state = notify.get("subscription-state").to_owned();
         let (presentity, watcher) = parties(notify);

@@ -153,6 +153,10 @@ impl World {
         self.feed(Input::Xcap { number, request }, cause);
     }
 
+    pub fn server_edit(&mut self, number: u64, request: &xdm::Request) {
+        self.feed(Input::Xcap { number, request }, Cause::Other);
+    }
+
     pub fn server_undeliverable(&mut self, ticket: Ticket) {
         self.feed(Input::Undeliverable(ticket), Cause::Other);
     }

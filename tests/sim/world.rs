@@ -1,12 +1,13 @@
 //! The world: one clock, one queue of what happens next, one server, its peers and the network between them.
 
 use crate::dice::Dice;
-use crate::documents::ruleset;
+use crate::documents::{ruleset, service};
 use crate::network::{Network, Weather};
 use crate::peers::{
     Alarm, Peer, Season, Turn, home::Home, scscf::Scscf, source::Source, watcher::Watcher,
 };
 use crate::picture::Wish;
+use crate::promises::lists::LIST;
 use crate::promises::{Meaning, Promises};
 use crate::server::Server;
 use crate::settings::{RETENTION, settings};
@@ -46,6 +47,8 @@ pub struct Plan {
     pub conditions: bool,
     /// Registrations are followed at an S-CSCF that serves the reg event package.
     pub follows: bool,
+    /// Lists of presentities, each with one watcher, who owns it.
+    pub lists: usize,
 }
 
 #[derive(Debug)]
@@ -69,6 +72,8 @@ pub enum Happening {
     Start,
     Fault,
     Policy,
+    List,
+    Edit(u64),
 }
 
 /// A document on its way to the server, until it says that it has it.
@@ -76,6 +81,13 @@ pub enum Happening {
 struct Writing {
     presentity: String,
     rules: Vec<Rule>,
+}
+
+/// A list on its way to the server.
+#[derive(Debug)]
+struct Edit {
+    list: usize,
+    members: Vec<String>,
 }
 
 pub struct World {
@@ -91,6 +103,9 @@ pub struct World {
     places: BTreeMap<SocketAddr, usize>,
     meanings: BTreeMap<String, (u64, Meaning)>,
     writings: BTreeMap<u64, Writing>,
+    edits: BTreeMap<u64, Edit>,
+    /// Members of each list, as the server has said that it has them.
+    listed: Vec<Vec<String>>,
     pub promises: Promises,
     cdf_is_down_until: u64,
     trace: DefaultHasher,
@@ -120,6 +135,8 @@ impl World {
             places: BTreeMap::new(),
             meanings: BTreeMap::new(),
             writings: BTreeMap::new(),
+            edits: BTreeMap::new(),
+            listed: vec![Vec::new(); plan.lists],
             promises,
             cdf_is_down_until: 0,
             trace: DefaultHasher::new(),
@@ -155,6 +172,16 @@ impl World {
                 let watcher = Watcher::new(&format!("w{p}x{w}"), &uri, user, transport, wish);
                 self.settle([2, p, w], Box::new(watcher));
             }
+        }
+        for l in 0..self.plan.lists {
+            let transport = *self.dice.pick(&[Transport::Udp, Transport::Tcp]);
+            let (uri, list) = (format!("sip:l{l}@ims.test"), format!("{LIST}{l}@ims.test"));
+            let name = format!("l{l}");
+            let watcher = Watcher::new(&name, &uri, &list, transport, Wish::default());
+            self.settle([4, l, 0], Box::new(watcher));
+        }
+        if self.plan.lists > 0 {
+            self.at(EPOCH + 50, Happening::List);
         }
         let scscf: Box<dyn Peer> = if self.plan.follows {
             let kamailio = self.dice.percent(50);
@@ -234,6 +261,8 @@ impl World {
             Happening::Start => self.start_server(),
             Happening::Fault => self.fault(),
             Happening::Policy => self.new_policy(),
+            Happening::List => self.new_list(),
+            Happening::Edit(number) => self.edit(number),
         }
     }
 
@@ -378,8 +407,9 @@ impl World {
         let p = self.dice.between(0, self.plan.presentities as u64);
         let presentity = format!("sip:p{p}@ims.test");
         let mut rules = Vec::new();
-        for w in 0..self.plan.watchers {
-            let watcher = format!("sip:w{p}x{w}@ims.test");
+        let own = (0..self.plan.watchers).map(|w| format!("sip:w{p}x{w}@ims.test"));
+        let of_lists = (0..self.plan.lists).map(|l| format!("sip:l{l}@ims.test"));
+        for watcher in own.chain(of_lists) {
             for _ in 0..self.dice.between(0, 3) {
                 let rule = self.rule(&watcher);
                 rules.push(rule);
@@ -433,7 +463,58 @@ impl World {
         self.server_put(number, &presentity, rules, &request);
     }
 
+    /// Somebody edits his list.
+    fn new_list(&mut self) {
+        if self.season != Season::Storm {
+            return;
+        }
+        let list = self.dice.between(0, self.plan.lists as u64) as usize;
+        let mut members = Vec::new();
+        for p in 0..self.plan.presentities {
+            if self.dice.percent(70) {
+                members.push(format!("sip:p{p}@ims.test"));
+            }
+        }
+        // one at a time: two on their way could arrive in either order
+        if !self.edits.values().any(|edit| edit.list == list) {
+            self.serial += 1;
+            let number = self.serial;
+            self.edits.insert(number, Edit { list, members });
+            self.at(self.now + 5, Happening::Edit(number));
+        }
+        let next = self.now + self.dice.between(1_000, 60_000);
+        self.at(next, Happening::List);
+    }
+
+    fn edit(&mut self, number: u64) {
+        let Some(Edit { list, members }) = self.edits.get(&number) else {
+            return;
+        };
+        let owner = format!("sip:l{list}@ims.test");
+        let body = service(&format!("{LIST}{list}@ims.test"), members);
+        self.at(self.now + 3_000, Happening::Edit(number));
+        let request = xdm::Request {
+            method: xdm::Method::Put,
+            target: format!("rls-services/users/{owner}/index"),
+            query: None,
+            content_type: Some("application/rls-services+xml".into()),
+            content_encoding: None,
+            if_match: None,
+            if_none_match: None,
+            body: body.into(),
+            identity: xdm::Identity::User(owner),
+        };
+        self.log(&format!("put list {number}"));
+        self.server_edit(number, &request);
+    }
+
     pub fn xcap_answered(&mut self, number: u64, status: u16) {
+        if let Some(Edit { list, members }) = self.edits.remove(&number) {
+            let taken = matches!(status, 200 | 201);
+            let promise = "a valid list is taken";
+            self.promises.check(promise, taken, || status.to_string());
+            self.listed[list] = members;
+        }
         let writing = self.writings.remove(&number);
         if writing.is_some() {
             self.promises.check(
@@ -511,6 +592,17 @@ impl World {
         for (_, _, peer) in &self.peers {
             if let Some(watcher) = peer.as_watcher() {
                 let (uri, presentity) = watcher.watches();
+                if let Some(number) = presentity.strip_prefix(LIST) {
+                    let list = number
+                        .split('@')
+                        .next()
+                        .and_then(|n| n.parse::<usize>().ok());
+                    let members = list.and_then(|list| self.listed.get(list));
+                    let members = members.map_or(&[][..], Vec::as_slice);
+                    let seen = watcher.friends();
+                    self.promises.check_list(self.now, members, uri, &seen);
+                    continue;
+                }
                 self.promises
                     .check_watcher(self.now, presentity, uri, watcher.told());
             }

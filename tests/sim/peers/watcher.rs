@@ -2,9 +2,11 @@
 
 use super::{Alarm, Client, News, Peer, Season, Turn};
 use crate::picture::{Picture, Wish};
+use crate::promises::lists::{self, LIST};
 use crate::promises::{Meaning, view};
 use crate::text::{Message, param};
-use crate::truth::Told;
+use crate::truth::{Told, View};
+use ims::rls::picture::{self, Taken};
 use ims::sip::Transport;
 use std::collections::BTreeMap;
 
@@ -28,6 +30,8 @@ struct Dialog {
     expires_at: u64,
     told: Option<Told>,
     picture: Picture,
+    /// Where it is a list.
+    friends: picture::Picture,
 }
 
 #[derive(Debug)]
@@ -49,6 +53,19 @@ pub struct Watcher {
     given: BTreeMap<String, (u64, Option<Vec<u8>>)>,
     /// Answers to NOTIFYs over UDP and over TCP.
     pub heard: [u64; 2],
+}
+
+impl Dialog {
+    /// Each NOTIFY of a list builds on the one before it.
+    fn take_list(&mut self, notify: &Message) -> Result<(), String> {
+        if notify.body.is_empty() {
+            return Ok(());
+        }
+        match self.friends.take(lists::read(notify)?) {
+            Taken::News { lost: false, .. } => Ok(()),
+            taken => Err(format!("{taken:?}: {notify:?}")),
+        }
+    }
 }
 
 impl Watcher {
@@ -84,6 +101,16 @@ impl Watcher {
     /// What it was last told, while it is subscribed.
     pub fn told(&self) -> Option<&Told> {
         self.dialog.as_ref().and_then(|dialog| dialog.told.as_ref())
+    }
+
+    /// What it knows of its list.
+    pub fn friends(&self) -> picture::Picture {
+        let friends = self.dialog.as_ref().map(|d| d.friends.clone());
+        friends.unwrap_or_default()
+    }
+
+    fn watches_list(&self) -> bool {
+        self.presentity.starts_with(LIST)
     }
 
     fn plan(&mut self, pause: u64, turn: &mut Turn<'_>) {
@@ -135,6 +162,7 @@ impl Watcher {
             expires_at: turn.now + 40_000 + expires * 1000,
             told: None,
             picture: Picture::default(),
+            friends: picture::Picture::default(),
         };
         self.dialog = Some(dialog);
         // an S-CSCF that is passed twice leaves two identical Record-Routes
@@ -158,6 +186,13 @@ impl Watcher {
     fn request(&mut self, turn: &mut Turn<'_>, expires: u64, routes: &str) {
         let Some(dialog) = &self.dialog else { return };
         let (uri, presentity, accept) = (&self.uri, &self.presentity, self.wish.accept());
+        let (accept, more) = match self.watches_list() {
+            true => (
+                "application/rlmi+xml, multipart/related, application/pidf+xml",
+                "Supported: eventlist\r\n",
+            ),
+            false => (accept, ""),
+        };
         let condition = match &self.known {
             Some((tag, _)) if self.wish.conditional && turn.dice.percent(70) => {
                 format!("Suppress-If-Match: {tag}\r\n")
@@ -171,7 +206,7 @@ impl Watcher {
         let head = format!(
             "SUBSCRIBE {presentity} SIP/2.0\r\n{routes}From: <{uri}>;tag={}\r\nTo: <{presentity}>{to_tag}\r\n\
              Call-ID: {}\r\nCSeq: {} SUBSCRIBE\r\nContact: <sip:{}>\r\nEvent: presence\r\nExpires: {expires}\r\n\
-             Accept: {accept}\r\n{condition}P-Asserted-Identity: <{uri}>\r\n",
+             Accept: {accept}\r\n{more}{condition}P-Asserted-Identity: <{uri}>\r\n",
             dialog.our_tag, dialog.call_id, dialog.cseq, turn.me
         );
         self.client.send(&head, "", turn);
@@ -287,8 +322,17 @@ impl Watcher {
         dialog.notified = notify.cseq();
         let state = notify.get("subscription-state");
         let tag = notify.get("sip-etag");
-        let told = match dialog.picture.take(notify) {
-            Ok(Some(document)) => Some(Told::Active(view(&document))),
+        let taken = match self.presentity.starts_with(LIST) {
+            true => dialog
+                .take_list(notify)
+                .map(|()| Some(Told::Active(View::default()))),
+            false => dialog
+                .picture
+                .take(notify)
+                .map(|taken| taken.map(|document| Told::Active(view(&document)))),
+        };
+        let told = match taken {
+            Ok(Some(told)) => Some(told),
             // without a body it is state that we said we have, or none
             Ok(None) => {
                 let known = self.known.as_ref().filter(|(known, _)| known == tag);
