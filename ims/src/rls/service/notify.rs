@@ -31,7 +31,9 @@ impl Service {
         if subscription.last_is_owed {
             return self.tell_last(turn, world, id);
         }
-        let at_once = subscription.whole || subscription.hurry;
+        // RFC 6446 §5.2: what follows in a second NOTIFY keeps to the rate that the watcher asked for
+        let hurries = subscription.hurry && subscription.wishes.rates.max.is_none();
+        let at_once = subscription.whole || hurries;
         let paced = subscription.not_before.max(subscription.pause_until);
         let not_before = if at_once {
             subscription.pause_until
