@@ -573,6 +573,7 @@ impl World {
             Table::Modified,
             Table::PermanentSince,
             Table::Alias,
+            Table::ChargingEmitted,
         ];
         let records = self.server.disk.records();
         records
