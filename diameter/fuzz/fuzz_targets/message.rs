@@ -73,7 +73,7 @@ fn open() -> (Node, diameter::node::ConnectionId) {
         max_pending: 4,
         max_message: 65_536,
         vocabulary: Vocabulary::default(),
-        overload_control: false,
+        overload_control: true,
     };
     let mut node = Node::new(settings, [0; 32]);
     let peer = PeerSettings {
