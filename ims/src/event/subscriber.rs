@@ -7,6 +7,7 @@
 //! ([`Subscriber::forked`]).
 
 mod backoff;
+mod charge;
 mod wire;
 
 pub use backoff::Backoff;

@@ -106,7 +106,7 @@ impl Node {
     pub(super) fn back_end_answered(
         &mut self,
         now: Timestamp,
-        ticket: Ticket,
+        (ticket, asked_at): (Ticket, Timestamp),
         answer: &Answer,
         out: &mut Outbox,
     ) {
@@ -115,7 +115,7 @@ impl Node {
             status: answer.status,
         });
         self.back_ends_turn(now, out, |back_ends, _, turn| {
-            back_ends.answered(turn, ticket, answer);
+            back_ends.answered(turn, ticket, answer, asked_at);
         });
     }
 }

@@ -490,7 +490,7 @@ impl Node {
             }
             Usage::BackEnd => {
                 let answer = response.map_or(reg_event::NOBODY, reg_event::answer);
-                self.back_end_answered(now, sent.ticket, &answer, out);
+                self.back_end_answered(now, (sent.ticket, sent.at), &answer, out);
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use super::{Effect, Fetched, Node, Outbox, Report, headers};
 use crate::charge::{BodyFacts, Booked, Chargeable, Event, Role};
+use crate::event::subscription::SubscriptionId;
 use crate::isc::{self, Caller, Charging};
 use crate::presence::filter;
 use crate::reject::{Reject, phrase};
@@ -229,7 +230,7 @@ impl Node {
         reply
     }
 
-    /// NOTIFY: what others tell us. It is never charged; see docs/charging.md.
+    /// NOTIFY: what others tell us. It is charged where it is for a watcher; see docs/charging.md.
     fn notify(
         &mut self,
         now: Timestamp,
@@ -246,7 +247,12 @@ impl Node {
             charging: Charging::of(&request.headers),
             fetched: None,
         };
+        let tag = request.to.tag().and_then(SubscriptionId::parse);
+        let is_for_watcher = tag.is_some_and(|id| self.back_ends.owns(id));
         let mut reply = self.notified(now, &ask, out).unwrap_or_else(Reply::from);
+        if is_for_watcher {
+            self.charge(now, &ask, Chargeable::Notify, reply.status, out);
+        }
         if let Some(vector) = ask.charging.answer_vector(&self.settings.presence.own_ioi) {
             reply.headers.push((Name::PChargingVector, vector));
         }

@@ -139,7 +139,6 @@ impl Subscriber {
     /// What the trust domain is told (RFC 3325, RFC 7315 §4.6: a request that we originate has an icid of its own,
     /// the same in the whole dialog).
     fn write_network(&self, writer: &mut Writer<'_>, own: &Own, terms: &Terms<'_>) {
-        let host = own.address.as_str();
         match &terms.behalf {
             None => {
                 writer.parts(Name::PAssertedIdentity, &["<", terms.identity, ">"]);
@@ -148,18 +147,16 @@ impl Subscriber {
         }
         writer.parts(
             Name::PChargingVector,
-            &[
-                "icid-value=\"",
-                &self.id.to_string(),
-                "@",
-                host,
-                "\";orig-ioi=",
-                &own.ioi,
-            ],
+            &["icid-value=\"", &self.icid(own), "\";orig-ioi=", &own.ioi],
         );
         if let Some(addresses) = terms.charging.and_then(Charging::addresses) {
             writer.header(Name::PChargingFunctionAddresses, &addresses);
         }
+    }
+
+    /// icid-value of `P-Charging-Vector`.
+    pub(super) fn icid(&self, own: &Own) -> String {
+        format!("{}@{}", self.id, own.address)
     }
 
     /// Inside the trust domain the identity goes on whatever privacy is asked for; who takes the request out of it

@@ -4,7 +4,9 @@ use super::content::{self, Told};
 use super::entry::{Leg, MOST_FORKS};
 use super::flow::Number;
 use super::outcome::Verdict;
+use super::sending::charged;
 use super::{Bounds, Service};
+use crate::charge::Chargeable;
 use crate::event::onlooker::Content;
 use crate::event::subscriber::{Answer, Next, Order, Subscriber, call_id};
 use crate::event::subscription::{State, SubscriptionId};
@@ -189,7 +191,13 @@ impl Service {
     }
 
     /// The final response to a SUBSCRIBE of ours came, or none did (408).
-    pub fn answered(&mut self, turn: &mut Turn<'_>, ticket: Ticket, answer: &Answer) {
+    pub fn answered(
+        &mut self,
+        turn: &mut Turn<'_>,
+        ticket: Ticket,
+        answer: &Answer,
+        requested_at: Timestamp,
+    ) {
         let Some(number) = self.tickets.get(&ticket.subscription).copied() else {
             return;
         };
@@ -200,6 +208,14 @@ impl Service {
         let Some(place) = entry.legs.iter().position(is_of) else {
             return;
         };
+        if turn.ledger.wants(Chargeable::Subscribe, answer.status) {
+            let subscriber = entry.legs.get(place).map(|leg| &leg.subscriber);
+            let (own, times) = (&self.settings.own, (requested_at, turn.now));
+            let event = subscriber.and_then(|s| charged(entry, s, own, times, answer.status));
+            if let Some(event) = event {
+                turn.ledger.write(turn.batch, event);
+            }
+        }
         let Some(leg) = entry.legs.get_mut(place) else {
             return;
         };

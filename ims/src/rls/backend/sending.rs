@@ -5,6 +5,7 @@ use super::flow::{Job, Number};
 use super::outcome::Verdict;
 use super::settings::{Core, Way, originating};
 use super::{Service, content, filter};
+use crate::charge::Event;
 use crate::event::subscriber::{Behalf, Next, Own, Subscriber, Terms};
 use crate::event::subscription::{State, SubscriptionId};
 use crate::event::turn::{Outgoing, Random, Turn};
@@ -332,14 +333,31 @@ fn way(entry: &Entry, core: &dyn Core, configured: Option<&str>) -> Option<Way> 
 
 /// The SUBSCRIBE that a dialog wants sent.
 fn written(entry: &Entry, subscriber: &Subscriber, own: &Own, lists: bool) -> Option<Outgoing> {
-    let key = &entry.key;
     let way = entry.way.as_ref();
     let hop = way.map_or_else(String::new, |way| originating(&way.hop));
+    subscriber.request(own, &terms(entry, &hop, lists)?)
+}
+
+/// The charging event of the SUBSCRIBE that a dialog has under way; its first hop is no part of it.
+pub(super) fn charged(
+    entry: &Entry,
+    subscriber: &Subscriber,
+    own: &Own,
+    times: (Timestamp, Timestamp),
+    status: u16,
+) -> Option<Event> {
+    Some(subscriber.charge(own, &terms(entry, "", false)?, times, status))
+}
+
+/// What is subscribed to by way of `hop`, and on whose behalf.
+fn terms<'a>(entry: &'a Entry, hop: &'a str, lists: bool) -> Option<Terms<'a>> {
+    let key = &entry.key;
+    let way = entry.way.as_ref();
     let served = way.and_then(|way| key.asserted.get(way.served));
     let body = key.filter.as_deref();
-    let terms = Terms {
+    Some(Terms {
         resource: key.member.as_str(),
-        hop: &hop,
+        hop,
         identity: key.from(),
         behalf: Some(Behalf {
             asserted: &key.asserted,
@@ -356,8 +374,7 @@ fn written(entry: &Entry, subscriber: &Subscriber, own: &Own, lists: bool) -> Op
         accept: content::accept(&key.package, lists)?,
         body: body.map(|body| (filter::MEDIA_TYPE, body)),
         charging: way.map(|way| &way.charging),
-    };
-    subscriber.request(own, &terms)
+    })
 }
 
 /// Up to a tenth less, so that what began together is not refreshed together.

@@ -1,6 +1,6 @@
 //! A bench: the service, its clock, and what it has sent.
 
-use crate::charge::{Ledger, Triggers};
+use crate::charge::{Event, Ledger, Outcomes, Triggers};
 use crate::event::onlooker::{Extent, Instance, Member, Onlooker, Takes};
 use crate::event::subscriber::{Answer, Order, Own};
 use crate::event::subscription::{State, SubscriptionId};
@@ -77,6 +77,8 @@ pub struct Bench {
     pub service: Service,
     pub now: Timestamp,
     pub sent: Vec<Sent>,
+    /// Charging events of our SUBSCRIBEs.
+    pub charged: Vec<Event>,
     pub admits: bool,
     /// The store.
     pub store: BTreeMap<Vec<u8>, Vec<u8>>,
@@ -141,11 +143,16 @@ impl Bench {
             bounds,
             random: Random::new([9; 32]),
             cseq: 0,
+            charged: Vec::new(),
         }
     }
 
     pub fn step<R>(&mut self, step: impl FnOnce(&mut Service, &mut Turn<'_>) -> R) -> R {
-        let (mut batch, mut ledger) = (Batch::default(), Ledger::new(Triggers::OFF, 1));
+        let triggers = Triggers {
+            subscribe_sent: Outcomes::All,
+            ..Triggers::OFF
+        };
+        let (mut batch, mut ledger) = (Batch::default(), Ledger::new(triggers, 1));
         let mut turn = Turn {
             now: self.now,
             random: &mut self.random,
@@ -158,8 +165,13 @@ impl Bench {
             let text = String::from_utf8(bytes.to_vec()).unwrap();
             self.sent.push(Sent { ticket, text });
         }
+        self.charged.extend(ledger.take());
         for op in batch.ops {
             match op {
+                Op::Put {
+                    table: Table::Charging | Table::ChargingEmitted,
+                    ..
+                } => {}
                 Op::Put { table, key, value } => {
                     assert_eq!(table, Table::BackEnd);
                     self.store.insert(key.into(), value.into());
@@ -240,7 +252,8 @@ impl Bench {
 
     pub fn answer_with(&mut self, sent: &Sent, answer: Answer) {
         let ticket = sent.ticket;
-        self.step(|service, turn| service.answered(turn, ticket, &answer));
+        let asked_at = self.now;
+        self.step(|service, turn| service.answered(turn, ticket, &answer, asked_at));
         self.wait(100);
     }
 

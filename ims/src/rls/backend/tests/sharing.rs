@@ -175,3 +175,28 @@ fn one_watcher_has_so_many_and_the_node_has_so_many() {
         "there is room again"
     );
 }
+
+#[test]
+fn each_subscribe_is_charged_to_its_watcher_with_an_icid_of_its_own() {
+    let mut bench = Bench::new();
+    bench.want(&onlooker("sip:alice@ims.test", 1), 0, "sip:bob@b.test");
+    bench.wait(100);
+    let sent = bench.sent.remove(0);
+    bench.answer(&sent, 403);
+    let [event] = bench.charged.as_slice() else {
+        panic!("{:?}", bench.charged)
+    };
+    assert_eq!(event.calling, ["sip:alice@ims.test"]);
+    assert_eq!(
+        (event.called.as_str(), event.status),
+        ("sip:bob@b.test", 403)
+    );
+    assert_eq!(event.role, crate::charge::Role::Originating);
+    assert_eq!(event.call_id, sent.one("Call-ID"));
+    let icid = event.icid.as_deref().unwrap();
+    let vector = sent.one("P-Charging-Vector");
+    assert!(
+        vector.contains(&format!("icid-value=\"{icid}\"")),
+        "{vector}"
+    );
+}
