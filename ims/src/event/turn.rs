@@ -63,3 +63,21 @@ pub struct Turn<'a> {
     pub ledger: &'a mut Ledger,
     pub outgoing: Vec<Outgoing>,
 }
+
+impl<'a> Turn<'a> {
+    /// Nothing to send yet.
+    pub fn new(
+        now: Timestamp,
+        random: &'a mut Random,
+        batch: &'a mut Batch,
+        ledger: &'a mut Ledger,
+    ) -> Turn<'a> {
+        Turn {
+            now,
+            random,
+            batch,
+            ledger,
+            outgoing: Vec::new(),
+        }
+    }
+}

@@ -25,13 +25,7 @@ impl Node {
         out: &mut Outbox,
         step: impl FnOnce(&mut Registrar, &mut Turn<'_>) -> R,
     ) -> R {
-        let mut turn = Turn {
-            now,
-            random: &mut self.random,
-            batch: &mut out.batch,
-            ledger: &mut self.ledger,
-            outgoing: Vec::new(),
-        };
+        let mut turn = Turn::new(now, &mut self.random, &mut out.batch, &mut self.ledger);
         let result = step(&mut self.directory.registrar, &mut turn);
         let outgoing = turn.outgoing;
         self.send_all(now, outgoing, Usage::RegEvent, out);

@@ -70,13 +70,7 @@ impl Node {
         out: &mut Outbox,
         step: impl FnOnce(&mut Remote, &dyn Fn(&DocumentKey) -> bool, &mut Turn<'_>) -> R,
     ) -> R {
-        let mut turn = Turn {
-            now,
-            random: &mut self.random,
-            batch: &mut out.batch,
-            ledger: &mut self.ledger,
-            outgoing: Vec::new(),
-        };
+        let mut turn = Turn::new(now, &mut self.random, &mut out.batch, &mut self.ledger);
         let Directory {
             registrar,
             lists,

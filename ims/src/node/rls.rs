@@ -200,13 +200,7 @@ impl Node {
         out: &mut Outbox,
         step: impl FnOnce(&mut Service, &mut Turn<'_>, &mut World<'_>) -> R,
     ) -> R {
-        let mut turn = Turn {
-            now,
-            random: &mut self.random,
-            batch: &mut out.batch,
-            ledger: &mut self.ledger,
-            outgoing: Vec::new(),
-        };
+        let mut turn = Turn::new(now, &mut self.random, &mut out.batch, &mut self.ledger);
         let mut presentities = Apart {
             local: Local {
                 presence: &mut self.presence,

@@ -127,13 +127,7 @@ impl Node {
         out: &mut Outbox,
         step: impl FnOnce(&mut diff::Service, &Store<'_>, &mut Turn<'_>) -> R,
     ) -> R {
-        let mut turn = Turn {
-            now,
-            random: &mut self.random,
-            batch: &mut out.batch,
-            ledger: &mut self.ledger,
-            outgoing: Vec::new(),
-        };
+        let mut turn = Turn::new(now, &mut self.random, &mut out.batch, &mut self.ledger);
         let store = store(&self.settings, &self.directory);
         let result = step(&mut self.diff, &store, &mut turn);
         let outgoing = turn.outgoing;
