@@ -48,6 +48,26 @@ impl Reply {
         self.headers.push((name, value.into()));
         self
     }
+
+    /// The 2xx to a SUBSCRIBE, from the subscription of this number and Contact. `opens`: its dialog.
+    pub fn subscribed(
+        status: u16,
+        id: SubscriptionId,
+        contact: String,
+        lifetime: Seconds,
+        opens: bool,
+    ) -> Reply {
+        let mut reply = Reply::new(status)
+            .with(Name::Contact, contact)
+            .with(Name::Expires, lifetime.to_string());
+        reply.to_tag = Some(id.to_string());
+        reply.record_route = opens;
+        match opens {
+            // RFC 6665 §4.4.4: in responses that open a dialog
+            true => reply.with(Name::AllowEvents, headers::ALLOW_EVENTS),
+            false => reply,
+        }
+    }
 }
 
 impl From<Reject> for Reply {

@@ -166,16 +166,9 @@ impl Node {
 
     fn list_accepted(&self, accepted: &Accepted, opens: bool) -> Reply {
         let status = if accepted.quiet { 204 } else { 200 }; // RFC 5839 §7.1
-        let mut reply = Reply::new(status)
+        let contact = self.lists.contact(accepted.id);
+        Reply::subscribed(status, accepted.id, contact, accepted.lifetime, opens)
             .with(Name::Require, EVENTLIST) // RFC 4662 §4.1
-            .with(Name::Contact, self.lists.contact(accepted.id))
-            .with(Name::Expires, accepted.lifetime.to_string());
-        reply.to_tag = Some(accepted.id.to_string());
-        reply.record_route = opens;
-        if opens {
-            reply = reply.with(Name::AllowEvents, headers::ALLOW_EVENTS);
-        }
-        reply
     }
 
     pub(super) fn told_of_list(

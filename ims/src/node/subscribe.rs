@@ -7,7 +7,6 @@ use crate::dialog::Dialog;
 use crate::event::subscription::SubscriptionId;
 use crate::presence::service::{Accepted, Package, Renew, Subscribe};
 use crate::reject::Reject;
-use crate::sip::Name;
 use crate::time::Timestamp;
 
 impl Node {
@@ -87,15 +86,7 @@ impl Node {
             (false, true) => self.settings.pending_status,
             (false, false) => 200,
         };
-        let mut reply = Reply::new(status)
-            .with(Name::Contact, self.presence.contact(accepted.id))
-            .with(Name::Expires, accepted.lifetime.to_string());
-        reply.to_tag = Some(accepted.id.to_string());
-        reply.record_route = opens;
-        if opens {
-            // RFC 6665 §4.4.4: in responses that open a dialog
-            reply = reply.with(Name::AllowEvents, headers::ALLOW_EVENTS);
-        }
-        reply
+        let contact = self.presence.contact(accepted.id);
+        Reply::subscribed(status, accepted.id, contact, accepted.lifetime, opens)
     }
 }

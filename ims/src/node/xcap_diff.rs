@@ -9,7 +9,7 @@ use crate::event::turn::Turn;
 use crate::reject::Reject;
 use crate::sip::header::event::Event;
 use crate::sip::text::unquote;
-use crate::sip::{Aor, Name, Scheme, Uri};
+use crate::sip::{Aor, Scheme, Uri};
 use crate::time::Timestamp;
 use crate::xdm::diff::{self, Accepted, Mode, Package, Renew, Store, Subscribe, Terms, Wanted};
 
@@ -142,15 +142,8 @@ impl Node {
 
     fn subscribed(&self, accepted: &Accepted, opens: bool) -> Reply {
         let status = if accepted.quiet { 204 } else { 200 }; // RFC 5839 §7.1
-        let mut reply = Reply::new(status)
-            .with(Name::Contact, self.diff.contact(accepted.id))
-            .with(Name::Expires, accepted.lifetime.to_string());
-        reply.to_tag = Some(accepted.id.to_string());
-        reply.record_route = opens;
-        if opens {
-            reply = reply.with(Name::AllowEvents, headers::ALLOW_EVENTS);
-        }
-        reply
+        let contact = self.diff.contact(accepted.id);
+        Reply::subscribed(status, accepted.id, contact, accepted.lifetime, opens)
     }
 }
 
