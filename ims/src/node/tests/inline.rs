@@ -2,7 +2,7 @@
 
 use super::*;
 
-const PNG: &str = "\u{89}PNG and more";
+pub(super) const PNG: &str = "\u{89}PNG and more";
 const TAKES: &str = "Accept: application/pidf+xml, multipart/related\r\n";
 const ALL: &str = "<pr:provide-persons><pr:all-persons/></pr:provide-persons>";
 
@@ -23,7 +23,7 @@ fn parts(parts: &[(&str, &str)]) -> String {
     format!("{parts}--b--\r\n")
 }
 
-fn with_icon(id: &str, icon: &str) -> String {
+pub(super) fn with_icon(id: &str, icon: &str) -> String {
     parts(&[
         (
             "Content-Type: application/pidf+xml\r\nContent-ID: <d@x>\r\n",
@@ -36,10 +36,16 @@ fn with_icon(id: &str, icon: &str) -> String {
     ])
 }
 
-const RELATED: &str = "multipart/related;boundary=b;type=\"application/pidf+xml\";start=\"<d@x>\"";
+pub(super) const RELATED: &str =
+    "multipart/related;boundary=b;type=\"application/pidf+xml\";start=\"<d@x>\"";
 
 impl Bench {
-    fn publish_typed(&mut self, content_type: &str, more: &str, body: &str) -> Vec<Sent> {
+    pub(super) fn publish_typed(
+        &mut self,
+        content_type: &str,
+        more: &str,
+        body: &str,
+    ) -> Vec<Sent> {
         let head = format!(
             "Event: presence\r\nP-Asserted-Identity: <{BOB}>\r\nContent-Type: {content_type}\r\n{more}"
         );

@@ -280,6 +280,36 @@ fn a_list_of_watcher_information_shows_each_observer_what_it_may_see() {
 }
 
 #[test]
+fn who_observes_by_a_dialog_or_by_a_list_is_itself_observed() {
+    let mut bench = Bench::new(settings());
+    let sent = bench.asks(CAROL, "presence.winfo", "");
+    bench.confirm(&sent);
+    let of = |bench: &Bench, list, who, package| Onlooker {
+        package,
+        ..onlooker(bench, list, who)
+    };
+    let alice = of(&bench, 1, ALICE, "presence.winfo");
+    bench.watch(alice, BOB);
+    let bob = of(&bench, 2, BOB, "presence.winfo.winfo");
+    let mut bob = bench.watch(bob, BOB);
+    let report = super::super::winfo::read(bob.body());
+    assert_eq!(report.package, "presence.winfo");
+    let mut rows = report.rows();
+    rows.sort();
+    let both = [ALICE, CAROL].map(|who| ("active", "subscribe", who));
+    assert_eq!(rows, both);
+    bench.wait(6_000);
+    bench.look_away(1);
+    assert!(bench.hear(&mut bob));
+    let left = super::super::winfo::read(bob.body());
+    assert_eq!(left.rows(), [("active", "subscribe", CAROL)]);
+    // nobody but the presentity (RFC 3857 §4.6)
+    let alice = of(&bench, 3, ALICE, "presence.winfo.winfo");
+    let refused = State::Terminated(End::Rejected);
+    assert_eq!(bench.watch(alice, BOB).state, refused);
+}
+
+#[test]
 fn a_package_that_is_not_served_is_refused_for_lists_too() {
     let mut settings = settings();
     settings.presence.watcher_info.of_watcher_info = false;

@@ -338,6 +338,28 @@ fn partial_documents_are_numbered_for_each_member_and_begin_with_a_whole_one() {
 }
 
 #[test]
+fn objects_come_with_the_state_of_a_member_where_they_are_taken() {
+    let mut bench = Bench::new(settings());
+    let icon = inline::with_icon("i@x", inline::PNG);
+    let answer = bench.publish_typed(inline::RELATED, "", &icon).remove(0);
+    assert_eq!(answer.status(), 200, "{}", answer.text);
+    for (list, objects) in [(7, true), (8, false)] {
+        let mut taking = onlooker(&bench, list, ALICE);
+        taking.takes.objects = objects;
+        bench.look_on(taking).unwrap();
+        let (id, _) = bench.join(list, 0, BOB);
+        let content = bench.instance(id, Extent::Full).content.unwrap();
+        let is_related = content.media_type.starts_with("multipart/related");
+        let body = String::from_utf8_lossy(&content.bytes);
+        assert_eq!(
+            (is_related, body.contains(inline::PNG)),
+            (objects, objects),
+            "{body}"
+        );
+    }
+}
+
+#[test]
 fn quiet_hours_hold_back_what_is_new_and_not_what_is_asked_for() {
     // the bench begins at 14:13:20Z
     let rules = |handling: &str| {
