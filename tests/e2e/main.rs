@@ -20,6 +20,7 @@ mod operation;
 mod parts;
 mod publication;
 mod remote;
+mod remote_lists;
 mod requests;
 mod rls;
 mod subscription;
