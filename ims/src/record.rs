@@ -149,6 +149,15 @@ impl Batch {
         });
     }
 
+    /// The same of a value that is given away: a document is long.
+    pub fn put_owned(&mut self, table: Table, key: &[u8], value: Vec<u8>) {
+        self.ops.push(Op::Put {
+            table,
+            key: key.into(),
+            value: value.into(),
+        });
+    }
+
     pub fn delete(&mut self, table: Table, key: &[u8]) {
         self.ops.push(Op::Delete {
             table,

@@ -68,10 +68,7 @@ mod tests {
             let all: String = (0..count).map(rule).collect();
             let text =
                 format!("<ruleset xmlns=\"urn:ietf:params:xml:ns:common-policy\">{all}</ruleset>");
-            Document {
-                etag: "e".to_owned(),
-                bytes: text.into(),
-            }
+            Document::new("e", text)
         };
         let key = |n: usize| {
             let user = Aor::parse(&format!("sip:u{n}@ims.test")).unwrap();

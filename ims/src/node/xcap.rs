@@ -57,7 +57,7 @@ impl Node {
         let (key, old) = match change {
             Change::Put { key, document } => {
                 out.batch
-                    .put_bytes(Table::Document, &key.encode(), &document.encode());
+                    .put_owned(Table::Document, &key.encode(), document.encode());
                 if key.auid == permanent::AUID {
                     out.batch.put(Table::PermanentSince, &key.encode(), &now);
                     self.directory.permanent.insert(key.clone(), now);

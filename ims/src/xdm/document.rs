@@ -5,6 +5,7 @@ use super::request::Response;
 use super::usage::rls_services::Services;
 use crate::sip::Aor;
 use crate::time::Timestamp;
+use crate::xml::schema::Valid;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
@@ -15,9 +16,40 @@ pub struct Document {
     /// (RFC 4825 §8.5).
     pub etag: String,
     pub bytes: Bytes,
+    /// Not stored: after a restart the schema may be another.
+    pub standing: Standing,
+}
+
+/// What is known of a document.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing: an edit is judged by the whole result.
+    #[default]
+    Unknown,
+    /// It was found well-formed, within the limits, valid and within the constraints of its usage as they are now, and
+    /// no value in it refers to an ID. So an edit is judged by what it touches.
+    Obeys,
+}
+
+impl From<Valid> for Standing {
+    fn from(valid: Valid) -> Standing {
+        match valid.refers {
+            true => Standing::Unknown,
+            false => Standing::Obeys,
+        }
+    }
 }
 
 impl Document {
+    /// A document of which nothing is known.
+    pub fn new(etag: impl Into<String>, bytes: impl Into<Bytes>) -> Document {
+        Document {
+            etag: etag.into(),
+            bytes: bytes.into(),
+            standing: Standing::Unknown,
+        }
+    }
+
     /// The value under the key in the store: length of the entity-tag, entity-tag, document.
     pub fn encode(&self) -> Vec<u8> {
         let etag = self.etag.as_bytes();
@@ -34,10 +66,7 @@ impl Document {
         let (length, rest) = record.split_first()?;
         let (etag, bytes) = rest.split_at_checked(usize::from(*length))?;
         let etag = std::str::from_utf8(etag).ok()?.to_owned();
-        Some(Document {
-            etag,
-            bytes: Bytes::copy_from_slice(bytes),
-        })
+        Some(Document::new(etag, Bytes::copy_from_slice(bytes)))
     }
 }
 
@@ -147,10 +176,7 @@ mod tests {
             ("", b""),
             ("x".repeat(255).as_str(), b"\0\xff"),
         ] {
-            let document = Document {
-                etag: etag.to_owned(),
-                bytes: Bytes::copy_from_slice(bytes),
-            };
+            let document = Document::new(etag, Bytes::copy_from_slice(bytes));
             assert_eq!(Document::decode(&document.encode()), Some(document));
         }
         for damaged in [&b""[..], b"\x05abc", b"\x01\xff"] {
@@ -165,10 +191,7 @@ mod tests {
             [("bob", "a"), ("bob", "b"), ("bobby", "a"), ("alice", "a")]
                 .map(|(user, name)| {
                     let owner = Aor::parse(&format!("sip:{user}@ims.test")).unwrap();
-                    let document = Document {
-                        etag: "e".into(),
-                        bytes: Bytes::from_static(b"1234"),
-                    };
+                    let document = Document::new("e", Bytes::from_static(b"1234"));
                     (DocumentKey::user(owner, "pres-rules", name), document)
                 })
                 .into();

@@ -3,32 +3,40 @@
 
 use super::error::Conflict;
 use super::fragment::Fragment;
-use super::node::{Found, attribute, child, is_named, qualified, value_range};
-use super::selector::{Name, Step};
+use super::node::{Found, attribute, child, find, is_named, qualified, value_range};
+use super::selector::{Name, NodeSelector, Step};
 use super::sketch::Sketch;
 use roxmltree::{Document, Node};
 use std::ops::Range;
 
 /// One piece of a document exchanged for another text.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Splice {
-    replaced: Range<usize>,
-    with: String,
+    pub replaced: Range<usize>,
+    pub with: String,
     /// Where the new node stands in the result; empty after a removal.
     pub node: Range<usize>,
-    /// Whether it was not there before.
-    pub creates: bool,
+    pub kind: Kind,
+}
+
+/// What becomes of the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Created,
+    Replaced,
+    Removed,
 }
 
 impl Splice {
     /// The change of a [sketch](Sketch) as one of the document.
-    pub fn of_original(self, sketch: &Sketch<'_>) -> Splice {
+    pub fn of_original(&self, sketch: &Sketch<'_>) -> Splice {
         let replaced = sketch.original_range(&self.replaced);
         let moved = |position: usize| position - self.replaced.start + replaced.start;
         Splice {
             node: moved(self.node.start)..moved(self.node.end),
             replaced,
-            ..self
+            with: self.with.clone(),
+            kind: self.kind,
         }
     }
 
@@ -37,6 +45,18 @@ impl Splice {
         let before = text.get(..self.replaced.start).unwrap_or_default();
         let after = text.get(self.replaced.end..).unwrap_or_default();
         [before, &self.with, after].concat()
+    }
+
+    /// Whether the selector names in the result what it should: GET(PUT(x)) == x, "or the server MUST NOT perform the
+    /// insertion" (§8.2.3), and nothing after a DELETE (§8.4).
+    pub fn holds(&self, result: &Document<'_>, selector: &NodeSelector) -> bool {
+        let found = find(result, selector);
+        match self.kind {
+            Kind::Removed => found.is_none(),
+            Kind::Created | Kind::Replaced => {
+                found.and_then(|found| found.range(result)) == Some(self.node.clone())
+            }
+        }
     }
 
     /// Whether the result is the document as it is.
@@ -49,13 +69,13 @@ impl Splice {
             node: replaced.start..replaced.start + with.len(),
             replaced,
             with: with.to_owned(),
-            creates: false,
+            kind: Kind::Replaced,
         }
     }
 
     fn inserting(at: usize, with: &str) -> Splice {
         Splice {
-            creates: true,
+            kind: Kind::Created,
             ..Splice::replacing(at..at, with)
         }
     }
@@ -115,7 +135,7 @@ fn last_child(document: &Document<'_>, parent: Node<'_, '_>, fragment: &str) -> 
             replaced: at..range.end,
             with: format!(">{fragment}</{name}>"),
             node: at + 1..at + 1 + fragment.len(),
-            creates: true,
+            kind: Kind::Created,
         };
     }
     let end = source.rfind("</").unwrap_or(source.len());
@@ -185,7 +205,10 @@ pub(super) fn remove(document: &Document<'_>, found: &Found<'_, '_>) -> Option<S
         }
         Found::Namespaces(_) => return None,
     };
-    Some(Splice::replacing(range, ""))
+    Some(Splice {
+        kind: Kind::Removed,
+        ..Splice::replacing(range, "")
+    })
 }
 
 fn cannot_insert(why: &str) -> Result<Splice, Conflict> {

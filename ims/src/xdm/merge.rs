@@ -219,10 +219,7 @@ impl Entry {
 
 /// A document under an entity-tag made of its bytes.
 fn made(text: String) -> Document {
-    Document {
-        etag: xcap_caps::tag(&text),
-        bytes: text.into(),
-    }
+    Document::new(xcap_caps::tag(&text), text)
 }
 
 fn named<'a, 'input>(

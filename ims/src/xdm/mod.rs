@@ -12,6 +12,7 @@ pub mod error;
 mod fragment;
 pub mod key;
 pub mod lists;
+mod markup;
 pub mod media;
 pub mod merge;
 pub mod node;
@@ -21,9 +22,10 @@ pub mod remote;
 pub mod request;
 pub mod selector;
 mod sketch;
+mod touched;
 pub mod usage;
 
-pub use document::{Change, Document, Documents, Held, Listed, Outcome};
+pub use document::{Change, Document, Documents, Held, Listed, Outcome, Standing};
 pub use error::{Conflict, Reject};
 pub use key::{DocumentKey, Tree};
 pub use request::{Identity, Method, Request, Response};
@@ -276,7 +278,8 @@ impl Xdm {
             // The same document again changes nothing, so neither does its entity-tag.
             return Ok(stored(200, &old.etag, None));
         }
-        self.check(request, usage, &key, documents)
+        let standing = self
+            .check(request, usage, &key, documents)
             .map_err(Reject::Conflict)?;
         self.quota(&key, old, request.body.len(), documents)
             .map_err(Reject::Conflict)?;
@@ -284,6 +287,7 @@ impl Xdm {
         let document = Document {
             etag: new_etag(),
             bytes: request.body.clone(),
+            standing,
         };
         let etag = document.etag.clone();
         Ok(stored(status, &etag, Some(Change::Put { key, document })))
@@ -320,7 +324,7 @@ impl Xdm {
         usage: &Usage,
         key: &DocumentKey,
         documents: &dyn Documents,
-    ) -> Result<(), Conflict> {
+    ) -> Result<Standing, Conflict> {
         let document = guard::parse(&request.body, &usage.limits).map_err(|refusal| {
             let phrase = refusal.to_string();
             match refusal {

@@ -1,19 +1,21 @@
 //! Requests on parts of documents: elements, attributes and bindings (RFC 4825 §8.2 to §8.4).
 
-use super::document::{Document, Documents, Outcome};
-use super::edit::{self, Splice};
+use super::document::{Document, Documents, Outcome, Standing};
+use super::edit::{self, Kind, Splice};
 use super::error::{Conflict, Reject};
 use super::fragment;
 use super::key::DocumentKey;
 use super::media;
-use super::node::{self, Found};
+use super::node;
 use super::request::Request;
 use super::selector::{NodeSelector, Terminal};
 use super::sketch::Sketch;
+use super::touched::Edit;
 use super::usage::{Candidate, Usage};
 use super::{Change, Xdm, answered, stored, unconditional};
 use crate::xml::guard::{self, Limits, Refusal};
 use bytes::Bytes;
+use roxmltree::Node;
 
 /// A part of a document, as a request names it.
 #[derive(Clone, Copy)]
@@ -67,24 +69,19 @@ impl Xdm {
         // §8.2.6: the document stands for the part, there or not, so `If-None-Match: *` fails always.
         unconditional(request, Some(old))?;
         charset.map_err(Reject::Conflict)?;
-        let (document, splice) = part.spliced(request, old).map_err(Reject::Conflict)?;
-        let Some(document) = document else {
+        let text = guard::utf8(&old.bytes).map_err(unread)?;
+        let sketch = Sketch::of_text(text, &part.selector.steps);
+        let read = sketch.read(&part.limits(old)).map_err(unread)?;
+        let sketched = part.change(request, &read).map_err(Reject::Conflict)?;
+        let edit = part.edit(old, text, (&sketch, &read), sketched);
+        if edit.splice.is_idle(text) {
             return Ok(stored(200, &old.etag, None));
+        }
+        let status = match edit.splice.kind {
+            Kind::Created => 201,
+            Kind::Replaced | Kind::Removed => 200,
         };
-        let bytes = self
-            .admitted(part, old, document, |found, edited| {
-                // GET(PUT(x)) == x, or "the server MUST NOT perform the insertion"
-                found.and_then(|found| found.range(edited)) == Some(splice.node.clone())
-            })
-            .map_err(|conflict| match conflict {
-                Refused::Fails => Conflict::CannotInsert(
-                    "after the change the URI would not name what was put".to_owned(),
-                ),
-                Refused::Conflict(conflict) => conflict,
-            })
-            .map_err(Reject::Conflict)?;
-        let status = if splice.creates { 201 } else { 200 };
-        Ok(kept(status, part.key, bytes, new_etag))
+        self.kept(status, &edit, new_etag)
     }
 
     /// DELETE of an element or attribute (RFC 4825 §8.4).
@@ -99,69 +96,80 @@ impl Xdm {
         }
         let old = part.documents.document(part.key).ok_or(Reject::NotFound)?;
         let text = guard::utf8(&old.bytes).map_err(|_| Reject::NotFound)?;
-        let sketch = Sketch::of(&old.bytes, &part.selector.steps);
-        let document = sketch.read(&part.limits(old));
-        let document = document.map_err(|_| Reject::NotFound)?;
-        let found = node::find(&document, part.selector).ok_or(Reject::NotFound)?;
+        let sketch = Sketch::of_text(text, &part.selector.steps);
+        let read = sketch.read(&part.limits(old));
+        let read = read.map_err(|_| Reject::NotFound)?;
+        let found = node::find(&read, part.selector).ok_or(Reject::NotFound)?;
         unconditional(request, Some(old))?;
-        let splice = edit::remove(&document, &found).ok_or(Reject::ReadOnly)?;
-        let result = splice.of_original(&sketch).applied(text);
-        let bytes = self
-            .admitted(part, old, result, |found, _| found.is_none())
-            .map_err(|conflict| match conflict {
-                Refused::Fails => Conflict::CannotDelete(
-                    "after the change the URI would name another node".to_owned(),
-                ),
-                Refused::Conflict(conflict) => conflict,
-            })
-            .map_err(Reject::Conflict)?;
-        Ok(kept(200, part.key, bytes, new_etag))
+        let sketched = edit::remove(&read, &found).ok_or(Reject::ReadOnly)?;
+        let edit = part.edit(old, text, (&sketch, &read), sketched);
+        self.kept(200, &edit, new_etag)
     }
 
-    /// Whether the document that would result may be stored: whether the URI `holds` what it should, the schema and
-    /// the constraints of the usage (§8.2.5), and this server's limits.
-    fn admitted(
+    /// The answer to a change, which is kept if the document that would result may be stored.
+    fn kept(
         &self,
-        part: &Part<'_>,
-        old: &Document,
-        result: String,
-        holds: impl FnOnce(Option<Found<'_, '_>>, &roxmltree::Document<'_>) -> bool,
-    ) -> Result<Bytes, Refused> {
-        let bytes = Bytes::from(result);
-        let document = guard::parse(&bytes, &part.limits(old)).map_err(ill_formed)?;
-        if !holds(node::find(&document, part.selector), &document) {
-            return Err(Refused::Fails);
-        }
-        let candidate = Candidate {
-            key: part.key,
-            bytes: &bytes,
-            document: &document,
-            documents: part.documents,
+        status: u16,
+        edit: &Edit<'_>,
+        new_etag: &mut dyn FnMut() -> String,
+    ) -> Result<Outcome, Reject> {
+        let Edit { part, old, .. } = *edit;
+        let result = edit.splice.applied(edit.text);
+        let limits = part.limits(old);
+        let standing = match edit.obeys(&result, &limits) {
+            true => Standing::Obeys,
+            false => admitted(edit, &result, &limits).map_err(Reject::Conflict)?,
         };
-        part.usage.check(&candidate).map_err(Refused::Conflict)?;
-        self.quota(part.key, Some(old), bytes.len(), part.documents)
-            .map_err(Refused::Conflict)?;
-        drop(document);
-        Ok(bytes)
+        self.quota(part.key, Some(old), result.len(), part.documents)
+            .map_err(Reject::Conflict)?;
+        let document = Document {
+            etag: new_etag(),
+            bytes: Bytes::from(result),
+            standing,
+        };
+        let etag = document.etag.clone();
+        let key = part.key.clone();
+        Ok(stored(status, &etag, Some(Change::Put { key, document })))
     }
 }
 
-/// Why a result is not kept.
-enum Refused {
-    /// The URI would not name what it should.
-    Fails,
-    Conflict(Conflict),
+/// Whether the document that would result may be stored, read whole: whether the URI names what it should, the schema
+/// and the constraints of the usage (§8.2.5), and this server's limits.
+fn admitted(edit: &Edit<'_>, result: &str, limits: &Limits) -> Result<Standing, Conflict> {
+    let Edit { part, splice, .. } = edit;
+    let document = guard::parse(result.as_bytes(), limits).map_err(ill_formed)?;
+    if !splice.holds(&document, part.selector) {
+        return Err(match splice.kind {
+            Kind::Created | Kind::Replaced => Conflict::CannotInsert(
+                "after the change the URI would not name what was put".to_owned(),
+            ),
+            Kind::Removed => Conflict::CannotDelete(
+                "after the change the URI would name another node".to_owned(),
+            ),
+        });
+    }
+    part.usage.check(&Candidate {
+        key: part.key,
+        bytes: result.as_bytes(),
+        document: &document,
+        documents: part.documents,
+    })
 }
 
 /// A result that is no document, or more of one than is taken. The parts were well-formed, so what is ill-formed is the
 /// document without its element.
-fn ill_formed(refusal: Refusal) -> Refused {
+fn ill_formed(refusal: Refusal) -> Conflict {
     let phrase = refusal.to_string();
-    Refused::Conflict(match refusal {
+    match refusal {
         Refusal::NotUtf8(_) => Conflict::NotUtf8(phrase),
         Refusal::NotWellFormed(_) => Conflict::SchemaValidation(phrase),
         Refusal::NotTaken(_) | Refusal::TooLarge { .. } => Conflict::local(phrase),
-    })
+    }
+}
+
+/// A stored document that cannot be read.
+fn unread(refusal: Refusal) -> Reject {
+    Reject::Conflict(Conflict::local(refusal.to_string()))
 }
 
 impl Part<'_> {
@@ -174,34 +182,50 @@ impl Part<'_> {
         }
     }
 
-    /// The change that a PUT asks for, and the document that it would make; `None` when that is the same.
-    fn spliced(
+    /// The change that a PUT asks for, of a sketch of the document.
+    fn change(
         &self,
         request: &Request,
-        old: &Document,
-    ) -> Result<(Option<String>, Splice), Conflict> {
-        let unread = |refusal: Refusal| Conflict::local(refusal.to_string());
-        let text = guard::utf8(&old.bytes).map_err(unread)?;
-        let sketch = Sketch::of(&old.bytes, &self.selector.steps);
-        let document = sketch.read(&self.limits(old)).map_err(unread)?;
+        document: &roxmltree::Document<'_>,
+    ) -> Result<Splice, Conflict> {
         let steps = &self.selector.steps;
         let (last, before) = steps.split_last().ok_or_else(|| self.no_parent(0))?;
-        let walked = |steps| node::walk(&document, steps).map_err(|taken| self.no_parent(taken));
-        let splice = match &self.selector.terminal {
+        let walked = |steps| node::walk(document, steps).map_err(|taken| self.no_parent(taken));
+        match &self.selector.terminal {
             Some(Terminal::Attribute(name)) => {
                 let element = walked(steps)?;
                 let value = fragment::attribute_value(&request.body)?;
-                edit::put_attribute(&document, element, name, value)?
+                edit::put_attribute(document, element, name, value)
             }
             _ => {
                 let parent = walked(before)?;
                 let element = fragment::element(&request.body, parent, &self.usage.limits)?;
-                edit::put_element(&document, parent, last, &element)?
+                edit::put_element(document, parent, last, &element)
             }
-        };
-        let splice = splice.of_original(&sketch);
-        let result = (!splice.is_idle(text)).then(|| splice.applied(text));
-        Ok((result, splice))
+        }
+    }
+
+    /// A change of the sketch as one of the document.
+    fn edit<'a>(
+        &'a self,
+        old: &'a Document,
+        text: &'a str,
+        (sketch, read): (&Sketch<'_>, &'a roxmltree::Document<'a>),
+        sketched: Splice,
+    ) -> Edit<'a> {
+        let steps = &self.selector.steps;
+        let before = steps.split_last().map_or(&steps[..], |(_, before)| before);
+        // an element is below those before it, as its own element is to an attribute
+        let parent = node::walk(read, before).ok().filter(Node::is_element);
+        Edit {
+            part: self,
+            old,
+            text,
+            read,
+            splice: sketched.of_original(sketch),
+            sketched,
+            parent: parent.map(|parent| sketch.original_range(&parent.range())),
+        }
     }
 
     /// The element that would contain it is not there, or not one; the first `taken` steps name one each.
@@ -211,20 +235,4 @@ impl Part<'_> {
             ancestor: (taken > 0).then(|| self.selector.beginning(taken)),
         }
     }
-}
-
-/// The answer to a change that is kept.
-fn kept(
-    status: u16,
-    key: &DocumentKey,
-    bytes: Bytes,
-    new_etag: &mut dyn FnMut() -> String,
-) -> Outcome {
-    let document = Document {
-        etag: new_etag(),
-        bytes,
-    };
-    let etag = document.etag.clone();
-    let key = key.clone();
-    stored(status, &etag, Some(Change::Put { key, document }))
 }

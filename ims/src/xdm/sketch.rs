@@ -4,11 +4,12 @@
 //! its way, an edit at the tags of one element and of the last siblings of each name; the rest is left out here by one
 //! pass over the markup, and each position can be told in the document itself.
 //!
-//! What is left out was read when it was stored, and the result of an edit is read whole before it is kept.
+//! What is left out was read when it was stored. The result of an edit is read whole before it is kept, or
+//! [judged by what the edit touches](super::touched).
 
+use super::markup::{Ahead, Kind, Tag, Tags, qualified};
 use super::selector::{Name, Step};
 use crate::xml::guard::{self, Limits, Refusal};
-use memchr::memmem::Finder;
 use std::ops::Range;
 
 /// Most names among siblings that are told apart; a document with more is read whole.
@@ -32,12 +33,20 @@ struct Reduced {
 
 impl<'d> Sketch<'d> {
     pub fn of(document: &'d [u8], steps: &[Step]) -> Sketch<'d> {
-        let reduced = std::str::from_utf8(document)
-            .ok()
-            .and_then(|text| Some(reduced(text, Pass::new(text, steps).run()?)));
+        match std::str::from_utf8(document) {
+            Ok(text) => Sketch::of_text(text, steps),
+            Err(_) => Sketch {
+                reduced: None,
+                whole: document,
+            },
+        }
+    }
+
+    pub fn of_text(text: &'d str, steps: &[Step]) -> Sketch<'d> {
+        let kept = Pass::new(text, steps).run();
         Sketch {
-            reduced,
-            whole: document,
+            reduced: kept.map(|kept| reduced(text, kept)),
+            whole: text.as_bytes(),
         }
     }
 
@@ -104,11 +113,11 @@ struct Open {
 /// One pass over the markup of a well-formed document.
 struct Pass<'a> {
     text: &'a str,
-    at: usize,
     steps: &'a [Step],
     /// The values that the steps test, and what binds a prefix or the default namespace.
-    values: Vec<Option<Finder<'a>>>,
-    bindings: Finder<'static>,
+    values: Vec<Option<Value<'a>>>,
+    bindings: Ahead<'static>,
+    references: Ahead<'static>,
     /// The elements on the way, and below them one that is not, at most.
     open: Vec<Open>,
     /// Elements open in the one that is not on the way, itself included.
@@ -122,10 +131,10 @@ impl<'a> Pass<'a> {
     fn new(text: &'a str, steps: &'a [Step]) -> Pass<'a> {
         Pass {
             text,
-            at: 0,
             steps,
             values: steps.iter().map(value).collect(),
-            bindings: Finder::new("xmlns"),
+            bindings: Ahead::of("xmlns"),
+            references: Ahead::of("&"),
             open: Vec::new(),
             skipped: 0,
             kept: Vec::new(),
@@ -135,65 +144,28 @@ impl<'a> Pass<'a> {
 
     /// The pieces to keep, in no order; `None` where something is met that this pass does not know.
     fn run(mut self) -> Option<Vec<Range<usize>>> {
-        loop {
-            self.at += memchr::memchr(b'<', self.rest())?;
-            let rest = self.rest();
-            if rest.starts_with(b"</") {
-                let start = self.at;
-                self.skip_past(2, b">")?;
-                if self.end_tag(start..self.at)? {
-                    return Some(self.kept);
-                }
-            } else if rest.starts_with(b"<!--") {
-                self.skip_past(4, b"-->")?;
-            } else if rest.starts_with(b"<![CDATA[") {
-                self.skip_past(9, b"]]>")?;
-            } else if rest.starts_with(b"<?") {
-                self.skip_past(2, b"?>")?;
-            } else if rest.starts_with(b"<!") {
-                return None;
-            } else if self.start_tag()? {
+        for Tag { kind, range } in Tags::from(self.text, 0) {
+            let ended = match kind {
+                Kind::End => self.end_tag(range)?,
+                Kind::Start | Kind::Empty => self.start_tag(range, kind == Kind::Empty)?,
+            };
+            if ended {
                 return Some(self.kept);
             }
         }
+        None
     }
 
-    fn rest(&self) -> &'a [u8] {
-        self.text.as_bytes().get(self.at..).unwrap_or_default()
-    }
-
-    /// Moves behind the next `end` that begins `from` bytes on or later.
-    fn skip_past(&mut self, from: usize, end: &[u8]) -> Option<()> {
-        let found = match end {
-            [byte] => memchr::memchr(*byte, self.rest().get(from..)?)?,
-            _ => memchr::memmem::find(self.rest().get(from..)?, end)?,
-        };
-        self.at += from + found + end.len();
-        Some(())
-    }
-
-    /// Moves over a start tag or an empty-element tag; whether it was all of the document element.
-    fn start_tag(&mut self) -> Option<bool> {
-        let start = self.at;
-        loop {
-            self.at += memchr::memchr3(b'>', b'"', b'\'', self.rest())?;
-            let byte = *self.rest().first()?;
-            self.at += 1;
-            if byte == b'>' {
-                break;
-            }
-            self.at += memchr::memchr(byte, self.rest())? + 1;
-        }
-        let tag = start..self.at;
-        let source = self.text.get(tag.clone())?;
-        let empty = source.ends_with("/>");
+    /// Takes a start tag or an empty-element tag; whether it was all of the document element.
+    fn start_tag(&mut self, tag: Range<usize>, empty: bool) -> Option<bool> {
         if self.skipped > 0 {
             self.skipped += usize::from(!empty);
             return Some(false);
         }
-        let part = self.part(source)?;
+        let part = self.part(&tag)?;
         if empty {
-            return self.element(part, tag, self.at..self.at);
+            let end = tag.end;
+            return self.element(part, tag, end..end);
         }
         self.skipped = usize::from(part != Part::Way);
         self.open.push(Open { tag, part });
@@ -225,18 +197,20 @@ impl<'a> Pass<'a> {
             self.kept.extend([tag, end]);
         } else if self.open.len() + 1 == self.steps.len() {
             let name = qualified(self.text.get(tag.clone())?);
-            match self.last.iter().position(|(other, ..)| *other == name) {
-                Some(at) => drop(self.last.remove(at)),
-                None if self.last.len() == NAMES => return None,
-                None => {}
+            let same = self.last.iter_mut().find(|(other, ..)| *other == name);
+            if let Some(last) = same {
+                *last = (name, tag, end);
+            } else if self.last.len() == NAMES {
+                return None;
+            } else {
+                self.last.push((name, tag, end));
             }
-            self.last.push((name, tag, end));
         }
         Some(is_root)
     }
 
     /// What the element with this start tag, below those that are open, is to the selector.
-    fn part(&self, tag: &str) -> Option<Part> {
+    fn part(&mut self, tag: &Range<usize>) -> Option<Part> {
         let depth = self.open.len();
         let fits = self.may_fit(depth, tag)?;
         Some(if depth + 1 == self.steps.len() {
@@ -254,44 +228,46 @@ impl<'a> Pass<'a> {
     }
 
     /// Whether an element may be one that the step at this depth names or counts, by its start tag as written.
-    fn may_fit(&self, depth: usize, tag: &str) -> Option<bool> {
+    fn may_fit(&mut self, depth: usize, tag: &Range<usize>) -> Option<bool> {
         let step = self.steps.get(depth)?;
         // Its name may mean something else than the same name on its siblings.
-        if self.bindings.find(tag.as_bytes()).is_some() {
+        if self.bindings.is_in(self.text, tag) {
             return Some(true);
         }
+        // A position counts all of the name.
+        if step.position.is_none()
+            && let Some(value) = self.values.get_mut(depth)?
+            && !value.text.is_in(self.text, tag)
+            && !self.references.is_in(self.text, tag)
+            && !(value.has_blank && has_other_blank(self.text.get(tag.clone())?))
+        {
+            return Some(false);
+        }
+        let source = self.text.get(tag.clone())?;
         let is_local = |name: &Name| {
-            let qualified = qualified(tag);
+            let qualified = qualified(source);
             let local = qualified.split_once(':').map_or(qualified, |(_, l)| l);
             local == &*name.local
         };
-        if !step.name.as_ref().is_none_or(is_local) {
-            return Some(false);
-        }
-        // A position counts all of the name.
-        if step.position.is_some() {
-            return Some(true);
-        }
-        let Some(value) = self.values.get(depth)? else {
-            return Some(true);
-        };
-        // A reference, or white space that is read as a blank: the value is not written as it is.
-        let rewritten = |b: &u8| matches!(b, b'&' | b'\t' | b'\r' | b'\n');
-        Some(tag.as_bytes().iter().any(rewritten) || value.find(tag.as_bytes()).is_some())
+        Some(step.name.as_ref().is_none_or(is_local))
     }
 }
 
-/// The value of the attribute that a step tests.
-fn value(step: &Step) -> Option<Finder<'_>> {
-    let (_, value) = step.attribute.as_ref()?;
-    Some(Finder::new(value.as_bytes()))
+/// The value of the attribute that a step tests. It is written as it is, but for references, and for other white space
+/// that is read as a blank.
+struct Value<'a> {
+    text: Ahead<'a>,
+    has_blank: bool,
 }
 
-/// The name in a tag.
-fn qualified(tag: &str) -> &str {
-    let name = tag.get(1..).unwrap_or_default();
-    let end = name
-        .bytes()
-        .position(|b| matches!(b, b' ' | b'\t' | b'\r' | b'\n' | b'/' | b'>'));
-    end.and_then(|end| name.get(..end)).unwrap_or_default()
+fn value(step: &Step) -> Option<Value<'_>> {
+    let (_, value) = step.attribute.as_ref()?;
+    Some(Value {
+        text: Ahead::of(value),
+        has_blank: value.contains(' '),
+    })
+}
+
+fn has_other_blank(tag: &str) -> bool {
+    memchr::memchr3(b'\t', b'\r', b'\n', tag.as_bytes()).is_some()
 }

@@ -203,10 +203,7 @@ impl<'a> Checker<'a> {
 }
 
 fn document(bytes: &[u8]) -> Document {
-    Document {
-        etag: String::new(),
-        bytes: Bytes::copy_from_slice(bytes),
-    }
+    Document::new("", Bytes::copy_from_slice(bytes))
 }
 
 /// The key of a path or URI of a user's document, if it is one of `owner`.

@@ -400,10 +400,7 @@ fn lists_are_read_where_they_are_and_only_where_they_may_be() {
             name: "all".into(),
         };
         let all = "<resource-lists xmlns=\"urn:ietf:params:xml:ns:resource-lists\"><list><entry uri=\"sip:g@ims.test\"/></list></resource-lists>";
-        let document = xdm::Document {
-            etag: "e".into(),
-            bytes: all.to_owned().into(),
-        };
+        let document = xdm::Document::new("e", all.to_owned());
         bench
             .store
             .insert((Table::Document, global.encode()), document.encode());

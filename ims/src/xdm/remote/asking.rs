@@ -313,10 +313,8 @@ impl Copy {
             known.document.as_ref().map(|document| &document.bytes) == bytes.as_ref()
         });
         let since = same.map_or(now, |known| known.since);
-        let document = bytes.map(|bytes| Document {
-            etag: etag.as_deref().map(bare).unwrap_or_default(),
-            bytes,
-        });
+        let bare = || etag.as_deref().map(bare).unwrap_or_default();
+        let document = bytes.map(|bytes| Document::new(bare(), bytes));
         self.known = Some(Known {
             document,
             etag,

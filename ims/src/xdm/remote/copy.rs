@@ -125,10 +125,9 @@ impl Record {
 
     pub(super) fn known(self) -> Known {
         Known {
-            document: self.document.map(|(etag, bytes)| Document {
-                etag: etag.into(),
-                bytes: bytes.into(),
-            }),
+            document: self
+                .document
+                .map(|(etag, bytes)| Document::new(etag, bytes)),
             etag: self.etag.map(String::from),
             valid_at: self.valid_at,
             since: self.since,

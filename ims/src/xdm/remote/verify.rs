@@ -43,7 +43,8 @@ impl Xdm {
             document: &document,
             documents,
         };
-        usage.check(&candidate).map_err(|conflict| said(&conflict))
+        let checked = usage.check(&candidate).map(|_| ());
+        checked.map_err(|conflict| said(&conflict))
     }
 }
 

@@ -56,10 +56,7 @@ impl Shelf {
             "<resource-lists xmlns='urn:ietf:params:xml:ns:resource-lists'>{lists}</resource-lists>"
         );
         self.tags += 1;
-        let document = Document {
-            etag: self.tags.to_string(),
-            bytes: body.into(),
-        };
+        let document = Document::new(self.tags.to_string(), body);
         self.documents.insert(key(owner, name), document);
         self.changed(owner, name)
     }

@@ -6,6 +6,7 @@ mod hostile;
 mod lists;
 mod parts;
 mod sketch;
+mod touched;
 mod usages;
 
 use super::*;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 struct Free;
 
 impl Rules for Free {
-    fn check(&self, candidate: &Candidate<'_>) -> Result<(), Conflict> {
+    fn check(&self, candidate: &Candidate<'_>) -> Result<Standing, Conflict> {
         let names = |name: &str| {
             let mut nodes = candidate.document.descendants();
             nodes.any(|node| node.tag_name().name() == name)
@@ -26,7 +26,7 @@ impl Rules for Free {
         if needs && !names("need") {
             return Err(Conflict::Constraint("need".into()));
         }
-        Ok(())
+        Ok(Standing::Unknown)
     }
 
     fn namespaces(&self) -> Vec<String> {
@@ -59,7 +59,7 @@ impl Sheet {
                 shown: false,
                 rules: Arc::new(Free),
             },
-            documents: BTreeMap::from([(Sheet::key(), Document { etag, bytes })]),
+            documents: BTreeMap::from([(Sheet::key(), Document::new(etag, bytes))]),
             tags: 0,
         }
     }

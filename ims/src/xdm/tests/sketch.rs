@@ -135,11 +135,8 @@ fn asked(
 ) -> Vec<String> {
     let found = find(read, selector);
     let mut all = vec![told(found.as_ref(), read, sketch)];
-    let placed = |splice| match sketch {
-        Some(sketch) => format!(
-            "{:?}",
-            crate::xdm::edit::Splice::of_original(splice, sketch)
-        ),
+    let placed = |splice: crate::xdm::edit::Splice| match sketch {
+        Some(sketch) => format!("{:?}", splice.of_original(sketch)),
         None => format!("{splice:?}"),
     };
     if let Some(removal) = found.and_then(|found| remove(read, &found)) {

@@ -1,7 +1,9 @@
 //! Application usages that the operator declares: documents against a schema, without code.
 
 use super::{Candidate, Kept, Names, Readers, Rules, Usage};
+use crate::xdm::document::Standing;
 use crate::xdm::error::Conflict;
+use crate::xdm::touched::Touched;
 use crate::xml::guard::Limits;
 use crate::xml::schema::{LoadError, Schema, Source, Unknown};
 use std::fmt;
@@ -89,15 +91,20 @@ pub(super) struct Valid {
 }
 
 impl Rules for Valid {
-    fn check(&self, candidate: &Candidate<'_>) -> Result<(), Conflict> {
+    fn check(&self, candidate: &Candidate<'_>) -> Result<Standing, Conflict> {
         let root = candidate.document.root_element().tag_name();
         if root.namespace() != Some(&self.namespace) {
             let phrase = format!("the document element is one of {}", self.namespace);
             return Err(Conflict::SchemaValidation(phrase));
         }
         self.schema
-            .validate(candidate.document, Unknown::RefusedInKnownNamespaces)
+            .assess(candidate.document, Unknown::RefusedInKnownNamespaces)
+            .map(Standing::from)
             .map_err(|invalid| Conflict::SchemaValidation(invalid.to_string()))
+    }
+
+    fn still_obeyed(&self, touched: &Touched<'_, '_>) -> bool {
+        touched.keeps_valid(&self.schema)
     }
 
     fn namespaces(&self) -> Vec<String> {

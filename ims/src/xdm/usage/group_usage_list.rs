@@ -1,7 +1,9 @@
 //! Lists that say what each URI in them is for (OMA Shared XDM 1.1): resource lists with an element of OMA's.
 
 use super::{Candidate, Kept, Names, Readers, Rules, Usage, resource_lists};
+use crate::xdm::document::Standing;
 use crate::xdm::error::Conflict;
+use crate::xdm::touched::Touched;
 use crate::xml::guard::Limits;
 use crate::xml::schema::{LoadError, Schema};
 use crate::xml::schemas;
@@ -37,8 +39,12 @@ struct Lists {
 }
 
 impl Rules for Lists {
-    fn check(&self, candidate: &Candidate<'_>) -> Result<(), Conflict> {
+    fn check(&self, candidate: &Candidate<'_>) -> Result<Standing, Conflict> {
         resource_lists::check(&self.schema, candidate.document)
+    }
+
+    fn still_obeyed(&self, touched: &Touched<'_, '_>) -> bool {
+        resource_lists::still_obeyed(&self.schema, touched)
     }
 
     fn namespaces(&self) -> Vec<String> {

@@ -13,9 +13,10 @@ pub mod xcap_caps;
 pub mod xcap_directory;
 
 use super::Settings;
-use super::document::{Document, Documents};
+use super::document::{Document, Documents, Standing};
 use super::error::Conflict;
 use super::key::{DocumentKey, Tree};
+use super::touched::Touched;
 use crate::xml::guard::Limits;
 use crate::xml::schema::LoadError;
 use declared::Undeclarable;
@@ -77,8 +78,14 @@ pub enum Readers {
 
 /// The schema of a usage and its further constraints (RFC 4825 §8.2.5).
 pub trait Rules: fmt::Debug + Send + Sync {
-    /// Whether the document may be stored.
-    fn check(&self, candidate: &Candidate<'_>) -> Result<(), Conflict>;
+    /// Whether the document may be stored, and what an edit of it may rest on.
+    fn check(&self, candidate: &Candidate<'_>) -> Result<Standing, Conflict>;
+
+    /// Whether a document that [obeys](Standing::Obeys) does so after a change of one node; `false` where that is to be
+    /// seen on the whole result.
+    fn still_obeyed(&self, _touched: &Touched<'_, '_>) -> bool {
+        false
+    }
 
     /// Namespaces whose documents or elements are checked against a schema here.
     fn namespaces(&self) -> Vec<String>;
@@ -148,7 +155,7 @@ impl Usage {
     }
 
     /// Whether a document obeys the schema and the constraints of the usage (RFC 4825 §8.2.5).
-    pub fn check(&self, candidate: &Candidate<'_>) -> Result<(), Conflict> {
+    pub fn check(&self, candidate: &Candidate<'_>) -> Result<Standing, Conflict> {
         self.rules.check(candidate)
     }
 }

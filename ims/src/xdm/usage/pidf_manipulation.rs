@@ -2,6 +2,7 @@
 
 use super::{Candidate, Kept, Names, Readers, Rules, Usage};
 use crate::sip::Aor;
+use crate::xdm::document::Standing;
 use crate::xdm::error::Conflict;
 use crate::xml::guard::Limits;
 use std::sync::Arc;
@@ -42,14 +43,16 @@ struct State;
 
 impl Rules for State {
     /// Whether the document may be composed with what its owner publishes: what PUBLISH would take, about the owner.
-    fn check(&self, candidate: &Candidate<'_>) -> Result<(), Conflict> {
+    fn check(&self, candidate: &Candidate<'_>) -> Result<Standing, Conflict> {
         let documents = candidate.documents;
         let entity = documents
             .entity_of(candidate.bytes)
             .map_err(Conflict::SchemaValidation)?;
         let entity = Aor::parse(&entity);
         match (candidate.key.owner(), entity) {
-            (Some(owner), Some(entity)) if documents.same_user(owner, &entity) => Ok(()),
+            (Some(owner), Some(entity)) if documents.same_user(owner, &entity) => {
+                Ok(Standing::Unknown)
+            }
             _ => Err(Conflict::Constraint(
                 "the entity of the document is not its owner".to_owned(),
             )),

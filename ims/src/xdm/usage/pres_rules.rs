@@ -2,7 +2,7 @@
 
 use super::{Candidate, Kept, Names, Readers, Rules, Usage};
 use crate::xdm::anchor::{Anchor, NoAnchor};
-use crate::xdm::document::Documents;
+use crate::xdm::document::{Documents, Standing};
 use crate::xdm::error::Conflict;
 use crate::xdm::key::DocumentKey;
 use crate::xml::guard::Limits;
@@ -72,7 +72,7 @@ pub(super) struct PresRules {
 }
 
 impl Rules for PresRules {
-    fn check(&self, candidate: &Candidate<'_>) -> Result<(), Conflict> {
+    fn check(&self, candidate: &Candidate<'_>) -> Result<Standing, Conflict> {
         let Candidate {
             key,
             document,
@@ -120,7 +120,7 @@ impl Rules for PresRules {
                 complex(&rule)?;
             }
         }
-        Ok(())
+        Ok(Standing::Unknown)
     }
 
     fn namespaces(&self) -> Vec<String> {

@@ -4,7 +4,9 @@
 //! more: what they mean is said by the rules that name them.
 
 use super::{Candidate, Kept, Names, Readers, Rules, Usage};
+use crate::xdm::document::Standing;
 use crate::xdm::error::Conflict;
+use crate::xdm::touched::{Touch, Touched};
 use crate::xml::guard::Limits;
 use crate::xml::schema::{LoadError, Schema, Unknown};
 use crate::xml::schemas;
@@ -63,8 +65,12 @@ struct Lists {
 }
 
 impl Rules for Lists {
-    fn check(&self, candidate: &Candidate<'_>) -> Result<(), Conflict> {
+    fn check(&self, candidate: &Candidate<'_>) -> Result<Standing, Conflict> {
         check(&self.schema, candidate.document)
+    }
+
+    fn still_obeyed(&self, touched: &Touched<'_, '_>) -> bool {
+        still_obeyed(&self.schema, touched)
     }
 
     fn namespaces(&self) -> Vec<String> {
@@ -73,16 +79,29 @@ impl Rules for Lists {
 }
 
 /// Checks a document against the schema and the constraints of RFC 4826 §3.4.5.
-pub(super) fn check(schema: &Schema, document: &Document<'_>) -> Result<(), Conflict> {
+pub(super) fn check(schema: &Schema, document: &Document<'_>) -> Result<Standing, Conflict> {
     let root = document.root_element();
     if !is(root, "resource-lists") {
         let phrase = format!("the document element is resource-lists of {NAMESPACE}");
         return Err(Conflict::SchemaValidation(phrase));
     }
-    schema
-        .validate(document, Unknown::RefusedInKnownNamespaces)
+    let valid = schema
+        .assess(document, Unknown::RefusedInKnownNamespaces)
         .map_err(|invalid| Conflict::SchemaValidation(invalid.to_string()))?;
-    constraints(root)
+    constraints(root)?;
+    Ok(valid.into())
+}
+
+/// The same of a change of one node in a document of which it holds.
+pub(super) fn still_obeyed(schema: &Schema, touched: &Touched<'_, '_>) -> bool {
+    let unique = |element| unique_value(element).is_none_or(|(_, value)| !touched.beside(value));
+    touched.keeps_valid(schema)
+        && match touched.touch {
+            Touch::Element(element) | Touch::Attributes(element) => {
+                unique(element) && constraints(element).is_ok()
+            }
+            Touch::Removal => true,
+        }
 }
 
 /// RFC 4826 §3.4.5, for the lists in an element and for itself.

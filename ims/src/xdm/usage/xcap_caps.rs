@@ -1,7 +1,7 @@
 //! What this server can do (RFC 4825 §12): one document for everybody, made by the server itself.
 
 use super::{Candidate, Kept, Readers, Rules, Usage};
-use crate::xdm::document::Document;
+use crate::xdm::document::{Document, Standing};
 use crate::xdm::error::Conflict;
 use crate::xml::guard::Limits;
 use crate::xml::text::escaped;
@@ -40,7 +40,7 @@ pub(super) fn usage(limits: Limits) -> Usage {
 pub(super) struct Own(pub &'static str);
 
 impl Rules for Own {
-    fn check(&self, _: &Candidate<'_>) -> Result<(), Conflict> {
+    fn check(&self, _: &Candidate<'_>) -> Result<Standing, Conflict> {
         let phrase = "documents of this usage are the server's";
         Err(Conflict::Constraint(phrase.to_owned()))
     }
@@ -65,10 +65,7 @@ pub(super) fn document(usages: &[Usage]) -> Document {
         listed("auid", &mut usages.iter().map(|usage| usage.auid.as_ref())),
         listed("namespace", &mut namespaces.iter().map(String::as_str)),
     );
-    Document {
-        etag: tag(&text),
-        bytes: text.into(),
-    }
+    Document::new(tag(&text), text)
 }
 
 /// An entity-tag made of the content (FNV-1a, 64 bits): the same on every node of one version, another when the

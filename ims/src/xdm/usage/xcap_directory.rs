@@ -66,10 +66,7 @@ pub(super) fn document(listed: &[Listed<'_>], root: Option<&String>) -> Document
         text.push_str("</folder>");
     }
     text.push_str("\n</xcap-directory>\n");
-    Document {
-        etag: tag(&text),
-        bytes: text.into(),
-    }
+    Document::new(tag(&text), text)
 }
 
 /// A path with everything escaped that may not stand in it (RFC 3986 §3.3).

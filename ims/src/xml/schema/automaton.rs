@@ -218,6 +218,13 @@ impl Automaton {
         Some(found)
     }
 
+    /// How an element is taken wherever in the content it stands; none where that depends on its place.
+    pub fn sole<T: PartialEq>(&self, matched: impl FnMut(&Leaf) -> Option<T>) -> Option<T> {
+        let mut taken = self.leaves.iter().filter_map(matched);
+        let first = taken.next()?;
+        taken.all(|other| other == first).then_some(first)
+    }
+
     /// Whether the content may end here.
     pub fn may_end(&self, cursor: &Cursor) -> bool {
         if !cursor.begun {

@@ -14,6 +14,7 @@ mod collect;
 mod declare;
 mod derive;
 mod fault;
+mod inside;
 mod model;
 mod pattern;
 mod simple;
@@ -26,7 +27,8 @@ use roxmltree::{Document, ParsingOptions};
 use std::fmt;
 
 pub use fault::{Fault, Invalid};
-pub use validate::Unknown;
+pub use inside::{Inside, Named};
+pub use validate::{Unknown, Valid, XSI};
 
 /// Longest schema document, in bytes, and most documents in one set.
 const SOURCE: usize = 1 << 20;
@@ -112,7 +114,17 @@ impl Schema {
 
     /// Checks a document that has passed the [guard](crate::xml::guard).
     pub fn validate(&self, document: &Document<'_>, unknown: Unknown) -> Result<(), Invalid> {
+        self.assess(document, unknown).map(|_| ())
+    }
+
+    /// The same, and what is known of a document that is valid.
+    pub fn assess(&self, document: &Document<'_>, unknown: Unknown) -> Result<Valid, Invalid> {
         validate::validate(&self.components, document, unknown)
+    }
+
+    /// Checks a change inside a valid document by what it touches.
+    pub fn inside(&self, unknown: Unknown) -> Inside<'_> {
+        Inside::new(&self.components, unknown)
     }
 
     /// The namespaces that the set defines, sorted.

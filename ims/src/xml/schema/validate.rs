@@ -8,7 +8,7 @@ use roxmltree::{Document, ExpandedName, Node};
 use std::collections::BTreeSet;
 
 /// Namespace of `xsi:type` and its like.
-pub(super) const XSI: &str = "http://www.w3.org/2001/XMLSchema-instance";
+pub const XSI: &str = "http://www.w3.org/2001/XMLSchema-instance";
 
 /// Deepest element looked at. The guard allows less; this protects the stack if it was left out.
 const DEPTH: usize = 256;
@@ -34,15 +34,10 @@ pub(super) fn validate(
     components: &Components,
     document: &Document<'_>,
     unknown: Unknown,
-) -> Result<(), Invalid> {
-    let mut walk = Walk {
-        components,
-        unknown,
-        ids: BTreeSet::new(),
-        references: Vec::new(),
-    };
+) -> Result<Valid, Invalid> {
+    let mut walk = Walk::new(components, unknown);
     let root = document.root_element();
-    walk.document(root).map_err(|found| {
+    let checked = walk.document(root).map_err(|found| {
         let (offset, fault) = *found;
         let place = document.text_pos_at(offset);
         let node = document
@@ -54,7 +49,17 @@ pub(super) fn validate(
             column: place.col,
             path: node.map(path).unwrap_or_default(),
         }
+    });
+    checked.map(|()| Valid {
+        refers: !walk.references.is_empty(),
     })
+}
+
+/// What is known of a document that is valid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Valid {
+    /// Whether a value in it is an IDREF: whether it is valid may rest on any ID in it.
+    pub refers: bool,
 }
 
 pub(super) struct Walk<'s> {
@@ -64,7 +69,16 @@ pub(super) struct Walk<'s> {
     pub(super) references: Vec<(usize, String)>,
 }
 
-impl Walk<'_> {
+impl<'s> Walk<'s> {
+    pub(super) fn new(components: &'s Components, unknown: Unknown) -> Walk<'s> {
+        Walk {
+            components,
+            unknown,
+            ids: BTreeSet::new(),
+            references: Vec::new(),
+        }
+    }
+
     fn document(&mut self, root: Node<'_, '_>) -> Checked {
         let name = root.tag_name();
         let Some(id) = self
@@ -92,7 +106,7 @@ impl Walk<'_> {
     }
 
     /// An element along its declaration.
-    fn declared(&mut self, node: Node<'_, '_>, id: ElementId, depth: usize) -> Checked {
+    pub(super) fn declared(&mut self, node: Node<'_, '_>, id: ElementId, depth: usize) -> Checked {
         let Some(element) = self.components.element(id) else {
             return Ok(());
         };
@@ -109,7 +123,7 @@ impl Walk<'_> {
     }
 
     /// The type named by `xsi:type`, or the declared one.
-    fn actual_type(
+    pub(super) fn actual_type(
         &self,
         node: Node<'_, '_>,
         declared: TypeId,
@@ -152,12 +166,14 @@ impl Walk<'_> {
             Type::Simple(simple) => simple.base,
             Type::Complex(complex) => complex.base,
         };
-        let any = self
-            .components
-            .global_types
-            .get(Some(super::collect::XS), "anyType");
         // Derivations have been checked to be without cycles when they were built.
-        any == Some(&base) || std::iter::successors(Some(from), parent).any(|id| id == base)
+        self.any_type() == Some(base)
+            || std::iter::successors(Some(from), parent).any(|id| id == base)
+    }
+
+    pub(super) fn any_type(&self) -> Option<TypeId> {
+        let types = &self.components.global_types;
+        types.get(Some(super::collect::XS), "anyType").copied()
     }
 
     fn typed(
@@ -239,7 +255,9 @@ impl Walk<'_> {
                     let name = child.tag_name();
                     let found = match before {
                         Some((same, fit)) if same == name && cursor.rests() => Some(fit),
-                        _ => automaton.step(&mut cursor, |leaf| self.fits(leaf, child)),
+                        _ => automaton.step(&mut cursor, |leaf| {
+                            self.fits(leaf, space_of(name), name.name())
+                        }),
                     };
                     before = found.map(|fit| (name, fit));
                     match found {
@@ -281,16 +299,14 @@ impl Walk<'_> {
         }
     }
 
-    fn fits(&self, leaf: &Leaf, child: Node<'_, '_>) -> Option<Fit> {
-        let name = child.tag_name();
+    /// How a leaf takes an element of this name.
+    pub(super) fn fits(&self, leaf: &Leaf, space: Option<&str>, local: &str) -> Option<Fit> {
         match leaf {
             Leaf::Element(head) => self
                 .components
-                .stands_for(*head, space_of(name), name.name())
+                .stands_for(*head, space, local)
                 .map(Fit::Declared),
-            Leaf::Any(wildcard) => wildcard
-                .takes(space_of(name))
-                .then_some(Fit::Wild(wildcard.process)),
+            Leaf::Any(wildcard) => wildcard.takes(space).then_some(Fit::Wild(wildcard.process)),
         }
     }
 
@@ -348,7 +364,7 @@ impl Walk<'_> {
     }
 
     /// An element that a wildcard let in.
-    fn wild(&mut self, node: Node<'_, '_>, process: Process, depth: usize) -> Checked {
+    pub(super) fn wild(&mut self, node: Node<'_, '_>, process: Process, depth: usize) -> Checked {
         let name = node.tag_name();
         let declared = self
             .components
@@ -366,12 +382,7 @@ impl Walk<'_> {
                 ) =>
             {
                 // Assessed as xs:anyType (part 1 §3.10.4): what is declared further down must be valid.
-                let any = self
-                    .components
-                    .global_types
-                    .get(Some(super::collect::XS), "anyType")
-                    .copied();
-                match any {
+                match self.any_type() {
                     Some(any) => {
                         let kind = self.actual_type(node, any)?;
                         self.typed(node, kind, None, depth)
@@ -410,13 +421,13 @@ impl Walk<'_> {
 }
 
 /// How an element fits into a content model.
-#[derive(Clone, Copy)]
-enum Fit {
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fit {
     Declared(ElementId),
     Wild(Process),
 }
 
 /// Namespace of an element; none where `xmlns=""` takes the default away, which the parser reads as an empty one.
-fn space_of<'n>(name: ExpandedName<'n, 'n>) -> Option<&'n str> {
+pub(super) fn space_of<'n>(name: ExpandedName<'n, 'n>) -> Option<&'n str> {
     name.namespace().filter(|space| !space.is_empty())
 }

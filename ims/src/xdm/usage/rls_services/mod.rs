@@ -7,6 +7,7 @@ use super::{Candidate, Kept, Names, Readers, Rules, Usage};
 use crate::sip::Aor;
 use crate::sip::canonical::canonical;
 use crate::xdm::anchor::{Anchor, Kind};
+use crate::xdm::document::Standing;
 use crate::xdm::error::Conflict;
 use crate::xml::guard::Limits;
 use crate::xml::schema::{LoadError, Schema, Unknown};
@@ -60,7 +61,7 @@ struct RlsServices {
 }
 
 impl Rules for RlsServices {
-    fn check(&self, candidate: &Candidate<'_>) -> Result<(), Conflict> {
+    fn check(&self, candidate: &Candidate<'_>) -> Result<Standing, Conflict> {
         let Some(root) = root_of(candidate.document) else {
             let phrase = format!("the document element is rls-services of {NAMESPACE}");
             return Err(Conflict::SchemaValidation(phrase));
@@ -81,7 +82,7 @@ impl Rules for RlsServices {
                 }
             }
         }
-        Ok(())
+        Ok(Standing::Unknown)
     }
 
     fn namespaces(&self) -> Vec<String> {

@@ -137,10 +137,7 @@ impl Services {
                 text.push('\n');
             }
             text.push_str("</rls-services>\n");
-            Document {
-                etag: tag(&text),
-                bytes: text.into(),
-            }
+            Document::new(tag(&text), text)
         };
         self.union.get_or_init(make).clone()
     }
@@ -220,10 +217,7 @@ mod tests {
     }
 
     fn document(text: &str) -> Document {
-        Document {
-            etag: "e".into(),
-            bytes: text.to_owned().into(),
-        }
+        Document::new("e", text.to_owned())
     }
 
     #[test]
