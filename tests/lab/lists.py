@@ -1,7 +1,10 @@
 """A client's whole start (E2E-01) and lists of presentities (RFC 4662) through the S-CSCF.  Standard library only."""
 import hashlib
+import os
 import re
+import shutil
 import signal
+import subprocess
 import urllib.error
 import urllib.request
 import xml.etree.ElementTree as ET
@@ -213,3 +216,69 @@ def lists(lab, ues):
     friends.live.until("the end", lambda m: m.get("subscription-state").startswith("terminated"))
     fetched = lab.client("watch", "carol", LIST, "--once", "--json", wait_for=20)
     lab.ok("presentia watch shows the list", "bob is out" in fetched)
+
+
+LINPHONE = """[sip]
+sip_port={port}
+sip_tcp_port={port}
+sip_tls_port=0
+auto_net_state_mon=0
+register_only_when_network_is_up=0
+guess_hostname=0
+contact="Carol" <sip:carol@127.0.0.1>
+default_proxy=0
+rls_uri=sip:rls@{home}
+[net]
+friendlist_subscription_enabled=1
+[sound]
+playback_dev_id=none
+[proxy_0]
+reg_proxy=<sip:{scscf}>
+reg_route=<sip:orig@{scscf};lr>
+reg_identity=<sip:carol@{home}>
+reg_expires=600
+reg_sendregister=1
+publish=1
+realm={home}
+[auth_info_0]
+username=carol
+userid=carol@{home}
+passwd=carol-secret
+realm={home}
+domain={home}
+algorithm=MD5
+[friend_0]
+url="Bob" <{bob}>
+pol=accept
+subscribe=1
+[friend_1]
+url="Alice" <{alice}>
+pol=accept
+subscribe=1
+"""
+
+
+def linphone(lab, ues):
+    """A client that is not ours, where it is installed: Linphone sends its friends along (RFC 5367), deflated."""
+    program = shutil.which("linphonec")
+    if lab.args.stub or not program:
+        print("     linphonec is not installed: no foreign client of lists")
+        return
+    bob = ues["bob"]
+    home = lab.dir / "linphone"
+    (home / ".local/share/linphone").mkdir(parents=True)
+    port = ues["carol"].port + 1
+    (home / "rc").write_text(LINPHONE.format(port=port, scscf=lab.scscf, home=HOME, bob=BOB, alice=ALICE))
+    said(bob, "for linphone")
+    log = open(lab.dir / "linphone.log", "wb")
+    process = subprocess.Popen([program, "-c", str(home / "rc"), "-d", "6", "-l", str(home / "log")], cwd=home,
+                               stdin=subprocess.PIPE, stdout=log, stderr=log, env=dict(os.environ, HOME=str(home)))
+    lab.processes["linphone"] = process
+    read = lambda: (home / "log").read_text(errors="replace") if (home / "log").exists() else ""  # noqa: E731
+    lab.wait("Linphone's subscription", lambda: "recipient-list-subscribe" in read())
+    lab.wait("the list at Linphone", lambda: "Body has been uncompressed" in read() and 'fullState="true"' in read())
+    said(bob, "linphone sees this")
+    lab.wait("the change at Linphone", lambda: 'fullState="false"' in read())
+    process.stdin.write(b"friend list\nquit\n")
+    process.stdin.flush()
+    log.close()
