@@ -33,9 +33,12 @@ pub struct Record {
     filter: Option<Vec<u8>>,
     hops: u32,
     until: Timestamp,
-    slots: Vec<(State, Option<(Box<str>, Vec<u8>)>)>,
+    slots: Vec<SlotRecord>,
     legs: Vec<LegRecord>,
 }
+
+/// State of an instance, and what it says: media type and document.
+type SlotRecord = (State, Option<(Box<str>, Vec<u8>)>);
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct LegRecord {
