@@ -124,10 +124,6 @@ impl Slot {
             content: self.content.clone(),
         })
     }
-
-    pub fn is_terminated(&self) -> bool {
-        matches!(self.state, State::Terminated(_))
-    }
 }
 
 /// The SUBSCRIBE that opened the dialogs, while more of them may open.

@@ -178,8 +178,10 @@ impl Service {
                 slot.tag = tag(content, tags);
                 slot.content = Some(content.clone());
             }
-            (_, Told::Nothing | Told::Part) => {
-                if slot.is_terminated() {
+            (_, told) => {
+                // RFC 6665 §4.2.1.2: without a body there is no meaningful state; a part is not taken, and what there
+                // is stands until the whole comes
+                if *told == Told::Nothing || slot.state != State::Active {
                     (slot.content, slot.tag) = (None, 0);
                 }
                 slot.state = State::Active;
