@@ -14,7 +14,7 @@ const AVPS_MAX: usize = 4_096;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct Listing {
     avp: Vec<Avp>,
 }
 
@@ -72,7 +72,7 @@ impl From<Type> for Kind {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
-    File(#[from] files::FileError),
+    Unread(#[from] files::FileError),
     #[error("{}: {why}", file.display())]
     Toml { file: PathBuf, why: String },
     #[error("{}: {why}", file.display())]
@@ -95,7 +95,7 @@ fn add(vocabulary: &mut Vocabulary, path: &Path, text: &[u8]) -> Result<(), Erro
     let file = || path.to_path_buf();
     let toml = |why: String| Error::Toml { file: file(), why };
     let text = std::str::from_utf8(text).map_err(|why| toml(why.to_string()))?;
-    let File { avp } = toml::from_str(text).map_err(|why| toml(why.message().to_owned()))?;
+    let Listing { avp } = toml::from_str(text).map_err(|why| toml(why.message().to_owned()))?;
     for Avp {
         name,
         code,

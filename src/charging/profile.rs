@@ -30,7 +30,7 @@ const FIXED: [&Def; 6] = [
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
-    File(#[from] files::FileError),
+    Unread(#[from] files::FileError),
     #[error("{0}")]
     Toml(String),
     #[error("{0}: no AVP of this name in the dictionary")]
@@ -49,7 +49,7 @@ pub enum Error {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct Written {
     #[serde(default)]
     drop: Vec<Dropped>,
     #[serde(default)]
@@ -109,7 +109,7 @@ impl Profile {
     }
 
     fn read(text: &str, vocabulary: &Vocabulary) -> Result<Profile, Error> {
-        let file: File = toml::from_str(text).map_err(|why| Error::Toml(why.to_string()))?;
+        let file: Written = toml::from_str(text).map_err(|why| Error::Toml(why.to_string()))?;
         let mut rules = Vec::new();
         for Dropped { avp } in &file.drop {
             rules.push(Rule::Drop(way(vocabulary, avp)?.0));

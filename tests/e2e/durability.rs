@@ -1,6 +1,6 @@
 //! kill -9: nothing that was acknowledged is lost.
 
-use crate::harness::{Message, Request, SOON, Server, Ua, eventually, peers, pidf};
+use crate::harness::{Message, Request, SOON, Server, Ua, eventually, http, peers, pidf};
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::net::{TcpListener, UdpSocket};
@@ -320,6 +320,21 @@ fn unsent_charging_records_survive_kill_9() {
     let all = icids.len();
     icids.dedup();
     assert_eq!(icids.len(), all, "no record came twice: {icids:?}");
+    // and the accounts of both lives of the server add up
+    let settled = eventually(SOON, || {
+        let answer = http(server.http, "GET", "/charging/report", &[], "");
+        let report: serde_json::Value = serde_json::from_str(&answer.body).ok()?;
+        let hours = report["hours"].as_array()?.clone();
+        let sum = |key: &str| -> i64 { hours.iter().filter_map(|hour| hour[key].as_i64()).sum() };
+        let all = (
+            sum("emitted"),
+            sum("acknowledged"),
+            sum("missing"),
+            sum("waiting"),
+        );
+        (all == (20, 20, 0, 0) && report["adds_up"] == true).then_some(())
+    });
+    assert!(settled.is_some(), "{}", server.log());
     server.stop();
 }
 

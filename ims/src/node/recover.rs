@@ -130,17 +130,11 @@ impl Node {
             Table::BackEnd => decode(value)
                 .and_then(|record| self.back_ends.recover(key, record))
                 .is_some(),
-            Table::Coalesced => self.ledger.recover_open(key, value),
-            Table::ChargingEmitted => self.ledger.recover_count(key, value),
-            Table::ChargingSettled => true, // the charging thread's own
-            Table::Charging | Table::Quarantine => {
-                let Ok(number) = <[u8; 8]>::try_from(key).map(u64::from_be_bytes) else {
-                    return false;
-                };
-                self.ledger.skip_past(number);
-                recovery.charging += usize::from(table == Table::Charging);
-                true
-            }
+            Table::Coalesced
+            | Table::ChargingEmitted
+            | Table::ChargingSettled
+            | Table::Charging
+            | Table::Quarantine => self.recover_charging(recovery, table, key, value),
         }
     }
 
@@ -159,6 +153,28 @@ impl Node {
         }
         self.directory.documents.insert(key, document);
         true
+    }
+
+    fn recover_charging(
+        &mut self,
+        recovery: &mut Recovery,
+        table: Table,
+        key: &[u8],
+        value: &[u8],
+    ) -> bool {
+        match table {
+            Table::Coalesced => self.ledger.recover_open(key, value),
+            Table::ChargingEmitted => self.ledger.recover_count(key, value),
+            Table::Charging | Table::Quarantine => {
+                let Ok(number) = <[u8; 8]>::try_from(key).map(u64::from_be_bytes) else {
+                    return false;
+                };
+                self.ledger.skip_past(number);
+                recovery.charging += usize::from(table == Table::Charging);
+                true
+            }
+            _ => true, // what became of events is the charging thread's own
+        }
     }
 
     /// What presence shows of registrations: known when every identity and alias is read.
