@@ -96,7 +96,9 @@ fn gather(
             Hold::Elsewhere => world.back_ends.instances(Member { list, place }, extent),
         };
         let told = tag(tags, &said);
-        if !first && told == seat.told {
+        // it is listed already, and has said nothing since
+        let silent = !whole && !seat.lost && seat.told == 0 && said.is_empty();
+        if silent || (!first && told == seat.told) {
             subscription.seats.settle(place);
             continue; // it says again what the watcher knows
         }

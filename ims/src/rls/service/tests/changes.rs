@@ -47,6 +47,32 @@ fn what_is_as_it_was_is_not_told() {
 }
 
 #[test]
+fn a_member_elsewhere_that_has_nothing_to_say_yet_is_not_told() {
+    let mut bench = Bench::new(settings());
+    bench.list("bob x@far.test");
+    bench.subscribe();
+    let member = *bench.far.wanted.keys().next().unwrap();
+    bench.far.stirred.push(member);
+    assert_eq!(bench.stir().len(), 0);
+    assert_eq!(bench.wait(10_000).len(), 0);
+    let pending = Instance {
+        state: State::Pending,
+        tag: 0,
+        content: None,
+    };
+    let uri = "sip:x@far.test";
+    bench.far.says.insert(uri.into(), vec![(0, pending)]);
+    bench.far.stirred.push(member);
+    let sent = bench.stir();
+    assert_eq!(sent[0].said(), "1 part x@far.test/pending");
+    bench.answer(&sent[0], 200);
+    bench.far.says.remove(uri);
+    bench.far.stirred.push(member);
+    bench.stir();
+    assert_eq!(bench.wait(10_000)[0].said(), "2 part x@far.test");
+}
+
+#[test]
 fn after_a_failed_notify_everything_is_told() {
     let mut bench = Bench::new(settings());
     bench.list("bob carol");
