@@ -574,6 +574,10 @@ impl Driver {
         self.metrics
             .set_held(Held::ListSubscriptions, lists.subscriptions);
         self.metrics.set_held(Held::ListMembers, lists.members);
+        let elsewhere = census.back_ends;
+        self.metrics.set_held(Held::BackEnds, elsewhere.back_ends);
+        self.metrics
+            .set_held(Held::BackEndDialogs, elsewhere.dialogs);
         let remote = census.remote;
         self.metrics.set_held(Held::RemoteDocuments, remote.copies);
         self.metrics.set_held(Held::RemoteFollowed, remote.followed);

@@ -126,6 +126,9 @@ labels! {
         /// Subscriptions to lists, and members of these, each as often as it is watched.
         ListSubscriptions = "list_subscriptions",
         ListMembers = "list_members",
+        /// Members of lists who are watched in other networks, each once for each watcher, and our dialogs with these.
+        BackEnds = "back_ends",
+        BackEndDialogs = "back_end_dialogs",
         /// Copies of documents of other XDMSs.
         RemoteDocuments = "remote_documents",
         /// Users whose documents on other XDMSs are followed by the xcap-diff package.
