@@ -53,15 +53,7 @@ impl Node {
             Table::Node if key == SETTLED => {
                 decode(value).map(|at| recovery.settled = at).is_some()
             }
-            Table::Node if key == TAG_KEY => decode(value)
-                .map(|key| {
-                    recovery.has_tag_key = true;
-                    self.presence.recover_tag_key(key);
-                    self.diff.recover_tag_key(key);
-                    self.back_ends.recover_tag_key(key);
-                    self.lists.recover_tag_key(key);
-                })
-                .is_some(),
+            Table::Node if key == TAG_KEY => self.recover_tag_key(recovery, value),
             Table::Node => true,
             Table::Document => self.recover_document(key, value),
             Table::Modified => DocumentKey::decode(key)
@@ -136,6 +128,18 @@ impl Node {
             | Table::Charging
             | Table::Quarantine => self.recover_charging(recovery, table, key, value),
         }
+    }
+
+    fn recover_tag_key(&mut self, recovery: &mut Recovery, value: &[u8]) -> bool {
+        let Some(key) = decode(value) else {
+            return false;
+        };
+        recovery.has_tag_key = true;
+        self.presence.recover_tag_key(key);
+        self.diff.recover_tag_key(key);
+        self.back_ends.recover_tag_key(key);
+        self.lists.recover_tag_key(key);
+        true
     }
 
     fn recover_document(&mut self, key: &[u8], value: &[u8]) -> bool {
