@@ -384,12 +384,24 @@ fn quiet_hours_hold_back_what_is_new_and_not_what_is_asked_for() {
     let told = seen.tag;
     assert!(bench.hear(&mut seen));
     assert_eq!((seen.state, seen.tag), (State::Active, told), "nothing new");
-    bench.say(&tag, &state("closed", "closed", "later"));
+    let (tag, _) = bench.say(&tag, &state("closed", "closed", "later"));
     assert!(!bench.hear(&mut seen));
     // a SUBSCRIBE is answered in them
     bench.take(&mut seen, Extent::Full);
     assert!(seen.body().contains("<basic>closed"), "{}", seen.body());
-    // so is what the watcher may not see any more
+    // what they hold back is told as soon as the presentity wants no quiet any more
+    bench.wait(6_000);
+    bench.say(&tag, &state("open", "closed", "held back"));
+    assert!(!bench.hear(&mut seen));
+    let loud = rules("allow")
+        .replace("14:14", "03:00")
+        .replace("15:00", "04:00");
+    lists::put_rules(&mut bench, &loud);
+    assert!(bench.hear(&mut seen));
+    assert!(seen.body().contains("<basic>open"), "{}", seen.body());
+    // a change of right waits for nothing
+    bench.wait(6_000);
+    lists::put_rules(&mut bench, &rules("allow"));
     lists::put_rules(&mut bench, &rules("confirm"));
     assert!(bench.hear(&mut seen));
     assert_eq!(seen.state, State::Pending);

@@ -24,20 +24,19 @@ impl Service {
         if let Some(decision) = member.decision.as_ref().filter(|d| holds(d, now)) {
             return Some(decision.clone());
         }
-        let (known_as, asserted) = (list.known_as.clone(), list.asserted.clone());
         let (package, name) = (list.package, member.name.clone());
         let anonymous = list.onlooker.anonymous;
         let decision = match package {
             Package::Presence => {
                 let watcher = Watcher {
-                    identities: &known_as,
+                    identities: &list.known_as.clone(),
                     anonymous,
                 };
                 self.decide_known(now, directory, &name.presentity, &watcher)
             }
             Package::Watchers | Package::WatchersOfWatchers => {
                 let watcher = Watcher {
-                    identities: &asserted,
+                    identities: &list.asserted.clone(),
                     anonymous,
                 };
                 let subject = (&name.presentity, package);
@@ -110,7 +109,6 @@ impl Service {
         let notified_alike = before.notification == decision.notification;
         if !notified_alike {
             self.remember_whole_virtual(turn.now, directory, id);
-            self.pace_virtual(id, (before, decision));
         }
         let observes = self
             .onlook

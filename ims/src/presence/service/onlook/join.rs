@@ -232,7 +232,6 @@ impl Service {
             return;
         };
         let name = member.name.clone();
-        self.onlook.paced.remove(&(member.not_before, id));
         if let Some(strangers) = self.onlook.strangers.get_mut(&name.presentity) {
             strangers.remove(&id);
             if strangers.is_empty() {
@@ -347,7 +346,7 @@ impl Virtual {
             rolled: 0,
             since: now,
             changed_at: now,
-            not_before: Timestamp::default(),
+            taken_at: Timestamp::default(),
             more: None,
             state: State::Terminated(End::NoResource),
             place,

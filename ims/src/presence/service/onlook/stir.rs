@@ -64,8 +64,7 @@ impl Service {
             list: list.onlooker.list,
             place: member.place,
         };
-        let (queued, paced) = (member.queued, member.not_before);
-        self.onlook.paced.remove(&(paced, id));
+        let queued = member.queued;
         if let Some(member) = self.onlook.get_mut(id) {
             member.queued = true;
             member.debt = member.debt.max(debt);
@@ -86,24 +85,19 @@ impl Service {
         if debt == Debt::Right {
             return None; // what the watcher may see has changed
         }
-        let pace = Some(member.not_before).filter(|at| now < *at);
-        let decision = member.decision.as_ref();
-        pace.max(decision.and_then(|d| d.notification.quiet_until(now)))
+        let decision = member.decision.as_ref()?;
+        let at = member.taken_at + self.pace_of(decision);
+        let pace = Some(at).filter(|at| now < *at);
+        pace.max(decision.notification.quiet_until(now))
     }
 
-    /// Owes it until then.
+    /// Owes it, and looks again at that instant. Another look may be asked for already: one that is not needed any more
+    /// finds nothing to do.
     pub(super) fn pace_until(&mut self, id: SubscriptionId, debt: Debt, until: Timestamp) {
-        let Some((_, member)) = self.onlook.get(id) else {
-            return;
-        };
-        let before = member.not_before;
-        let at = until.max(before);
-        self.onlook.paced.remove(&(before, id));
         if let Some(member) = self.onlook.get_mut(id) {
             member.debt = member.debt.max(debt);
-            member.not_before = at;
+            self.onlook.paced.insert((until, id));
         }
-        self.onlook.paced.insert((at, id));
     }
 
     /// Stirs what has waited long enough.
@@ -114,32 +108,11 @@ impl Service {
     ) {
         while let Some(&(at, id)) = self.onlook.paced.first().filter(|&&(at, _)| at <= turn.now) {
             self.onlook.paced.remove(&(at, id));
-            let debt = self.onlook.get_mut(id).map(|m| std::mem::take(&mut m.debt));
+            let owed = self.onlook.get_mut(id).filter(|member| !member.queued);
+            let debt = owed.map(|member| std::mem::take(&mut member.debt));
             if let Some(debt) = debt.filter(|debt| *debt != Debt::Nothing) {
                 self.stir(turn, directory, id, debt);
             }
-        }
-    }
-
-    /// Another interval holds from now on, counted from when its state was last taken.
-    pub(super) fn pace_virtual(
-        &mut self,
-        id: SubscriptionId,
-        (before, after): (&Decision, &Decision),
-    ) {
-        let Some((_, member)) = self.onlook.get(id) else {
-            return;
-        };
-        let (old, pace) = (self.pace_of(before), self.pace_of(after));
-        let place = (member.not_before, id);
-        let taken = member.not_before.0.saturating_sub(old.0);
-        let owed = self.onlook.paced.remove(&place);
-        let at = Timestamp(taken) + pace;
-        if let Some(member) = self.onlook.get_mut(id) {
-            member.not_before = at;
-        }
-        if owed {
-            self.onlook.paced.insert((at, id));
         }
     }
 

@@ -35,8 +35,8 @@ pub struct Virtual {
     pub since: Timestamp,
     /// When it came to its state.
     pub changed_at: Timestamp,
-    /// Nothing is stirred by a change of state before this instant.
-    pub not_before: Timestamp,
+    /// When its state was last taken.
+    pub taken_at: Timestamp,
     /// What only some need.
     pub more: Option<Box<More>>,
     pub state: State,
@@ -121,7 +121,7 @@ pub struct Onlook {
     next: u32,
     /// Lists under the asserted identities of their watchers.
     watching: BTreeSet<(Aor, u32)>,
-    /// Those that wait for their pacing instant.
+    /// When to look whether one that had to wait still has to.
     pub paced: BTreeSet<(Timestamp, SubscriptionId)>,
     pub stirred: Vec<Member>,
     outcomes: VecDeque<Arc<Decision>>,
@@ -310,7 +310,7 @@ mod tests {
             rolled: 0,
             since: Timestamp(0),
             changed_at: Timestamp(0),
-            not_before: Timestamp(0),
+            taken_at: Timestamp(0),
             more: None,
             state: State::Terminated(End::NoResource),
             place,

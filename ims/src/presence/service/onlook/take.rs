@@ -32,8 +32,6 @@ impl Service {
         };
         let (state, debt) = (member.state, std::mem::take(&mut member.debt));
         member.queued = false;
-        let place = (member.not_before, id);
-        self.onlook.paced.remove(&place);
         if state != State::Active {
             return nothing(state); // RFC 3856 §6.6.2: no state while pending
         }
@@ -121,11 +119,9 @@ impl Service {
 
     /// Takes note that it was taken: the next change is not told before its time.
     pub(super) fn taken(&mut self, turn: &Turn<'_>, id: SubscriptionId, tag: u64) {
-        let decision = self.onlook.get(id).and_then(|(_, m)| m.decision.clone());
-        let pace = decision.map_or(self.settings.notify_interval, |d| self.pace_of(&d));
         if let Some(member) = self.onlook.get_mut(id) {
             member.told = tag;
-            member.not_before = turn.now + pace;
+            member.taken_at = turn.now;
         }
     }
 
