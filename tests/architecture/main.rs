@@ -311,6 +311,8 @@ fn sockets_are_where_they_belong() {
         "src/http/",
         "src/charging/link.rs",
         "src/charging/tls.rs",
+        "src/sim/",
+        "src/cli/sim.rs",
         "src/ua/",
         "src/cli/conformance/",
     ];
@@ -368,7 +370,16 @@ fn libraries_stay_behind_their_walls() {
         ],
         &["src/store/", "src/server.rs", "src/config/"],
     );
-    only_in(&program, &["diameter"], &["src/charging/"]);
+    only_in(
+        &program,
+        &["diameter"],
+        &[
+            "src/charging/",
+            "src/sim/",
+            "src/cli/sim.rs",
+            "src/cli/sim/",
+        ],
+    );
 }
 
 #[test]
