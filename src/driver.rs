@@ -3,6 +3,7 @@
 //! Group commit falls out of it: everything that waits is handled in one turn, the turn's batch goes to the
 //! committer, and while that is written the next turn gathers. Effects leave in the order of the turns.
 
+use crate::charging::online::Online;
 use crate::http::{Busy, Port, Vouched, fetch};
 use crate::store::committer::Committer;
 use crate::store::{Health, StoreError};
@@ -81,6 +82,11 @@ pub enum Notice {
         ticket: Option<Ticket>,
     },
     Undeliverable(Ticket),
+    /// What the charging system says of a request that waits for credit.
+    Credit {
+        number: u64,
+        answer: ims::charge::credit::Answer,
+    },
     /// What an HTTP server answered, or why it did not.
     Fetched {
         number: u64,
@@ -188,6 +194,7 @@ pub struct Driver {
     vouched: Vouched,
     committer: Arc<Committer>,
     charging: Option<Charging>,
+    online: Option<Arc<Online>>,
     metrics: Metrics,
     inbox: Inbox,
     handle: Handle,
@@ -243,6 +250,7 @@ impl Driver {
             vouched: Vouched::default(),
             committer,
             charging,
+            online: None,
             metrics,
             inbox,
             handle,
@@ -253,6 +261,11 @@ impl Driver {
     /// Fetches over TLS from those for whom somebody vouches.
     pub fn trusting(self, vouched: Vouched) -> Driver {
         Driver { vouched, ..self }
+    }
+
+    /// Asks for credit through this.
+    pub fn asking(self, online: Option<Arc<Online>>) -> Driver {
+        Driver { online, ..self }
     }
 
     /// Runs until it is drained, or until the store fails: then nothing of the failed turn has left.
@@ -321,6 +334,9 @@ impl Driver {
                 Notice::Undeliverable(ticket) => self.handle_input(Input::Undeliverable(ticket)),
                 Notice::Fetched { number, fetched } => {
                     self.handle_input(Input::Fetched { number, fetched })
+                }
+                Notice::Credit { number, answer } => {
+                    self.handle_input(Input::Credit { number, answer });
                 }
                 Notice::Drain { until } => {
                     self.node.drain(self.clock.now());
@@ -469,6 +485,16 @@ impl Driver {
                 }
             }
             Effect::Fetch(fetch) => self.fetch(*fetch),
+            Effect::Credit(request) => {
+                if let Some(online) = &self.online {
+                    online.ask(*request);
+                }
+            }
+            Effect::CreditEnded { number, delivered } => {
+                if let Some(online) = &self.online {
+                    online.ended(number, delivered);
+                }
+            }
             Effect::Charge(event) => {
                 if let Some(charging) = &self.charging {
                     charging(vec![*event]);

@@ -4,6 +4,7 @@ mod documents;
 mod settings;
 
 use crate::admin::Readiness;
+use crate::charging::online::{self, Online};
 use crate::charging::{self, Charging};
 use crate::cli::Exit;
 use crate::config::Config;
@@ -90,6 +91,7 @@ struct Running {
     ended: Ended,
     readiness: Arc<Readiness>,
     charging: Option<Arc<Charging>>,
+    online: Option<Arc<Online>>,
     stop_http: watch::Sender<bool>,
 }
 
@@ -101,6 +103,7 @@ impl Running {
         let clock = Clock::start();
         let engine = store::open(&config.store)?;
         let backlog = engine.reader();
+        let reader = backlog.clone();
         let (node, first, recovery) = recover(&config, engine.as_ref(), clock)?;
         let committer = Arc::new(start_committer(&config, engine, &metrics)?);
         let readiness = Arc::new(Readiness::new(committer.watch()));
@@ -118,12 +121,14 @@ impl Running {
         let vouched = http::Vouched::new(&config.remote_xdms.servers);
         let vouched = vouched.map_err(http::SetupError::from)?;
         serve_http(&config, Arc::new(http), stopping).await?;
-        let events = charging.clone();
+        let online = start_online(&config, &*reader, &committer, &metrics, &handle)?;
+        let (events, credit) = (charging.clone(), online.clone());
         let driver = |udp| {
             let charging = events.map(charge_through);
             let door = (inbox, handle.clone());
             Driver::new(node, clock, (udp, tcp), committer, charging, metrics, door)
                 .trusting(vouched)
+                .asking(credit)
         };
         let ended = start_driver(&config, driver, first).await?;
         readiness.set_listening();
@@ -134,6 +139,7 @@ impl Running {
             ended,
             readiness,
             charging,
+            online,
             stop_http,
         })
     }
@@ -150,7 +156,10 @@ impl Running {
         self.driver.drain(until);
         let drained = tokio::time::timeout_at((until + GRACE).into(), &mut self.ended).await;
         self.stop_http.send_replace(true);
-        // the driver has ended and let go of its handle
+        // the driver has ended and let go of its handles
+        if let Some(online) = self.online.and_then(Arc::into_inner) {
+            online.shutdown(GRACE).await;
+        }
         if let Some(charging) = self.charging.and_then(Arc::into_inner) {
             charging.shutdown(GRACE).await;
         }
@@ -282,6 +291,31 @@ fn start_charging(
     }
     let charging = charging::start(checked, backlog, committer.clone(), metrics.clone())?;
     Ok(Some(Arc::new(charging)))
+}
+
+/// Online charging, where an OCS is configured.
+fn start_online(
+    config: &Config,
+    reader: &dyn Reader,
+    committer: &Arc<Committer>,
+    metrics: &Metrics,
+    handle: &driver::Handle,
+) -> Result<Option<Arc<Online>>, Error> {
+    let home = settings::home_domain(config);
+    let Some(mut checked) = config.charging.online.check(&config.charging, home)? else {
+        return Ok(None);
+    };
+    if checked.peers.as_uri.is_empty() {
+        checked.peers.as_uri = config.as_uri();
+    }
+    let notices = handle.notices();
+    let tell = move |number, answer| {
+        // a driver that has ended has refused what waited
+        let _ = notices.send(driver::Notice::Credit { number, answer });
+    };
+    let (committer, metrics) = (committer.clone(), metrics.clone());
+    let online = online::start(checked, reader, committer, metrics, Box::new(tell))?;
+    Ok(Some(Arc::new(online)))
 }
 
 /// Starts the deciding thread with a runtime of its own; returns when its sockets are bound.

@@ -88,8 +88,11 @@ pub(crate) fn check(request: &Message<'_>, extra: &Vocabulary) -> Result<(), Fau
     if let Some(avp) = request.unknown_mandatory(extra) {
         return Err(Fault::with(ResultCode::AVP_UNSUPPORTED, avp.whole));
     }
+    // Some OCSs leave the M flag out (python-diameter does, of Origin-Host). Their RAR is understood all the same, and
+    // a session that could not be asked for again would be a high price.
+    let strict = !matches!(request.header.command, CMD_RE_AUTH | CMD_ABORT_SESSION);
     for avp in request.avps() {
-        check_flags(&avp)?;
+        check_flags(&avp, strict)?;
     }
     if let Some(command) = command {
         check_occurrences(request, command)?;
@@ -102,7 +105,7 @@ pub(crate) fn check(request: &Message<'_>, extra: &Vocabulary) -> Result<(), Fau
 
 /// §7.1.3, 3009. Only what no reading of §4.1 and §4.5 allows: a vendor flag for the IETF's own space, and an AVP of
 /// the base protocol "that MUST have the M flag" without it, or that must not have it with it.
-fn check_flags(avp: &Avp<'_>) -> Result<(), Fault> {
+fn check_flags(avp: &Avp<'_>, strict: bool) -> Result<(), Fault> {
     let wrong = || Err(Fault::with(ResultCode::INVALID_AVP_BITS, avp.whole));
     if avp.flags & AVP_VENDOR != 0 && avp.vendor == 0 {
         return wrong();
@@ -111,7 +114,8 @@ fn check_flags(avp: &Avp<'_>) -> Result<(), Fault> {
         Some(def)
             if def.vendor == 0
                 && BASE.contains(&def.code)
-                && def.mandatory != (avp.flags & AVP_MANDATORY != 0) =>
+                && (strict || avp.mandatory())
+                && def.mandatory != avp.mandatory() =>
         {
             wrong()
         }

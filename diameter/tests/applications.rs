@@ -255,6 +255,18 @@ fn a_server_that_asks_about_a_session_gets_the_owners_answer() {
 }
 
 #[test]
+fn a_server_that_leaves_the_m_flag_out_is_understood() {
+    let mut world = World::new(Applications::BOTH);
+    let ocs = world.peer("ocs.test", Applications::BOTH);
+    let mut request = about(CMD_RE_AUTH, |w| _ = w.u32(&AUTH_APPLICATION_ID, 4));
+    let origin_host = 20 + 28; // behind the header and the Session-Id
+    assert_eq!(request[origin_host..origin_host + 5], [0, 0, 1, 8, 0x40]);
+    request[origin_host + 4] = 0;
+    world.receive(ocs, &request);
+    assert!(matches!(world.outputs()[..], [Output::Asked { .. }]));
+}
+
+#[test]
 fn a_request_about_a_session_that_is_not_right_is_refused_here() {
     const UNKNOWN: Def = Def {
         name: "?",

@@ -4,6 +4,7 @@
 //! the batch of the state change it reports, and leaves the store when a CDF has acknowledged it.
 
 mod coalesce;
+pub mod credit;
 mod ledger;
 pub mod record;
 mod triggers;

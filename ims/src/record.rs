@@ -69,11 +69,13 @@ pub enum Table {
     ChargingEmitted = 29,
     /// What became of the charging events of an hour.
     ChargingSettled = 30,
+    /// What is owed to an account or by it (online charging).
+    Credit = 31,
 }
 
 impl Table {
     /// Every table, in the order in which recovery reads them.
-    pub const ALL: [Table; 30] = [
+    pub const ALL: [Table; 31] = [
         Table::Node,
         Table::Document,
         Table::Modified,
@@ -104,6 +106,7 @@ impl Table {
         Table::Quarantine,
         Table::ChargingEmitted,
         Table::ChargingSettled,
+        Table::Credit,
     ];
 }
 

@@ -48,6 +48,8 @@ pub enum Reject {
     // Policy: the request is right and not granted.
     /// Not from a trusted peer, or the asserted identity may not do this.
     Forbidden(&'static str),
+    /// The account of whoever pays does not cover it.
+    PaymentRequired,
     /// The Request-URI names nobody who is served here.
     NotFound,
 
@@ -83,6 +85,7 @@ impl Reject {
             Reject::StaleEtag => (412, "Conditional Request Failed"),       // RFC 3903 §6, step 3
             Reject::NoDialog => (481, "Subscription Does Not Exist"),
             Reject::OutOfOrder => (500, "CSeq Out Of Order"),
+            Reject::PaymentRequired => (402, "Payment Required"),
             Reject::Forbidden(phrase) => (403, phrase),
             Reject::Internal(phrase) => (500, phrase),
             Reject::NotFound => (404, "Not Found"),
@@ -115,9 +118,13 @@ pub mod phrase {
     pub const NOT_THE_OWNER: &str = "Not The Owner Of The List";
     /// The request did not come from an address of the trust domain.
     pub const UNTRUSTED: &str = "Not From A Trusted Peer";
+    /// The account of whoever pays does not cover it, where that is answered with 403.
+    pub const NO_CREDIT: &str = "No Credit";
+    /// The charging system does not serve this user.
+    pub const NOT_CHARGEABLE: &str = "User Not Known To Charging";
 
     /// Those that an operator may replace.
-    pub const ALL: [&str; 10] = [
+    pub const ALL: [&str; 12] = [
         NOT_AUTHORIZED,
         NOT_REGISTERED,
         NOT_THE_PRESENTITY,
@@ -128,6 +135,8 @@ pub mod phrase {
         NOT_AN_OBSERVER,
         NOT_THE_OWNER,
         UNTRUSTED,
+        NO_CREDIT,
+        NOT_CHARGEABLE,
     ];
 }
 

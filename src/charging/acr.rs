@@ -74,7 +74,9 @@ impl Sender {
     }
 
     /// In the order of the grammar, TS 32.299 §7.2.73.
-    fn ims_information(&self, w: &mut Writer, event: &Event) {
+    /// A request that is still to be answered has the status 0: then neither the response's time nor a cause is known.
+    pub(super) fn ims_information(&self, w: &mut Writer, event: &Event) {
+        let answered = event.status != 0;
         w.group(&EVENT_TYPE, |w| {
             w.utf8(&SIP_METHOD, event.method.as_str());
             text(w, &EVENT, event.package.as_deref());
@@ -95,15 +97,17 @@ impl Sender {
         }
         w.group(&TIME_STAMPS, |w| {
             w.time(&SIP_REQUEST_TIMESTAMP, event.requested_at.0 / 1000);
-            w.time(&SIP_RESPONSE_TIMESTAMP, event.answered_at.0 / 1000);
+            if answered {
+                w.time(&SIP_RESPONSE_TIMESTAMP, event.answered_at.0 / 1000);
+            }
             w.u32(
                 &SIP_REQUEST_TIMESTAMP_FRACTION,
                 millis(event.requested_at.0),
             );
-            w.u32(
-                &SIP_RESPONSE_TIMESTAMP_FRACTION,
-                millis(event.answered_at.0),
-            );
+            if answered {
+                let fraction = millis(event.answered_at.0);
+                w.u32(&SIP_RESPONSE_TIMESTAMP_FRACTION, fraction);
+            }
         });
         w.group(&APPLICATION_SERVER_INFORMATION, |w| {
             _ = w.utf8(&APPLICATION_SERVER, &self.as_uri)
@@ -118,7 +122,9 @@ impl Sender {
         if let Some(body) = &event.body {
             message_body(w, body);
         }
-        w.i32(&CAUSE_CODE, cause_code(event));
+        if answered {
+            w.i32(&CAUSE_CODE, cause_code(event));
+        }
         if let Some(access) = &event.access_network {
             w.octets(&ACCESS_NETWORK_INFORMATION, access.as_bytes());
         }
@@ -174,21 +180,24 @@ fn message_body(w: &mut Writer, body: &BodyFacts) {
 
 /// Subscription-Id of an asserted identity; a local number or another scheme identifies no subscriber and gives none.
 fn subscription_id(w: &mut Writer, identity: &str) {
+    if let Some((kind, data)) = subscription(identity) {
+        w.group(&SUBSCRIPTION_ID, |w| {
+            w.i32(&SUBSCRIPTION_ID_TYPE, kind)
+                .utf8(&SUBSCRIPTION_ID_DATA, &data);
+        });
+    }
+}
+
+/// Subscription-Id-Type and Subscription-Id-Data of an identity.
+pub(super) fn subscription(identity: &str) -> Option<(i32, String)> {
     let scheme = identity
         .split_once(':')
         .map(|(scheme, _)| scheme.to_ascii_lowercase());
-    let (kind, data) = match scheme.as_deref() {
-        Some("sip" | "sips") => (END_USER_SIP_URI, identity.to_owned()),
-        Some("tel") => match e164(identity) {
-            Some(digits) => (END_USER_E164, digits),
-            None => return,
-        },
-        _ => return,
-    };
-    w.group(&SUBSCRIPTION_ID, |w| {
-        w.i32(&SUBSCRIPTION_ID_TYPE, kind)
-            .utf8(&SUBSCRIPTION_ID_DATA, &data);
-    });
+    match scheme.as_deref() {
+        Some("sip" | "sips") => Some((END_USER_SIP_URI, identity.to_owned())),
+        Some("tel") => Some((END_USER_E164, e164(identity)?)),
+        _ => None,
+    }
 }
 
 /// The digits of a global number, `tel:+1-555-123-0001;ext=7` as `15551230001`: E.164 format has neither `+` nor

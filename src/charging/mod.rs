@@ -33,6 +33,7 @@ mod dictionary;
 pub mod explain;
 mod export;
 mod link;
+pub mod online;
 mod profile;
 pub mod quarantine;
 pub mod settings;

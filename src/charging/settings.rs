@@ -4,7 +4,7 @@ pub use triggers::Triggers;
 
 use super::cdf::Place;
 use super::profile::Profile;
-use super::{dictionary, export, tls};
+use super::{dictionary, export, online, tls};
 use diameter::vocabulary::Vocabulary;
 use ims::time::{Millis, Seconds};
 use serde::Deserialize;
@@ -76,6 +76,8 @@ pub struct Settings {
     pub export: export::Settings,
     /// Certificates for CDFs that are reached over TLS.
     pub tls: tls::Files,
+    /// Credit that is asked for before requests are served.
+    pub online: online::settings::Settings,
 }
 
 /// One CDF.
@@ -126,6 +128,7 @@ impl Default for Settings {
             spool_max_age_s: Seconds(0),
             export: export::Settings::default(),
             tls: tls::Files::default(),
+            online: Default::default(),
         }
     }
 }
@@ -323,7 +326,7 @@ fn identity(key: &str, value: &str) -> Result<(), BadValue> {
     }
 }
 
-fn bad(key: &str, expected: &str) -> BadValue {
+pub(super) fn bad(key: &str, expected: &str) -> BadValue {
     BadValue {
         key: key.into(),
         expected: expected.into(),

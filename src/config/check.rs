@@ -20,13 +20,15 @@ pub(super) fn check(config: &Config) -> Result<(), BadValue> {
     config.rls.check()?;
     config.http.check()?;
     let home = config.sip.home_domains.first().map_or("", String::as_str);
-    match config.charging.check(home) {
-        Ok(_) => Ok(()),
-        Err(bad) => Err(BadValue {
+    let charging = &config.charging;
+    let online = |_| charging.online.check(charging, home).map(|_| ());
+    charging
+        .check(home)
+        .and_then(online)
+        .map_err(|bad| BadValue {
             key: format!("charging.{}", bad.key),
             expected: bad.expected,
-        }),
-    }
+        })
 }
 
 fn transport_ranges(config: &Config) -> Result<(), BadValue> {

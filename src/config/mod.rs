@@ -177,6 +177,8 @@ mod tests {
         let mut sections: Vec<String> = known_keys("").iter().map(|s| format!("[{s}]")).collect();
         sections.extend(
             [
+                "[charging.online]",
+                "[[charging.online.peers]]",
                 "[charging.tls]",
                 "[charging.export]",
                 "[charging.triggers]",
@@ -195,6 +197,8 @@ mod tests {
             for key in known_keys(&section) {
                 if [
                     ("[charging]", "triggers"),
+                    ("[charging]", "online"),
+                    ("[charging.online]", "peers"),
                     ("[charging]", "tls"),
                     ("[charging]", "export"),
                     ("[xcap]", "digest"),

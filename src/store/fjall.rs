@@ -126,6 +126,7 @@ fn name(table: Table) -> &'static str {
         Table::Coalesced => "coalesced",
         Table::ChargingEmitted => "charging_emitted",
         Table::ChargingSettled => "charging_settled",
+        Table::Credit => "credit",
         Table::Wishes => "wishes",
         Table::Filters => "filters",
         Table::PermanentSince => "permanent-since",

@@ -37,14 +37,14 @@ struct Cdf {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Make {
+pub enum Make {
     FreeDiameter,
     Python,
 }
 
 impl Make {
     /// Whether what it needs is installed; a missing peer fails the test where peers are required.
-    fn is_there(self) -> bool {
+    pub fn is_there(self) -> bool {
         match self {
             Make::FreeDiameter => {
                 let header = Path::new("/usr/include/freeDiameter/extension.h").exists();
@@ -76,7 +76,7 @@ impl Make {
     }
 }
 
-fn python() -> String {
+pub fn python() -> String {
     std::env::var("PRESENTIA_TEST_PYTHON").unwrap_or_else(|_| "python3".into())
 }
 
@@ -573,10 +573,10 @@ fn a_ccf_from_the_core_chooses_the_cdf() {
 }
 
 /// Everything that was sent through [`tap`].
-type Tape = Arc<Mutex<Vec<u8>>>;
+pub type Tape = Arc<Mutex<Vec<u8>>>;
 
 /// A port that passes on to `to` and keeps a copy of what its first client sends.
-fn tap(to: u16) -> (u16, Tape) {
+pub fn tap(to: u16) -> (u16, Tape) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let tape = Tape::default();
@@ -599,7 +599,7 @@ fn tap(to: u16) -> (u16, Tape) {
 }
 
 /// Diameter messages as `text2pcap` takes them: one packet each.
-fn hex_dump(mut bytes: &[u8]) -> (usize, String) {
+pub fn hex_dump(mut bytes: &[u8]) -> (usize, String) {
     let (mut count, mut text) = (0, String::new());
     while let [_, a, b, c, ..] = *bytes {
         let length = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
@@ -631,7 +631,23 @@ fn wireshark_finds_nothing_wrong_with_what_we_send() {
     server.stop();
     let (count, dump) = hex_dump(&tape.lock().unwrap());
     assert!(count >= 6, "CER, four ACRs, DPR: {count}");
-    let (hex, pcap) = (folder.path().join("hex"), folder.path().join("pcap"));
+    let text = dissect(folder.path(), &dump);
+    for (what, times) in [
+        ("Command Code: Capabilities-Exchange (257)", 1),
+        ("Command Code: Accounting (271)", 4),
+        ("Command Code: Disconnect-Peer (282)", 1),
+        ("AVP: Service-Information(873)", 4),
+        ("SIP-Method: PUBLISH", 1),
+        ("IMS-Charging-Identifier: icid-PUBLISH", 1),
+        ("Cause-Code: Successful transaction (-1)", 4),
+    ] {
+        assert_eq!(text.matches(what).count(), times, "{what} in\n{text}");
+    }
+}
+
+/// What Wireshark says of these messages, after it has found nothing wrong with them.
+pub fn dissect(folder: &Path, dump: &str) -> String {
+    let (hex, pcap) = (folder.join("hex"), folder.join("pcap"));
     fs::write(&hex, dump).unwrap();
     let made = Command::new("text2pcap")
         .args(["-q", "-T", "40000,3868"])
@@ -644,23 +660,12 @@ fn wireshark_finds_nothing_wrong_with_what_we_send() {
         .arg(&pcap)
         .output()
         .unwrap();
-    let text = String::from_utf8_lossy(&shown.stdout);
+    let text = String::from_utf8_lossy(&shown.stdout).into_owned();
     assert!(
         shown.status.success(),
         "{}",
         String::from_utf8_lossy(&shown.stderr)
     );
-    for (what, times) in [
-        ("Command Code: Capabilities-Exchange (257)", 1),
-        ("Command Code: Accounting (271)", 4),
-        ("Command Code: Disconnect-Peer (282)", 1),
-        ("AVP: Service-Information(873)", 4),
-        ("SIP-Method: PUBLISH", 1),
-        ("IMS-Charging-Identifier: icid-PUBLISH", 1),
-        ("Cause-Code: Successful transaction (-1)", 4),
-    ] {
-        assert_eq!(text.matches(what).count(), times, "{what} in\n{text}");
-    }
     for wrong in [
         "Malformed",
         "malformed",
@@ -676,4 +681,5 @@ fn wireshark_finds_nothing_wrong_with_what_we_send() {
             .collect();
         assert_eq!(lines, Vec::<&str>::new(), "{wrong}");
     }
+    text
 }

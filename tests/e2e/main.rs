@@ -23,6 +23,7 @@ mod remote;
 mod remote_lists;
 mod requests;
 mod rls;
+mod simulators;
 mod subscription;
 mod torture;
 mod traffic;

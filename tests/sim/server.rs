@@ -232,7 +232,11 @@ impl World {
                     }
                     self.promises.count(&format!("XCAP {}", response.status));
                 }
-                Effect::Administered { .. } | Effect::Fetch(_) | Effect::Charge(_) => {}
+                Effect::Administered { .. }
+                | Effect::Fetch(_)
+                | Effect::Charge(_)
+                | Effect::Credit(_)
+                | Effect::CreditEnded { .. } => {}
             }
         }
     }
@@ -342,7 +346,11 @@ impl World {
         match effect {
             Effect::Send { to, bytes, ticket } => self.server_sends(&to, &bytes, ticket),
             Effect::Xcap { number, response } => self.xcap_answered(number, response.status),
-            Effect::Administered { .. } | Effect::Fetch(_) => {} // no operator and no content server here
+            // no operator, no content server and no OCS here
+            Effect::Administered { .. }
+            | Effect::Fetch(_)
+            | Effect::Credit(_)
+            | Effect::CreditEnded { .. } => {}
             Effect::Charge(event) => {
                 self.server.spool.insert(event.number, *event);
             }

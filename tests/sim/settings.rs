@@ -65,6 +65,7 @@ pub fn settings(xdm: Xdm, failures: bool) -> Settings {
         lists: ims::rls::list::Settings::default(),
         back_ends: ims::rls::backend::Bounds::default(),
         triggers: triggers(failures),
+        online: ims::charge::credit::Online::OFF,
         farewell: None,
         phrases: Default::default(),
         publish_needs_registration: false,

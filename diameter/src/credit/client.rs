@@ -255,6 +255,31 @@ impl Client {
         self.orders.pop_front()
     }
 
+    /// Whether a charge is not over yet.
+    pub fn knows(&self, key: u64) -> bool {
+        self.entries.contains_key(&key)
+    }
+
+    /// What would be owed if the service were given now; `None` for a charge that is over.
+    pub fn if_given(&self, key: u64, now: Instant) -> Option<Kept> {
+        let entry = self.entries.get(&key)?;
+        let (given, mut out) = (Input::Ended { used: 1 }, Vec::new());
+        let owed = match &entry.machine {
+            Machine::Event(event) => {
+                let mut event = event.clone();
+                event.handle(now, given, &self.policy, &mut out);
+                event.owed()
+            }
+            Machine::Session(session) => {
+                let mut session = session.clone();
+                session.handle(now, given, &self.policy, &mut out);
+                session.owed()
+            }
+        };
+        let server = entry.server.clone();
+        Some(Kept { owed, server })
+    }
+
     /// Charges that are not over.
     pub fn len(&self) -> usize {
         self.entries.len()

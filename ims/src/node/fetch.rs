@@ -2,7 +2,7 @@
 //! is looked at twice: when it comes, as far as it can be without its content, and when the content has come, as if it had
 //! brought it.
 
-use super::request::Ask;
+use super::request::{Ask, Brought};
 use super::{Effect, Node, Outbox, headers};
 use crate::isc::{Caller, Charging};
 use crate::presence::external::{self, Content, External, Fault};
@@ -86,11 +86,19 @@ const AWAY: Seconds = Seconds(10);
 
 impl Node {
     /// The bytes of a message that may have its body elsewhere, as they came: it is read again when that is here.
-    pub(super) fn copy_to_wait(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+    pub(super) fn copy_of_elsewhere(&self, bytes: &[u8]) -> Option<Vec<u8>> {
         let any = !self.settings.presence.external.servers.is_empty()
             && bytes.starts_with(b"PUBLISH ")
             && memmem::find(bytes, b"xternal-").is_some();
         (any || self.may_await_list(bytes)).then(|| bytes.to_vec())
+    }
+
+    /// The bytes of a message that may have to wait, for whatever reason.
+    pub(super) fn copy_to_wait(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        match self.may_ask_credit(bytes) {
+            true => Some(bytes.to_vec()),
+            false => self.copy_of_elsewhere(bytes),
+        }
     }
 
     /// Has the content of a PUBLISH fetched, where it is elsewhere and everything else is in order. `false`: the
@@ -216,7 +224,7 @@ impl Node {
                 now,
                 (waiting.flow, waiting.key),
                 &request,
-                Some(fetched),
+                Brought::Content(fetched),
                 out,
             );
         }

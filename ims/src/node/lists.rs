@@ -1,6 +1,7 @@
 //! Lists at the node: SUBSCRIBEs that wait for the document that may name their list, which is on another XDMS (GM-15),
 //! and list subscriptions whose list changed.
 
+use super::request::Brought;
 use super::{Node, Outbox};
 use crate::event::subscription::SubscriptionId;
 use crate::isc::Caller;
@@ -137,7 +138,13 @@ impl Node {
         };
         let limits = self.settings.limits;
         if let Incoming::Request(request) = sip::parse(&mut waiting.bytes, framing, &limits) {
-            self.respond(now, (waiting.flow, waiting.key), &request, None, out);
+            self.respond(
+                now,
+                (waiting.flow, waiting.key),
+                &request,
+                Brought::Nothing,
+                out,
+            );
         }
     }
 

@@ -7,6 +7,7 @@
 mod appear;
 mod back_ends;
 mod catalogue;
+mod credit;
 mod directory;
 mod fetch;
 mod headers;
@@ -49,6 +50,7 @@ use crate::transaction::{self, Layer};
 use crate::xdm::remote::Remote;
 use crate::{charge, rls as list_server, xdm};
 use bytes::Bytes;
+use credit::Credits;
 use directory::Directory;
 use overrides::Overrides;
 use rules::Rules;
@@ -77,6 +79,8 @@ pub struct Settings {
     /// Subscriptions to lists.
     pub list_server: list_server::service::Settings,
     pub triggers: Triggers,
+    /// Requests that ask for credit before they are served.
+    pub online: charge::credit::Online,
     /// What subscriptions are told when the node leaves; without it they wait in the store for its return.
     pub farewell: Option<Farewell>,
     /// Reason phrases of the operator, each under the one of [`reject::phrase`](crate::reject::phrase) that it
@@ -121,6 +125,11 @@ pub enum Input<'a> {
     Deadline,
     /// An HTTP server answered, or did not ([`Effect::Fetch`]).
     Fetched { number: u64, fetched: Fetched },
+    /// The answer to [`Effect::Credit`].
+    Credit {
+        number: u64,
+        answer: charge::credit::Answer,
+    },
 }
 
 /// One thing to do.
@@ -146,6 +155,10 @@ pub enum Effect {
     Fetch(Box<Fetch>),
     /// A charging record is committed and may go to a CDF.
     Charge(Box<charge::Event>),
+    /// Ask for credit. It is answered by [`Input::Credit`] with its number.
+    Credit(Box<charge::credit::Request>),
+    /// A service that was granted has been given, or not: then what it cost is given back.
+    CreditEnded { number: u64, delivered: bool },
 }
 
 /// Something worth counting.
@@ -254,6 +267,7 @@ pub struct Node {
     lists: list_server::service::Service,
     directory: Directory,
     fetches: Fetches,
+    credits: Credits,
     /// SUBSCRIBEs that wait for a document of another XDMS.
     awaited: lists::Awaited,
     ledger: Ledger,
@@ -328,6 +342,7 @@ impl Node {
                 pidf: settings.presence.pidf,
             },
             fetches: Fetches::default(),
+            credits: Credits::default(),
             awaited: lists::Awaited::default(),
             ledger: Ledger::new(settings.triggers.clone(), 1),
             settings,
@@ -349,6 +364,7 @@ impl Node {
             Input::Administer { number, request } => self.administer(now, number, request, out),
             Input::Deadline => self.deadline(now, out),
             Input::Fetched { number, fetched } => self.fetched(now, number, &fetched, out),
+            Input::Credit { number, answer } => self.credit_answered(now, number, answer, out),
         }
         self.remote_step(now, out);
         self.back_ends_due(now, out);
@@ -363,6 +379,7 @@ impl Node {
             self.lists.next_deadline(),
             self.directory.registrar.next_deadline(),
             self.fetches.next_deadline(),
+            self.credits.next_deadline(),
             self.awaited.next_deadline(),
             self.directory.remote.next_deadline(),
             self.back_ends.next_deadline(),
@@ -572,6 +589,7 @@ impl Node {
         });
         self.expire_registrations(now, out);
         self.expire_fetches(now, out);
+        self.expire_credits(now, out);
         self.remote_due(now, out);
         self.expire_awaited(now, out);
         self.ledger.close_due(&mut out.batch, now);

@@ -125,6 +125,7 @@ impl Node {
             Table::Coalesced
             | Table::ChargingEmitted
             | Table::ChargingSettled
+            | Table::Credit
             | Table::Charging
             | Table::Quarantine => self.recover_charging(recovery, table, key, value),
         }
@@ -176,6 +177,10 @@ impl Node {
                 self.ledger.skip_past(number);
                 recovery.charging += usize::from(table == Table::Charging);
                 true
+            }
+            Table::Credit => {
+                let number = <[u8; 8]>::try_from(key).map(u64::from_be_bytes);
+                number.map(|n| self.credits.skip_past(n)).is_ok() // the rest is the credit thread's
             }
             _ => true, // what became of events is the charging thread's own
         }

@@ -23,6 +23,15 @@ pub(super) struct Ask<'a> {
     pub fetched: Option<&'a Fetched>,
 }
 
+/// What has come of the waiting of a request.
+pub(super) enum Brought<'a> {
+    Nothing,
+    /// Content that it refers to.
+    Content(&'a Fetched),
+    /// It is not to be served.
+    Refusal(Reject),
+}
+
 /// What a served request is answered with, beside the headers that every response has.
 #[derive(Debug, Default)]
 pub(super) struct Reply {
@@ -105,6 +114,7 @@ impl From<Reject> for Reply {
             | Reject::NoDialog
             | Reject::Merged
             | Reject::Forbidden(_)
+            | Reject::PaymentRequired
             | Reject::NotFound => reply,
         }
     }
@@ -166,12 +176,16 @@ impl Node {
             }
             Verdict::Overload => return self.refuse_statelessly(&flow, request, out),
         };
-        if let Some(bytes) = copy
-            && self.waits(now, (flow, key), request, bytes, out)
-        {
-            return; // copies that come meanwhile find the transaction, and no answer yet
+        // copies that come while it waits find the transaction, and no answer yet
+        if let Some(bytes) = copy {
+            if let Some(method) = self.asks_credit(&flow, request) {
+                return self.awaits_credit(now, (flow, key), (request, method), bytes, out);
+            }
+            if self.waits(now, (flow, key), request, bytes, out) {
+                return;
+            }
         }
-        self.respond(now, (flow, key), request, None, out);
+        self.respond(now, (flow, key), request, Brought::Nothing, out);
     }
 
     /// Serves a request and answers it.
@@ -180,14 +194,15 @@ impl Node {
         now: Timestamp,
         (flow, key): (Flow, Key),
         request: &Request<'_>,
-        fetched: Option<&Fetched>,
+        brought: Brought<'_>,
         out: &mut Outbox,
     ) {
         let known = known(&request.method);
         let call_id = tracing::field::display(request.call_id);
         let span = tracing::info_span!("request", %call_id, method = request.method.as_str(), icid = tracing::field::Empty, status = tracing::field::Empty);
         let _entered = span.enter();
-        let reply = self.serve(now, flow, request, fetched, out);
+        let reply = self.serve(now, flow, request, brought, out);
+        self.settle_credit(key, reply.status, out);
         span.record("status", reply.status);
         if reply.status >= 400 {
             tracing::debug!(
@@ -211,7 +226,7 @@ impl Node {
         now: Timestamp,
         flow: Flow,
         request: &Request<'_>,
-        fetched: Option<&Fetched>,
+        brought: Brought<'_>,
         out: &mut Outbox,
     ) -> Reply {
         let method = request.method;
@@ -230,6 +245,11 @@ impl Node {
         if !self.settings.trust.trusts(flow.remote.ip()) {
             return Reject::Forbidden(phrase::UNTRUSTED).into();
         }
+        let (fetched, refused) = match brought {
+            Brought::Nothing => (None, None),
+            Brought::Content(fetched) => (Some(fetched), None),
+            Brought::Refusal(reject) => (None, Some(reject)),
+        };
         let ask = Ask {
             request,
             caller: Caller::of(&request.headers),
@@ -239,10 +259,11 @@ impl Node {
         if let Some(icid) = &ask.charging.icid {
             tracing::Span::current().record("icid", tracing::field::display(icid));
         }
-        let mut reply = match self.dispatch(now, &ask, chargeable, out) {
-            Ok(reply) => reply,
-            Err(reject) => reject.into(),
+        let served = match refused {
+            Some(reject) => Err(reject),
+            None => self.dispatch(now, &ask, chargeable, out),
         };
+        let mut reply = served.unwrap_or_else(Reply::from);
         if let Some(vector) = ask.charging.answer_vector(&self.settings.presence.own_ioi) {
             reply.headers.push((Name::PChargingVector, vector));
         }
@@ -433,7 +454,13 @@ impl Node {
             .extend(self.ledger.take().into_iter().map(super::charged));
     }
 
-    fn event(&self, now: Timestamp, ask: &Ask<'_>, method: Chargeable, status: u16) -> Event {
+    pub(super) fn event(
+        &self,
+        now: Timestamp,
+        ask: &Ask<'_>,
+        method: Chargeable,
+        status: u16,
+    ) -> Event {
         let headers = &ask.request.headers;
         let text = |value: &Option<Box<str>>| value.as_deref().map(str::to_owned);
         let package = headers

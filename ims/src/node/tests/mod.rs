@@ -5,6 +5,7 @@ mod coding;
 mod composition;
 mod conditional;
 mod content;
+mod credit;
 mod documents;
 mod elements;
 mod elsewhere;
@@ -145,6 +146,7 @@ fn settings() -> Settings {
         lists: crate::rls::list::Settings::default(),
         back_ends: crate::rls::backend::Bounds::default(),
         triggers: Triggers::OFF,
+        online: charge::credit::Online::OFF,
         farewell: None,
         phrases: BTreeMap::new(),
         publish_needs_registration: false,

@@ -1,0 +1,236 @@
+//! CHG-03 at the node: a request waits for credit, is served or refused as the answer has it, and is asked for once.
+
+use super::*;
+use crate::charge::credit::{Answer, Online, Request, Settled, Verdict};
+use crate::charge::{Chargeable, Event};
+use crate::reject::phrase;
+
+fn online() -> Online {
+    Online {
+        publish: true,
+        subscribe: true,
+        register: true,
+        payment_required: true,
+        waiting: 2,
+        patience: Millis(5_000),
+    }
+}
+
+fn bench(online: Online) -> Bench {
+    Bench::new(Settings {
+        online,
+        ..settings()
+    })
+}
+
+impl Bench {
+    /// What asks for credit since the last input.
+    fn asked(&self) -> Vec<Request> {
+        let effects = self.out.free.iter().chain(&self.out.held);
+        let credit = |effect: &Effect| match effect {
+            Effect::Credit(request) => Some((**request).clone()),
+            _ => None,
+        };
+        effects.filter_map(credit).collect()
+    }
+
+    /// Charges whose service ended, and whether it was given.
+    fn ended(&self) -> Vec<(u64, bool)> {
+        let effects = self.out.free.iter().chain(&self.out.held);
+        let ended = |effect: &Effect| match effect {
+            Effect::CreditEnded { number, delivered } => Some((*number, *delivered)),
+            _ => None,
+        };
+        effects.filter_map(ended).collect()
+    }
+
+    fn credit(&mut self, number: u64, verdict: Verdict, settled: Settled) -> Vec<Sent> {
+        let answer = Answer { verdict, settled };
+        self.feed(Input::Credit { number, answer })
+    }
+
+    fn owed(&self, number: u64) -> Option<&Vec<u8>> {
+        self.store
+            .get(&(Table::Credit, number.to_be_bytes().into()))
+    }
+}
+
+/// A PUBLISH of bob's, as text.
+fn publish(bench: &mut Bench, more: &str) -> String {
+    let head = format!(
+        "Event: presence\r\nP-Asserted-Identity: <{BOB}>\r\nContent-Type: application/pidf+xml\r\n{more}"
+    );
+    bench.write("PUBLISH", BOB, &head, &pidf("here"))
+}
+
+#[test]
+fn a_request_waits_and_is_asked_for_once_however_often_it_comes() {
+    let mut bench = bench(online());
+    let more = "P-Charging-Vector: icid-value=i1\r\nP-Charging-Function-Addresses: ccf=cdf1;ecf=ocs1;ecf=ocs2\r\n";
+    let text = publish(&mut bench, more);
+    assert!(bench.text(&text).is_empty(), "no answer yet");
+    let asked = bench.asked().remove(0);
+    let Event {
+        method,
+        number,
+        icid,
+        calling,
+        ..
+    } = asked.event;
+    assert_eq!((method, number), (Chargeable::Publish, asked.number));
+    assert_eq!((icid.as_deref(), calling[0].as_str()), (Some("i1"), BOB));
+    assert_eq!(asked.ecf, ["ocs1", "ocs2"]);
+    assert!(
+        bench.text(&text).is_empty() && bench.asked().is_empty(),
+        "a retransmission"
+    );
+    let answer = bench.credit(asked.number, Verdict::Granted, Settled::Unchanged);
+    assert_eq!(answer[0].status(), 200);
+    assert_eq!(bench.ended(), [(asked.number, true)]);
+    assert_eq!(bench.text(&text)[0].status(), 200, "from memory");
+    assert!(bench.asked().is_empty());
+}
+
+#[test]
+fn what_is_not_granted_is_refused_as_the_operator_has_it() {
+    for (verdict, payment_required, status, phrase) in [
+        (Verdict::NoCredit, true, 402, "Payment Required"),
+        (Verdict::NoCredit, false, 403, phrase::NO_CREDIT),
+        (Verdict::Refused, true, 403, phrase::NOT_CHARGEABLE),
+        (Verdict::Unavailable, true, 503, "Service Unavailable"),
+    ] {
+        let mut bench = bench(Online {
+            payment_required,
+            ..online()
+        });
+        let text = publish(&mut bench, "");
+        bench.text(&text);
+        let number = bench.asked()[0].number;
+        let answer = bench.credit(number, verdict, Settled::Unchanged).remove(0);
+        assert_eq!(answer.status(), status);
+        assert!(
+            answer
+                .text
+                .starts_with(&format!("SIP/2.0 {status} {phrase}\r\n"))
+        );
+        assert!(bench.ended().is_empty(), "nothing to give back");
+        assert_eq!(bench.node.census().presence.publications, 0);
+    }
+}
+
+#[test]
+fn a_request_that_is_refused_afterwards_is_given_back() {
+    let mut bench = bench(online());
+    let text = publish(&mut bench, "SIP-If-Match: gone\r\n");
+    bench.text(&text);
+    let number = bench.asked()[0].number;
+    let answer = bench.credit(number, Verdict::Granted, Settled::Nothing);
+    assert_eq!(answer[0].status(), 412);
+    assert_eq!(bench.ended(), [(number, false)]);
+}
+
+#[test]
+fn what_is_owed_changes_in_the_batch_that_makes_the_service_true() {
+    for (settled, left) in [
+        (Settled::Unchanged, Some(vec![1])),
+        (Settled::Nothing, None),
+        (Settled::Owed(vec![2]), Some(vec![2])),
+    ] {
+        for (more, delivered) in [("", true), ("SIP-If-Match: gone\r\n", false)] {
+            let mut bench = bench(online());
+            let text = publish(&mut bench, more);
+            bench.text(&text);
+            let number = bench.asked()[0].number;
+            let key = (Table::Credit, number.to_be_bytes().into());
+            bench.store.insert(key, vec![1]);
+            bench.credit(number, Verdict::Granted, settled.clone());
+            let left = if delivered {
+                left.clone()
+            } else {
+                Some(vec![1])
+            };
+            assert_eq!(bench.owed(number), left.as_ref(), "{settled:?} {delivered}");
+            let released = |effect: &Effect| matches!(effect, Effect::CreditEnded { .. });
+            assert!(bench.out.held.iter().any(released), "behind the batch");
+        }
+    }
+}
+
+#[test]
+fn only_what_the_operator_names_and_what_begins_or_goes_on_asks() {
+    let mut bench = bench(Online {
+        register: false,
+        ..online()
+    });
+    for (case, method, more, peer, asks) in [
+        ("a subscription", "SUBSCRIBE", "", "10.0.0.2:5060", true),
+        (
+            "its end",
+            "SUBSCRIBE",
+            "Expires: 0\r\n",
+            "10.0.0.2:5060",
+            false,
+        ),
+        ("another method", "REGISTER", "", "10.0.0.2:5060", false),
+        ("nothing to charge", "OPTIONS", "", "10.0.0.2:5060", false),
+        ("a stranger", "SUBSCRIBE", "", "192.0.2.1:5060", false),
+    ] {
+        bench.peer = peer.parse().unwrap();
+        let head = format!(
+            "Event: presence\r\nP-Asserted-Identity: <{ALICE}>\r\nContact: <sip:10.0.0.2:5060>\r\n{more}"
+        );
+        let answers = bench.ask(method, BOB, &head, "");
+        assert_eq!(bench.asked().len(), usize::from(asks), "{case}");
+        assert_eq!(answers.is_empty(), asks, "{case}");
+    }
+}
+
+#[test]
+fn a_subscription_that_is_granted_is_answered_and_told() {
+    let mut bench = bench(online());
+    assert!(bench.subscribe("").is_empty());
+    let number = bench.asked()[0].number;
+    let sent = bench.credit(number, Verdict::Granted, Settled::Unchanged);
+    assert_eq!((sent[0].status(), sent[1].method()), (200, "NOTIFY"));
+    let refresh = bench.renew(&sent[0], "");
+    assert!(refresh.is_empty());
+    let next = bench.asked()[0].number;
+    assert!(next > number, "a charge of its own");
+    let refused = bench.credit(next, Verdict::NoCredit, Settled::Unchanged);
+    assert_eq!(refused[0].status(), 402);
+}
+
+#[test]
+fn waiting_is_bounded_in_time_and_number() {
+    let mut bench = bench(online());
+    let texts: Vec<String> = (0..3).map(|_| publish(&mut bench, "")).collect();
+    assert!(bench.text(&texts[0]).is_empty());
+    let first = bench.asked()[0].number;
+    assert!(bench.text(&texts[1]).is_empty());
+    assert_eq!(bench.text(&texts[2])[0].status(), 503, "one too many");
+    let answers = bench.wait(5_000);
+    assert_eq!(
+        answers.iter().map(Sent::status).collect::<Vec<_>>(),
+        [503, 503]
+    );
+    bench.credit(first, Verdict::Granted, Settled::Nothing);
+    assert_eq!(
+        bench.ended(),
+        [(first, false)],
+        "a late grant is given back"
+    );
+}
+
+#[test]
+fn numbers_rise_over_a_restart() {
+    let mut bench = bench(online());
+    let text = publish(&mut bench, "");
+    bench.text(&text);
+    let number = bench.asked()[0].number;
+    let key = (Table::Credit, (number + 7).to_be_bytes().into());
+    bench.store.insert(key, vec![1]);
+    bench.restart(0);
+    let text = publish(&mut bench, "");
+    bench.text(&text);
+    assert_eq!(bench.asked()[0].number, number + 8);
+}

@@ -1,0 +1,397 @@
+//! CHG-03: online charging against a simulated OCS over sockets, with a store in memory that outlives its processes.
+
+use super::*;
+use crate::charging::acr::tests::full;
+use crate::charging::settings::Settings as Charging;
+use crate::sim::ocs::Terms;
+use crate::sim::script::Script;
+use crate::sim::{self, serve};
+use crate::store::Engine;
+use crate::store::committer;
+use crate::store::memory::{Disk, Memory};
+use diameter::base::{Applications, Local};
+use ims::charge::credit::{Settled, Verdict};
+use ims::charge::{Chargeable, Event};
+use ims::record::{Batch, Op};
+use serde_json::Value;
+use std::cell::RefCell;
+use std::future::Future;
+use std::rc::Rc;
+use tokio::net::TcpListener;
+
+/// A test that waits longer has failed.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Who pays, in `full`.
+const ALICE: &str = "sip:alice@ims.test";
+
+struct Ocs {
+    address: String,
+    printed: Rc<RefCell<Vec<Value>>>,
+    commands: mpsc::Sender<String>,
+}
+
+impl Ocs {
+    /// Must run inside a `LocalSet`.
+    async fn start(rules: &[&str], units: i64) -> Ocs {
+        let settings = sim::Settings {
+            local: Local {
+                host: "ocs.test".into(),
+                realm: "test".into(),
+                product: "test".into(),
+                state_id: 1,
+                applications: Applications::CREDIT_CONTROL,
+            },
+            script: Script::new(rules.iter().map(|rule| rule.parse().unwrap()).collect(), 1),
+            terms: Terms {
+                balances: [(ALICE.to_owned(), units)].into(),
+                ..Terms::default()
+            },
+            delay: Duration::ZERO,
+            rar_after: None,
+            json: true,
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let printed = Rc::new(RefCell::new(Vec::new()));
+        let (commands, orders) = mpsc::channel(4);
+        let lines = printed.clone();
+        let tell = move |line: &str| {
+            lines.borrow_mut().push(serde_json::from_str(line).unwrap());
+            true
+        };
+        tokio::task::spawn_local(serve(settings, listener, orders, tell));
+        Ocs {
+            address,
+            printed,
+            commands,
+        }
+    }
+
+    /// CCRs so far.
+    fn asked(&self) -> Vec<Value> {
+        let printed = self.printed.borrow();
+        printed
+            .iter()
+            .filter(|line| line["event"] == "CCR")
+            .cloned()
+            .collect()
+    }
+
+    async fn balance(&self) -> i64 {
+        self.commands
+            .send(format!("balance {ALICE}"))
+            .await
+            .unwrap();
+        let told = || {
+            let printed = self.printed.borrow();
+            let last = printed.iter().rfind(|line| line["event"] == "balance")?;
+            last["of"].as_str()?.rsplit_once('=')?.1.parse().ok()
+        };
+        self.printed
+            .borrow_mut()
+            .retain(|line| line["event"] != "balance");
+        until(told, "the balance").await
+    }
+}
+
+/// Waits until `look` gives something, within [`PATIENCE`].
+async fn until<T>(mut look: impl FnMut() -> Option<T>, what: &str) -> T {
+    let found = async {
+        loop {
+            if let Some(found) = look() {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, found).await.expect(what)
+}
+
+/// A process: what it answered, and the thread that asks.
+struct Process {
+    online: Online,
+    committer: Arc<Committer>,
+    metrics: Metrics,
+    answers: mpsc::UnboundedReceiver<(u64, Answer)>,
+}
+
+fn process(ocs: &str, disk: &Disk, more: &str) -> Process {
+    let text = format!(
+        "origin_host = 'ps.test'\norigin_realm = 'ps.test'\nreconnect_min_ms = 50\nreconnect_max_ms = 100\n\
+         [online]\nanswer_timeout_ms = 1000\ntx_ms = 500\nsubscribe = 'iec'\n{more}\n\
+         [[online.peers]]\nhost = 'ocs.test'\naddress = '{ocs}'\n"
+    );
+    let charging: Charging = toml::from_str(&text).unwrap();
+    let checked = charging
+        .online
+        .check(&charging, "ims.test")
+        .unwrap()
+        .unwrap();
+    let engine = Memory::open(disk.clone());
+    let reader = engine.reader();
+    let settings = committer::Settings {
+        queue: 64,
+        reserve: 0,
+        gather: Duration::ZERO,
+    };
+    let metrics = Metrics::new();
+    let committer = Committer::start(Box::new(engine), settings, metrics.commit_observer());
+    let committer = Arc::new(committer.unwrap());
+    let (told, answers) = mpsc::unbounded_channel();
+    let tell = Box::new(move |number, answer| _ = told.send((number, answer)));
+    let online = start(checked, &*reader, committer.clone(), metrics.clone(), tell).unwrap();
+    Process {
+        online,
+        committer,
+        metrics,
+        answers,
+    }
+}
+
+fn request(number: u64) -> Request {
+    let event = Event {
+        status: 0,
+        ..full(number)
+    };
+    Request {
+        number,
+        event,
+        ecf: Vec::new(),
+    }
+}
+
+impl Process {
+    async fn until_up(&self) {
+        let line = "diameter_peer_open{peer=\"ocs.test\"} 1";
+        until(
+            || self.metrics.encode().contains(line).then_some(()),
+            "the OCS is up",
+        )
+        .await;
+    }
+
+    async fn answer(&mut self, number: u64) -> Answer {
+        let answer = tokio::time::timeout(PATIENCE, self.answers.recv()).await;
+        let (answered, answer) = answer.expect("an answer in time").unwrap();
+        assert_eq!(answered, number);
+        answer
+    }
+
+    /// The service was given: its batch, as the node writes it, and then the word about it.
+    async fn give(&self, number: u64, settled: Settled) {
+        let key: Box<[u8]> = number.to_be_bytes().into();
+        let mut batch = Batch::default();
+        let table = Table::Credit;
+        match settled {
+            Settled::Unchanged => {}
+            Settled::Nothing => batch.ops.push(Op::Delete { table, key }),
+            Settled::Owed(value) => {
+                let value = value.into();
+                batch.ops.push(Op::Put { table, key, value });
+            }
+        }
+        let (done, committed) = oneshot::channel();
+        let done = move |outcome: Result<(), crate::store::StoreError>| _ = done.send(outcome);
+        self.committer.submit(batch, Box::new(done));
+        committed.await.unwrap().unwrap();
+    }
+}
+
+/// How many charges the store says are owed.
+fn owed(disk: &Disk) -> usize {
+    let reader = Memory::open(disk.clone()).reader();
+    reader.scan(Table::Credit, &[0], 100).unwrap().len()
+}
+
+fn run<F: Future>(work: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime
+        .unwrap()
+        .block_on(tokio::task::LocalSet::new().run_until(work))
+}
+
+#[test]
+fn a_unit_is_taken_for_a_service_and_given_back_for_one_that_failed() {
+    for (method, fails, left) in [
+        (Chargeable::Subscribe, false, 4),
+        (Chargeable::Subscribe, true, 5),
+        (Chargeable::Publish, false, 4),
+        (Chargeable::Publish, true, 5),
+    ] {
+        run(async {
+            let (ocs, disk) = (Ocs::start(&[], 5).await, Memory::new().disk());
+            let mut process = process(&ocs.address, &disk, "publish = 'ecur'");
+            process.until_up().await;
+            let mut asked = request(7);
+            asked.event.method = method;
+            process.online.ask(asked);
+            let answer = process.answer(7).await;
+            assert_eq!(answer.verdict, Verdict::Granted, "{method:?}");
+            assert_eq!(owed(&disk), 1, "stored before it was asked");
+            if !fails {
+                process.give(7, answer.settled).await;
+            }
+            process.online.ended(7, !fails);
+            until(|| (owed(&disk) == 0).then_some(()), "nothing is owed").await;
+            assert_eq!(ocs.balance().await, left, "{method:?}, fails: {fails}");
+            process.online.shutdown(Duration::from_secs(1)).await;
+        });
+    }
+}
+
+#[test]
+fn a_request_says_who_pays_for_what() {
+    run(async {
+        let (ocs, disk) = (Ocs::start(&[], 5).await, Memory::new().disk());
+        let mut process = process(&ocs.address, &disk, "rating_group = 9");
+        process.until_up().await;
+        process.online.ask(request(7));
+        process.answer(7).await;
+        let avps = &ocs.asked()[0]["avps"];
+        let session = avps["Session-Id"][0].as_str().unwrap();
+        assert!(
+            session.starts_with("ps.test;0;7;") && session.ends_with(";ro"),
+            "{session}"
+        );
+        assert_eq!(avps["Subscription-Id"][0]["Subscription-Id-Data"][0], ALICE);
+        assert_eq!(
+            avps["Subscription-Id"][1]["Subscription-Id-Data"][0],
+            "15551230001"
+        );
+        let service = &avps["Multiple-Services-Credit-Control"][0];
+        assert_eq!(service["Rating-Group"][0], 9);
+        let ims = &avps["Service-Information"][0]["IMS-Information"][0];
+        assert_eq!(ims["Event-Type"][0]["SIP-Method"][0], "SUBSCRIBE");
+        assert_eq!(ims["IMS-Charging-Identifier"][0], "icid-1");
+        assert!(
+            ims["Cause-Code"].is_null(),
+            "the request has no outcome yet"
+        );
+        assert!(ims["Time-Stamps"][0]["SIP-Response-Timestamp"].is_null());
+    });
+}
+
+#[test]
+fn what_the_ocs_says_decides() {
+    for (rule, verdict, left) in [
+        ("4010", Verdict::NoCredit, 5),
+        ("4012", Verdict::NoCredit, 5),
+        ("5030", Verdict::Refused, 5),
+        ("5031", Verdict::Unavailable, 5),
+        ("4011", Verdict::Granted, 5),
+    ] {
+        run(async {
+            let (ocs, disk) = (Ocs::start(&[rule], 5).await, Memory::new().disk());
+            let mut process = process(&ocs.address, &disk, "");
+            process.until_up().await;
+            process.online.ask(request(7));
+            assert_eq!(process.answer(7).await.verdict, verdict, "{rule}");
+            until(|| (owed(&disk) == 0).then_some(()), rule).await;
+            assert_eq!(ocs.balance().await, left, "{rule}");
+        });
+    }
+}
+
+#[test]
+fn a_silent_ocs_is_paid_when_it_speaks_again() {
+    run(async {
+        let rule = "DEBIT=silent,silent,default";
+        let (ocs, disk) = (Ocs::start(&[rule], 5).await, Memory::new().disk());
+        let mut process = process(&ocs.address, &disk, "");
+        process.until_up().await;
+        process.online.ask(request(7));
+        let answer = process.answer(7).await;
+        assert_eq!(
+            answer.verdict,
+            Verdict::Granted,
+            "Tx is over: the service goes on"
+        );
+        assert!(matches!(answer.settled, Settled::Owed(_)));
+        process.give(7, answer.settled).await;
+        process.online.ended(7, true);
+        until(|| (owed(&disk) == 0).then_some(()), "paid").await;
+        assert_eq!(ocs.balance().await, 4);
+        let asked = ocs.asked();
+        assert_eq!(asked[0]["t"], false);
+        assert!(
+            asked[1..].iter().all(|again| again["t"] == true),
+            "{asked:#?}"
+        );
+        let same = |line: &Value| line["end_to_end"] == asked[0]["end_to_end"];
+        assert!(asked.iter().all(same));
+    });
+}
+
+#[test]
+fn a_process_that_dies_leaves_what_the_next_one_settles() {
+    for (case, rules, gives, left) in [
+        (
+            "before the service: it was debited and is given back",
+            &[][..],
+            false,
+            5,
+        ),
+        (
+            "after the service: it was debited, and that was right",
+            &[],
+            true,
+            4,
+        ),
+        (
+            "nobody knows: the debit did not come, and does not count",
+            &["DEBIT=silent,default"],
+            false,
+            5,
+        ),
+        (
+            "nobody knows, and the service was given",
+            &["DEBIT=silent,silent,default"],
+            true,
+            4,
+        ),
+    ] {
+        run(async {
+            let (ocs, disk) = (Ocs::start(rules, 5).await, Memory::new().disk());
+            let mut dies = process(&ocs.address, &disk, "");
+            dies.until_up().await;
+            dies.online.ask(request(7));
+            let answer = dies.answer(7).await;
+            if gives {
+                dies.give(7, answer.settled).await;
+            }
+            let Process {
+                online, committer, ..
+            } = dies;
+            drop((online, committer)); // without a word about the service
+            let next = process(&ocs.address, &disk, "");
+            until(|| (owed(&disk) == 0).then_some(()), case).await;
+            assert_eq!(ocs.balance().await, left, "{case}: {:#?}", ocs.asked());
+            next.online.shutdown(Duration::from_secs(1)).await;
+        });
+    }
+}
+
+#[test]
+fn without_an_ocs_a_debit_is_owed_and_a_reservation_refused() {
+    run(async {
+        let disk = Memory::new().disk();
+        let mut process = process("127.0.0.1:1", &disk, "publish = 'ecur'");
+        process.online.ask(request(7));
+        let answer = process.answer(7).await;
+        assert_eq!(answer.verdict, Verdict::Granted);
+        process.give(7, answer.settled).await;
+        process.online.ended(7, true);
+        let mut reserved = request(8);
+        reserved.event.method = Chargeable::Publish;
+        process.online.ask(reserved);
+        assert_eq!(process.answer(8).await.verdict, Verdict::Unavailable);
+        until(
+            || (owed(&disk) == 1).then_some(()),
+            "the debit alone is owed",
+        )
+        .await;
+    });
+}
