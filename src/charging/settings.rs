@@ -61,7 +61,8 @@ pub struct Settings {
     pub spool_alarm_records: u64,
     /// Longest Diameter message taken from a peer, in bytes. Default: 65536. Range: 4096-1048576.
     pub max_message_bytes: u32,
-    /// Whether CDFs are asked for overload reports, and heeded (RFC 7683). Default: true.
+    /// Whether CDFs are asked for overload reports, and heeded (RFC 7683). Default: false: some CDFs do not know its
+    /// AVPs.
     pub overload_control: bool,
     /// Files with AVPs beside the built-in ones, for profiles and for what peers send. Default: none. At most 16.
     pub dictionary: Vec<PathBuf>,
@@ -121,7 +122,7 @@ impl Default for Settings {
             spool_memory_records: 4_096,
             spool_alarm_records: 10_000,
             max_message_bytes: 65_536,
-            overload_control: true,
+            overload_control: false,
             dictionary: Vec::new(),
             profile: PathBuf::new(),
             spool_max_records: 0,
