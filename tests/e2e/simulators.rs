@@ -183,7 +183,7 @@ fn checks(address: &str, mut behave: impl FnMut(&str), rows: &[(&str, &str, &[&s
         assert_eq!(output.status.code(), Some(*status), "{case}: {text}");
         assert!(text.contains(word), "{case}: {word} in {text}");
         assert!(
-            text.contains("nothing is owed") || args.contains(&"balance"),
+            text.contains("nothing is owed") || args.contains(&"price"),
             "{case}: {text}"
         );
     }
