@@ -12,9 +12,19 @@ use std::time::Duration;
 
 const BOB: &str = "sip:bob@ims.test";
 
+/// A process that ends with its test, whatever becomes of the test.
+struct Peer(Child);
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A simulator as a process, with what it prints in a file.
 struct Sim {
-    child: Child,
+    peer: Peer,
     out: PathBuf,
     address: String,
 }
@@ -32,7 +42,7 @@ impl Sim {
             .spawn()
             .unwrap();
         let mut sim = Sim {
-            child,
+            peer: Peer(child),
             out,
             address: String::new(),
         };
@@ -68,14 +78,7 @@ impl Sim {
     }
 
     fn command(&mut self, line: &str) {
-        writeln!(self.child.stdin.as_mut().unwrap(), "{line}").unwrap();
-    }
-}
-
-impl Drop for Sim {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        writeln!(self.peer.0.stdin.as_mut().unwrap(), "{line}").unwrap();
     }
 }
 
@@ -199,7 +202,7 @@ fn python_diameter_as_ocs_grants_denies_and_asks_again() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/ocs.py");
     let (records, behaving) = (folder.path().join("records"), folder.path().join("behave"));
     let out = folder.path().join("out");
-    let mut child = Command::new(python())
+    let child = Command::new(python())
         .arg("-u")
         .arg(script)
         .args([
@@ -217,6 +220,7 @@ fn python_diameter_as_ocs_grants_denies_and_asks_again() {
         .stdout(File::create(&out).unwrap())
         .spawn()
         .unwrap();
+    let _ocs = Peer(child);
     let ready = || {
         fs::read_to_string(&out)
             .ok()?
@@ -281,8 +285,6 @@ fn python_diameter_as_ocs_grants_denies_and_asks_again() {
         ],
     );
     let records = fs::read_to_string(&records).unwrap();
-    let _ = child.kill();
-    let _ = child.wait();
     for (what, times) in [
         ("Requested-Action=1", 1),
         ("CC-Request-Type=2", 1),

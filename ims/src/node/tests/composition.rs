@@ -138,6 +138,19 @@ fn mood_input(mood: &str) -> &'static str {
 }
 
 #[test]
+fn of_publications_in_one_millisecond_the_last_is_the_newest() {
+    let mut bench = Bench::new(settings());
+    for turn in 0..8 {
+        let input = format!(
+            "<dm:device id=\"d\"><r:user-input>{turn}</r:user-input><dm:deviceID>urn:x:y</dm:deviceID></dm:device>"
+        );
+        assert_eq!(bench.publish_as(BOB, "", &input).status(), 200);
+        let seen = bench.fetch();
+        assert!(seen.contains(&format!(">{turn}<")), "{turn}: {seen}");
+    }
+}
+
+#[test]
 fn content_of_unknown_namespaces_passes_untouched() {
     let strange =
         "<z:a  xmlns:z='urn:z'\tb = \"&lt;'\"><![CDATA[<&>]]><!-- kept --><z:c/>\u{e9}</z:a >";

@@ -108,8 +108,11 @@ impl Service {
             .presentities
             .entry(request.presentity.clone())
             .or_default();
+        let newest = entry.publications.iter().map(|p| p.number).max();
+        let number = publication_number(turn.now, turn.random.number());
         let publication = Publication {
-            number: publication_number(turn.now, turn.random.number()),
+            // of two in one millisecond the second is the newer one all the same
+            number: newest.map_or(number, |newest| number.max(newest + 1)),
             etag,
             expires_at: turn.now + lifetime,
             changed_at: turn.now,
