@@ -140,13 +140,14 @@ fn mood_input(mood: &str) -> &'static str {
 #[test]
 fn of_publications_in_one_millisecond_the_last_is_the_newest() {
     let mut bench = Bench::new(settings());
-    for turn in 0..8 {
-        let input = format!(
-            "<dm:device id=\"d\"><r:user-input>{turn}</r:user-input><dm:deviceID>urn:x:y</dm:deviceID></dm:device>"
+    for (now, before) in [("idle", "active"), ("active", "idle")].repeat(4) {
+        let device = format!(
+            "<dm:device id=\"d\"><r:user-input>{now}</r:user-input><dm:deviceID>urn:x:y</dm:deviceID></dm:device>"
         );
-        assert_eq!(bench.publish_as(BOB, "", &input).status(), 200);
+        assert_eq!(bench.publish_as(BOB, "", &device).status(), 200);
         let seen = bench.fetch();
-        assert!(seen.contains(&format!(">{turn}<")), "{turn}: {seen}");
+        let newest = seen.contains(&format!(">{now}<")) && !seen.contains(&format!(">{before}<"));
+        assert!(newest, "{now} in {seen}");
     }
 }
 
