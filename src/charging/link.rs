@@ -7,7 +7,7 @@ use super::tls::Tls;
 use diameter::fault::FrameError;
 use diameter::frame::Framer;
 use diameter::message::HEADER;
-use diameter::node::ConnectionId;
+use diameter::node::{ConnectionId, Input};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
@@ -91,6 +91,34 @@ impl Links {
         self.writers
             .get(&connection)
             .is_some_and(|writer| writer.try_send(bytes).is_ok())
+    }
+
+    /// What happened on a connection, as the node takes it. A connection that is over is forgotten.
+    pub fn heard<'a>(&mut self, connection: ConnectionId, event: &'a Event) -> Input<'a> {
+        match event {
+            Event::Connected { local } => Input::Connected {
+                connection,
+                local: *local,
+            },
+            Event::ConnectFailed { why } => {
+                self.close(connection);
+                let why = why.clone();
+                Input::ConnectFailed { connection, why }
+            }
+            Event::Message(message) => Input::Received {
+                connection,
+                message,
+            },
+            Event::Garbled { start, error } => Input::Garbled {
+                connection,
+                start,
+                error: *error,
+            },
+            Event::Disconnected => {
+                self.close(connection);
+                Input::Disconnected { connection }
+            }
+        }
     }
 
     /// Ends a connection after what is queued has been written.

@@ -293,32 +293,8 @@ impl Worker {
     }
 
     fn heard(&mut self, connection: ConnectionId, event: link::Event) {
-        let now = self.now();
-        let input = match &event {
-            link::Event::Connected { local } => Input::Connected {
-                connection,
-                local: *local,
-            },
-            link::Event::ConnectFailed { why } => {
-                self.links.close(connection);
-                let why = why.clone();
-                Input::ConnectFailed { connection, why }
-            }
-            link::Event::Message(message) => Input::Received {
-                connection,
-                message,
-            },
-            link::Event::Garbled { start, error } => Input::Garbled {
-                connection,
-                start,
-                error: *error,
-            },
-            link::Event::Disconnected => {
-                self.links.close(connection);
-                Input::Disconnected { connection }
-            }
-        };
-        self.node.handle(now, input);
+        let input = self.links.heard(connection, &event);
+        self.node.handle(self.now(), input);
     }
 
     /// Everything that can be done without waiting.
