@@ -3,7 +3,7 @@
 //! Group commit falls out of it: everything that waits is handled in one turn, the turn's batch goes to the
 //! committer, and while that is written the next turn gathers. Effects leave in the order of the turns.
 
-use crate::charging::online::Online;
+use crate::charging::online::{Online, Word};
 use crate::http::{Busy, Port, Vouched, fetch};
 use crate::store::committer::Committer;
 use crate::store::{Health, StoreError};
@@ -82,10 +82,10 @@ pub enum Notice {
         ticket: Option<Ticket>,
     },
     Undeliverable(Ticket),
-    /// What the charging system says of a request that waits for credit.
+    /// What the charging system says of a request or a service that has credit.
     Credit {
         number: u64,
-        answer: ims::charge::credit::Answer,
+        word: Word,
     },
     /// What an HTTP server answered, or why it did not.
     Fetched {
@@ -335,9 +335,10 @@ impl Driver {
                 Notice::Fetched { number, fetched } => {
                     self.handle_input(Input::Fetched { number, fetched })
                 }
-                Notice::Credit { number, answer } => {
-                    self.handle_input(Input::Credit { number, answer });
-                }
+                Notice::Credit { number, word } => self.handle_input(match word {
+                    Word::Answer(answer) => Input::Credit { number, answer },
+                    Word::Withdrawn(why) => Input::CreditWithdrawn { number, why },
+                }),
                 Notice::Drain { until } => {
                     self.node.drain(self.clock.now());
                     self.state.drain_until = Some(until);
@@ -488,6 +489,11 @@ impl Driver {
             Effect::Credit(request) => {
                 if let Some(online) = &self.online {
                     online.ask(*request);
+                }
+            }
+            Effect::CreditUsed { number, units } => {
+                if let Some(online) = &self.online {
+                    online.used(number, units);
                 }
             }
             Effect::CreditEnded { number, delivered } => {

@@ -309,9 +309,9 @@ fn start_online(
         checked.peers.as_uri = config.as_uri();
     }
     let notices = handle.notices();
-    let tell = move |number, answer| {
+    let tell = move |number, word| {
         // a driver that has ended has refused what waited
-        let _ = notices.send(driver::Notice::Credit { number, answer });
+        let _ = notices.send(driver::Notice::Credit { number, word });
     };
     let (committer, metrics) = (committer.clone(), metrics.clone());
     let online = online::start(checked, reader, committer, metrics, Box::new(tell))?;

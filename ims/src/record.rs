@@ -71,11 +71,13 @@ pub enum Table {
     ChargingSettled = 30,
     /// What is owed to an account or by it (online charging).
     Credit = 31,
+    /// Number of the charge that lasts as long as a subscription.
+    CreditSession = 32,
 }
 
 impl Table {
     /// Every table, in the order in which recovery reads them.
-    pub const ALL: [Table; 31] = [
+    pub const ALL: [Table; 32] = [
         Table::Node,
         Table::Document,
         Table::Modified,
@@ -107,6 +109,7 @@ impl Table {
         Table::ChargingEmitted,
         Table::ChargingSettled,
         Table::Credit,
+        Table::CreditSession,
     ];
 }
 

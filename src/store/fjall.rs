@@ -127,6 +127,7 @@ fn name(table: Table) -> &'static str {
         Table::ChargingEmitted => "charging_emitted",
         Table::ChargingSettled => "charging_settled",
         Table::Credit => "credit",
+        Table::CreditSession => "credit_session",
         Table::Wishes => "wishes",
         Table::Filters => "filters",
         Table::PermanentSince => "permanent-since",

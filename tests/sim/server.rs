@@ -236,6 +236,7 @@ impl World {
                 | Effect::Fetch(_)
                 | Effect::Charge(_)
                 | Effect::Credit(_)
+                | Effect::CreditUsed { .. }
                 | Effect::CreditEnded { .. } => {}
             }
         }
@@ -350,6 +351,7 @@ impl World {
             Effect::Administered { .. }
             | Effect::Fetch(_)
             | Effect::Credit(_)
+            | Effect::CreditUsed { .. }
             | Effect::CreditEnded { .. } => {}
             Effect::Charge(event) => {
                 self.server.spool.insert(event.number, *event);

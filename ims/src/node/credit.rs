@@ -3,7 +3,7 @@
 
 use super::request::{Ask, Brought};
 use super::{Effect, Node, Outbox, headers};
-use crate::charge::credit::{Answer, Request as Credit, Settled, Verdict};
+use crate::charge::credit::{Answer, Request as Credit, Settled, Verdict, Withdrawal};
 use crate::charge::{Chargeable, first_of};
 use crate::isc::{Caller, Charging};
 use crate::record::{Op, Table};
@@ -122,8 +122,12 @@ impl Node {
             until: now + self.settings.online.patience,
         };
         self.credits.waiting.insert(number, waiting);
-        out.free
-            .push(Effect::Credit(Box::new(Credit { number, event, ecf })));
+        out.free.push(Effect::Credit(Box::new(Credit {
+            number,
+            event,
+            ecf,
+            lasting: false,
+        })));
     }
 
     /// The charging system has spoken, or the program in its place.
@@ -165,6 +169,15 @@ impl Node {
             return;
         }
         self.respond(now, (flow, key), &request, Brought::Nothing, out);
+    }
+
+    /// A lasting service has to end.
+    pub(super) fn credit_withdrawn(&mut self, number: u64, why: Withdrawal, out: &mut Outbox) {
+        tracing::debug!(number, ?why, "credit withdrawn");
+        out.free.push(Effect::CreditEnded {
+            number,
+            delivered: true,
+        });
     }
 
     fn refusal(&self, verdict: Verdict) -> Option<Reject> {

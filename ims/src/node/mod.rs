@@ -130,6 +130,11 @@ pub enum Input<'a> {
         number: u64,
         answer: charge::credit::Answer,
     },
+    /// A lasting service that was granted has to end.
+    CreditWithdrawn {
+        number: u64,
+        why: charge::credit::Withdrawal,
+    },
 }
 
 /// One thing to do.
@@ -157,7 +162,9 @@ pub enum Effect {
     Charge(Box<charge::Event>),
     /// Ask for credit. It is answered by [`Input::Credit`] with its number.
     Credit(Box<charge::credit::Request>),
-    /// A service that was granted has been given, or not: then what it cost is given back.
+    /// A lasting service has used so many units.
+    CreditUsed { number: u64, units: u64 },
+    /// A service that was granted has been given, or not: then what it cost is given back. A lasting one is over.
     CreditEnded { number: u64, delivered: bool },
 }
 
@@ -365,6 +372,7 @@ impl Node {
             Input::Deadline => self.deadline(now, out),
             Input::Fetched { number, fetched } => self.fetched(now, number, &fetched, out),
             Input::Credit { number, answer } => self.credit_answered(now, number, answer, out),
+            Input::CreditWithdrawn { number, why } => self.credit_withdrawn(number, why, out),
         }
         self.remote_step(now, out);
         self.back_ends_due(now, out);

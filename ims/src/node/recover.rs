@@ -126,6 +126,7 @@ impl Node {
             | Table::ChargingEmitted
             | Table::ChargingSettled
             | Table::Credit
+            | Table::CreditSession
             | Table::Charging
             | Table::Quarantine => self.recover_charging(recovery, table, key, value),
         }

@@ -15,7 +15,7 @@ use super::StartError;
 use super::tls::Tls;
 use crate::store::{Committer, Reader};
 use crate::telemetry::Metrics;
-use ims::charge::credit::{Answer, Request};
+use ims::charge::credit::{Answer, Request, Withdrawal};
 use ims::record::Table;
 use settings::Checked;
 use std::sync::Arc;
@@ -28,8 +28,17 @@ use worker::{Order, Start};
 /// Records read with one call at the start.
 const PAGE: usize = 4_096;
 
-/// Tells the node the answer to a request.
-pub type Tell = Box<dyn Fn(u64, Answer) + Send>;
+/// What the node is told of a charge.
+#[derive(Debug)]
+pub enum Word {
+    /// The answer to a request.
+    Answer(Answer),
+    /// A lasting service has to end.
+    Withdrawn(Withdrawal),
+}
+
+/// Tells the node about the charge of this number.
+pub type Tell = Box<dyn Fn(u64, Word) + Send>;
 
 /// The credit thread.
 #[derive(Debug)]
@@ -105,6 +114,11 @@ impl Online {
     pub fn ask(&self, request: Request) {
         // a thread that has ended leaves it to the node's own patience
         let _ = self.orders.send(Order::Ask(Box::new(request)));
+    }
+
+    /// A lasting service has used so many units. Never blocks.
+    pub fn used(&self, number: u64, units: u64) {
+        let _ = self.orders.send(Order::Used { number, units });
     }
 
     /// A service that was granted was given, or was not. Never blocks.

@@ -180,7 +180,10 @@ impl Settings {
         credit::Online {
             publish: self.publish != Mode::Off,
             subscribe: self.subscribe != Mode::Off,
+            lasting: false,
             register: self.register != Mode::Off,
+            notify: false,
+            parting: credit::Parting::Deactivated,
             payment_required: self.denied_status == 402,
             waiting: self.waiting as usize,
             patience: Millis(self.tx_ms.0 + GRACE.0),

@@ -139,7 +139,11 @@ fn process(ocs: &str, disk: &Disk, more: &str) -> Process {
     let committer = Committer::start(Box::new(engine), settings, metrics.commit_observer());
     let committer = Arc::new(committer.unwrap());
     let (told, answers) = mpsc::unbounded_channel();
-    let tell = Box::new(move |number, answer| _ = told.send((number, answer)));
+    let tell = Box::new(move |number, word| {
+        if let Word::Answer(answer) = word {
+            let _ = told.send((number, answer));
+        }
+    });
     let online = start(checked, &*reader, committer.clone(), metrics.clone(), tell).unwrap();
     Process {
         online,
@@ -158,6 +162,7 @@ fn request(number: u64) -> Request {
         number,
         event,
         ecf: Vec::new(),
+        lasting: false,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The thread that asks for credit: it owns the node, the client and the links, and is the only one to touch them.
 
 use super::settings::{Checked, Settings as Given};
-use super::{Tell, record};
+use super::{Tell, Word, record};
 use crate::charging::acr::{Sender, subscription};
 use crate::charging::cdf::Directory;
 use crate::charging::link::{self, Links};
@@ -10,8 +10,8 @@ use crate::store::{Committer, Record, StoreError};
 use crate::telemetry::Metrics;
 use diameter::Instant;
 use diameter::base::{Applications, Local};
-use diameter::credit::client::{Client, Kept, Order as Step};
-use diameter::credit::{Decision, Denial, Owed, Question};
+use diameter::credit::client::{Charge, Client, Kept, Order as Step};
+use diameter::credit::{Decision, Denial, Owed, Question, Withdrawal as Lost};
 use diameter::dictionary::{IMS_INFORMATION, SERVICE_INFORMATION};
 use diameter::node::{
     Condition, ConnectionId, Input, Node, Outcome, Output, PeerSettings, Request as Message,
@@ -19,7 +19,7 @@ use diameter::node::{
 };
 use diameter::ro::CreditRequest;
 use ims::charge::Event;
-use ims::charge::credit::{Answer, Request, Settled, Verdict};
+use ims::charge::credit::{Answer, Request, Settled, Verdict, Withdrawal};
 use ims::record::{Batch, Op, Table};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -31,6 +31,10 @@ use tracing::{debug, error, info, warn};
 #[derive(Debug)]
 pub(super) enum Order {
     Ask(Box<Request>),
+    Used {
+        number: u64,
+        units: u64,
+    },
     Ended {
         number: u64,
         delivered: bool,
@@ -57,6 +61,8 @@ pub(super) struct Start {
 struct Charged {
     event: Event,
     ecf: Vec<String>,
+    /// Units are said as they are used.
+    lasting: bool,
 }
 
 /// Steps that wait for what they rest on to be durable.
@@ -184,7 +190,12 @@ impl Worker {
                 continue;
             };
             let session = self.session_id(&event);
-            self.charges.insert(number, Charged { event, ecf });
+            let charged = Charged {
+                event,
+                ecf,
+                lasting: false,
+            };
+            self.charges.insert(number, charged);
             self.client.resume(self.now(), number, session, kept);
         }
     }
@@ -215,8 +226,15 @@ impl Worker {
         let now = self.now();
         match order {
             Some(Order::Ask(request)) => self.ask(now, *request),
+            Some(Order::Used { number, units }) => {
+                for _ in 0..units {
+                    self.client.used(now, number);
+                }
+            }
             Some(Order::Ended { number, delivered }) => {
-                self.client.ended(now, number, u64::from(delivered));
+                let lasting = self.charges.get(&number).is_some_and(|c| c.lasting);
+                self.client
+                    .ended(now, number, u64::from(delivered && !lasting));
             }
             Some(Order::Stop { within, done }) => {
                 let millis = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
@@ -233,12 +251,26 @@ impl Worker {
     }
 
     fn ask(&mut self, now: Instant, request: Request) {
-        let Request { number, event, ecf } = request;
+        let Request {
+            number,
+            event,
+            ecf,
+            lasting,
+        } = request;
         let session = self.session_id(&event);
-        let Some(charge) = self.given.charge(event.method) else {
+        let kind = match lasting {
+            true => Some(Charge::Reserve),
+            false => self.given.charge(event.method),
+        };
+        let Some(charge) = kind else {
             return self.answer(number, Verdict::Granted, Settled::Unchanged);
         };
-        self.charges.insert(number, Charged { event, ecf });
+        let charged = Charged {
+            event,
+            ecf,
+            lasting,
+        };
+        self.charges.insert(number, charged);
         if let Err(full) = self.client.begin(now, number, session, charge) {
             warn!(%full, "a request is refused");
             self.charges.remove(&number);
@@ -247,7 +279,7 @@ impl Worker {
     }
 
     fn answer(&self, number: u64, verdict: Verdict, settled: Settled) {
-        (self.tell)(number, Answer { verdict, settled });
+        (self.tell)(number, Word::Answer(Answer { verdict, settled }));
     }
 
     fn heard(&mut self, connection: ConnectionId, event: link::Event) {
@@ -412,7 +444,7 @@ impl Worker {
                     self.node.handle(now, Input::Request(message));
                 }
                 Step::Decided { key, decision } => self.decided(key, decision),
-                Step::Withdrawn { key, why } => debug!(number = key, ?why, "credit withdrawn"),
+                Step::Withdrawn { key, why } => self.withdrawn(key, why),
                 Step::Reply {
                     connection,
                     request,
@@ -433,6 +465,16 @@ impl Worker {
         }
         let client = &self.client;
         self.charges.retain(|number, _| client.knows(*number));
+    }
+
+    fn withdrawn(&self, key: u64, why: Lost) {
+        debug!(number = key, ?why, "credit withdrawn");
+        let why = match why {
+            Lost::Spent | Lost::Denied(Denial::NoCredit) => Withdrawal::Spent,
+            Lost::Denied(Denial::Refused) | Lost::Aborted => Withdrawal::Refused,
+            Lost::Denied(Denial::Unavailable) => Withdrawal::Unavailable,
+        };
+        (self.tell)(key, Word::Withdrawn(why));
     }
 
     fn decided(&mut self, key: u64, decision: Decision) {

@@ -1,7 +1,7 @@
 //! CHG-03 at the node: a request waits for credit, is served or refused as the answer has it, and is asked for once.
 
 use super::*;
-use crate::charge::credit::{Answer, Online, Request, Settled, Verdict};
+use crate::charge::credit::{Answer, Online, Parting, Request, Settled, Verdict};
 use crate::charge::{Chargeable, Event};
 use crate::reject::phrase;
 
@@ -9,7 +9,10 @@ fn online() -> Online {
     Online {
         publish: true,
         subscribe: true,
+        lasting: false,
         register: true,
+        notify: false,
+        parting: Parting::Deactivated,
         payment_required: true,
         waiting: 2,
         patience: Millis(5_000),
