@@ -13,7 +13,7 @@ use crate::route::{PeerId, Pending};
 use crate::watchdog::{self, Status, Watchdog};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
 /// What a step of an association may use.
@@ -62,8 +62,9 @@ pub(crate) struct Association {
     pub applications: Applications,
     /// Why it is not up, for the operator.
     pub why: String,
-    /// What it wants to be spared.
-    pub overload: Option<Overload>,
+    /// What it wants to be spared, by Application-Id: a report is about the application of the answer that carries it
+    /// (RFC 7683 §5.2.1.1).
+    pub overload: BTreeMap<u32, Overload>,
     /// The highest Origin-State-Id that it has said.
     state_id: Option<u32>,
 }
@@ -91,7 +92,7 @@ impl Association {
             unwelcome: false,
             applications: Applications::default(),
             why: String::new(),
-            overload: None,
+            overload: BTreeMap::new(),
             state_id: None,
         }
     }
@@ -147,6 +148,11 @@ impl Association {
         }
     }
 
+    /// The applications that we have for this peer.
+    fn offered(&self, tools: &Tools<'_>) -> Applications {
+        self.settings.applications().and(tools.local().applications)
+    }
+
     /// Asks for a connection.
     pub fn start(&mut self, tools: &mut Tools<'_>) {
         self.fire(Event::Start, tools);
@@ -158,7 +164,11 @@ impl Association {
         }
         let (hop_by_hop, end_to_end) = tools.identifiers();
         self.asked.cer = Some(hop_by_hop);
-        let cer = tools.local().cer(local, hop_by_hop, end_to_end);
+        let offer = Local {
+            applications: self.offered(tools),
+            ..tools.local().clone()
+        };
+        let cer = offer.cer(local, hop_by_hop, end_to_end);
         self.fire(Event::ConnAck, tools);
         self.send(cer, tools);
     }
@@ -251,8 +261,11 @@ impl Association {
             }
             (State::Open | State::Closing, false, _) => {
                 self.watched(watchdog::Event::OtherMessage, tools);
-                if tools.settings.overload_control {
-                    self.overload = Overload::after(self.overload, message, tools.now);
+                if tools.settings.overload_control && self.applications.serves(header.application) {
+                    let known = self.overload.remove(&header.application);
+                    let after = Overload::after(known, message, tools.now);
+                    self.overload
+                        .extend(after.map(|of| (header.application, of)));
                 }
                 true
             }
@@ -260,7 +273,7 @@ impl Association {
     }
 
     fn judge(&mut self, cea: &Message<'_>, tools: &mut Tools<'_>) {
-        let offered = tools.local().applications;
+        let offered = self.offered(tools);
         match read_cea(cea, self.settings.host.as_deref(), offered) {
             Ok(remote) => {
                 self.notice_restart(remote.state_id, tools);
@@ -291,7 +304,7 @@ impl Association {
     /// controlled, about the sessions that we opened (RFC 6733 §8.3, §8.5): these the node's owner answers.
     fn serve(&mut self, request: &Message<'_>, tools: &mut Tools<'_>) {
         let header = &request.header;
-        let ours = tools.local().applications;
+        let ours = self.offered(tools);
         let verdict = grammar::check(request, &tools.settings.vocabulary);
         let verdict = match (header.command, header.application) {
             (CMD_DEVICE_WATCHDOG | CMD_DISCONNECT_PEER, _) => verdict,

@@ -2,8 +2,8 @@
 
 use crate::Instant;
 use crate::association::{Association, Tools};
-use crate::base::Local;
-use crate::dictionary::{DESTINATION_HOST, DESTINATION_REALM};
+use crate::base::{Applications, Local};
+use crate::dictionary::{APP_ACCOUNTING, APP_CREDIT_CONTROL, DESTINATION_HOST, DESTINATION_REALM};
 use crate::fault::{FrameError, ResultCode};
 use crate::message::{Header, Message};
 use crate::overload;
@@ -18,17 +18,16 @@ use std::net::IpAddr;
 /// How the node behaves. Times are in milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
+    /// Its applications are those of all peers together; each is offered what it takes of them.
     pub local: Local,
     /// Twinit (RFC 3539 §3.4.1), at least 6,000.
     pub watchdog: u64,
-    /// How long a request may stay unanswered.
-    pub answer_timeout: u64,
+    pub accounting: Limits,
+    pub credit_control: Limits,
     /// How long a connection, a CEA, a DPA may each take.
     pub connect_timeout: u64,
     /// First and longest wait before connecting again.
     pub backoff: (u64, u64),
-    /// Requests in flight at most.
-    pub max_pending: usize,
     /// Longest message sent, in bytes.
     pub max_message: usize,
     /// AVPs that the operator has made known.
@@ -37,17 +36,53 @@ pub struct Settings {
     pub overload_control: bool,
 }
 
-/// One peer.
+/// What holds for the requests of one application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How long a request may stay unanswered, in milliseconds.
+    pub answer_timeout: u64,
+    /// Requests in flight at most. Those of another application do not count.
+    pub max_pending: usize,
+}
+
+/// One peer, with one connection for all that it serves (RFC 6733 §2.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerSettings {
     /// Its DiameterIdentity; `None`: whatever it says it is.
     pub host: Option<String>,
     /// Destination-Realm of what is sent to it; `None`: the realm it says it is in.
     pub realm: Option<String>,
+    /// What it takes of accounting; `None`: this application is not offered to it.
+    pub accounting: Option<Share>,
+    /// What it takes of credit control; `None`: this application is not offered to it.
+    pub credit_control: Option<Share>,
+}
+
+/// What a peer takes of the requests of an application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
     /// The lowest number that is up is chosen.
     pub priority: u16,
     /// Whether it takes requests that do not name it.
     pub general: bool,
+}
+
+impl PeerSettings {
+    /// What is offered to this peer.
+    pub fn applications(&self) -> Applications {
+        Applications {
+            accounting: self.accounting.is_some(),
+            credit_control: self.credit_control.is_some(),
+        }
+    }
+
+    fn share(&self, application: u32) -> Option<Share> {
+        match application {
+            APP_ACCOUNTING => self.accounting,
+            APP_CREDIT_CONTROL => self.credit_control,
+            _ => None,
+        }
+    }
 }
 
 /// One connection of a peer.
@@ -60,7 +95,7 @@ pub struct ConnectionId {
 /// A request to send. Destination and identifiers are put in for each peer that it is sent to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// The caller's name for it.
+    /// The caller's name for it, among those of its application.
     pub ticket: u64,
     /// The same each time this request is sent; its first bit must be 0.
     pub end_to_end: u32,
@@ -130,6 +165,8 @@ pub enum Output {
     },
     /// Each request gets exactly one.
     Answered {
+        /// Application-Id of the request.
+        application: u32,
         ticket: u64,
         peer: Option<PeerId>,
         outcome: Outcome,
@@ -200,7 +237,7 @@ impl Node {
     pub fn new(settings: Settings, seed: [u8; 32]) -> Node {
         let mut random = ChaCha8Rng::from_seed(seed);
         // RFC 6733 §3: identifiers start at random, so that those of an earlier life are not met again.
-        let pending = Pending::new(settings.max_pending, random.next_u32());
+        let pending = Pending::new(random.next_u32());
         Node {
             settings,
             random,
@@ -326,7 +363,8 @@ impl Node {
 
     fn tick(&mut self, now: Instant) {
         while let Some(lost) = self.pending.expired(now) {
-            self.finish(lost.ticket, Some(lost.peer), Outcome::Unanswered);
+            let asked = (lost.application, lost.ticket);
+            self.finish(asked, Some(lost.peer), Outcome::Unanswered);
         }
         for id in self.ids() {
             self.with(id, now, |peer, tools| peer.tick(tools));
@@ -428,7 +466,10 @@ impl Node {
             return;
         };
         match self.pending.answered(header.hop_by_hop, id) {
-            Some(waiting) => self.finish(waiting.ticket, Some(id), outcome),
+            Some(waiting) => {
+                let asked = (waiting.application, waiting.ticket);
+                self.finish(asked, Some(id), outcome);
+            }
             None => self.stray_answers += 1,
         }
     }
@@ -443,21 +484,23 @@ impl Node {
             bound,
             message,
         } = request;
-        if self.pending.is_full() {
-            return self.finish(ticket, None, Outcome::Full);
+        let application = Header::read(&message).map_or(0, |header| header.application);
+        let asked = (application, ticket);
+        if self.pending.count(application) >= self.limits(application).max_pending {
+            return self.finish(asked, None, Outcome::Full);
         }
-        let application = application_of(&message);
         let mut up: Vec<Candidate> = self.candidates(application).collect();
         if let Some(server) = &bound {
             let way = self.way_to(server, &prefer);
             up.retain(|candidate| way.is_empty() || way.contains(&candidate.id));
         }
-        let willing = self.willing(now, &up);
+        let willing = self.willing(now, application, &up);
         match choose(&willing, &prefer, avoid) {
-            None if willing.len() < up.len() => self.finish(ticket, None, Outcome::Spared),
-            None => self.finish(ticket, None, Outcome::NoPeer),
+            None if willing.len() < up.len() => self.finish(asked, None, Outcome::Spared),
+            None => self.finish(asked, None, Outcome::NoPeer),
             Some(peer) => {
                 let waiting = Waiting {
+                    application,
                     ticket,
                     end_to_end,
                     peer,
@@ -487,20 +530,30 @@ impl Node {
         let up = self.peers.values().filter(move |peer| {
             peer.condition() == Condition::Up && peer.applications.serves(application)
         });
-        up.map(|peer| Candidate {
-            id: peer.id,
-            priority: peer.settings.priority,
-            general: peer.settings.general,
-            load: self.pending.load(peer.id),
+        up.filter_map(move |peer| {
+            let share = peer.settings.share(application)?;
+            Some(Candidate {
+                id: peer.id,
+                priority: share.priority,
+                general: share.general,
+                load: self.pending.load(peer.id),
+            })
         })
     }
 
+    fn limits(&self, application: u32) -> Limits {
+        match application {
+            APP_ACCOUNTING => self.settings.accounting,
+            _ => self.settings.credit_control,
+        }
+    }
+
     /// Those that do not want to be spared this request (RFC 7683 §5.2.2: the loss algorithm throws dice for each).
-    fn willing(&mut self, now: Instant, up: &[Candidate]) -> Vec<Candidate> {
+    fn willing(&mut self, now: Instant, application: u32, up: &[Candidate]) -> Vec<Candidate> {
         let mut willing = up.to_vec();
         willing.retain(|candidate| {
             let peer = self.peers.get(&candidate.id);
-            match peer.and_then(|peer| peer.overload) {
+            match peer.and_then(|peer| peer.overload.get(&application)) {
                 Some(overload) => !overload.spares(now, self.random.next_u32()),
                 None => true,
             }
@@ -510,8 +563,9 @@ impl Node {
 
     /// Sends to `waiting.peer`, with the destination that this peer is.
     fn transmit(&mut self, now: Instant, waiting: Waiting, retransmitted: bool) {
+        let asked = (waiting.application, waiting.ticket);
         let Some(peer) = self.peers.get(&waiting.peer) else {
-            return self.finish(waiting.ticket, None, Outcome::NoPeer);
+            return self.finish(asked, None, Outcome::NoPeer);
         };
         let mut writer = Writer::reopen(&waiting.request);
         if let Some(realm) = &peer.settings.realm {
@@ -530,13 +584,13 @@ impl Node {
             overload::offer(&mut writer);
         }
         let Ok(mut bytes) = writer.finish(self.settings.max_message) else {
-            return self.finish(waiting.ticket, None, Outcome::TooLong);
+            return self.finish(asked, None, Outcome::TooLong);
         };
         let connection = peer.connection();
         let hop_by_hop = self.pending.fresh();
         stamp(&mut bytes, hop_by_hop, waiting.end_to_end, retransmitted);
-        self.pending
-            .insert(hop_by_hop, now.after(self.settings.answer_timeout), waiting);
+        let deadline = now.after(self.limits(waiting.application).answer_timeout);
+        self.pending.insert(hop_by_hop, deadline, waiting);
         self.out.push_back(Output::Send { connection, bytes });
     }
 
@@ -546,9 +600,8 @@ impl Node {
             let Some(waiting) = self.pending.get(hop_by_hop) else {
                 continue;
             };
-            let application = application_of(&waiting.request);
             let up: Vec<Candidate> = match waiting.bound {
-                None => self.candidates(application).collect(),
+                None => self.candidates(waiting.application).collect(),
                 Some(_) => Vec::new(),
             };
             let other = choose(&up, &waiting.prefer, Some(from)).filter(|id| *id != from);
@@ -563,13 +616,22 @@ impl Node {
                     waiting.peer = other;
                     self.transmit(now, waiting, true);
                 }
-                None => self.finish(waiting.ticket, Some(from), Outcome::Unanswered),
+                None => {
+                    let asked = (waiting.application, waiting.ticket);
+                    self.finish(asked, Some(from), Outcome::Unanswered);
+                }
             }
         }
     }
 
-    fn finish(&mut self, ticket: u64, peer: Option<PeerId>, outcome: Outcome) {
+    fn finish(
+        &mut self,
+        (application, ticket): (u32, u64),
+        peer: Option<PeerId>,
+        outcome: Outcome,
+    ) {
         self.out.push_back(Output::Answered {
+            application,
             ticket,
             peer,
             outcome,
@@ -582,9 +644,4 @@ impl Node {
 enum Lost {
     Perhaps,
     Surely,
-}
-
-/// Application-Id of a finished message.
-fn application_of(message: &[u8]) -> u32 {
-    Header::read(message).map_or(0, |header| header.application)
 }

@@ -1,7 +1,7 @@
 //! Overload of a peer, as it says in its answers (RFC 7683): the loss algorithm, for the side that reacts.
 //!
-//! A report holds for the peer whose answer carried it, and for everything that is sent there: records do not name
-//! hosts, so a host report and a realm report come to the same here (§5.2.1.2).
+//! A report holds for the peer whose answer carried it, and for everything of the answer's application that is sent
+//! there: most requests do not name hosts, so a host report and a realm report come to the same here (§5.2.1.2).
 
 use crate::Instant;
 use crate::dictionary::*;

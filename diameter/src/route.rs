@@ -1,7 +1,7 @@
 //! Which peer takes a request, and the table of those that have not been answered (RFC 6733 §5.1, §5.5.4, §6.1).
 
 use crate::Instant;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A peer of this node, for as long as the node lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,7 +38,9 @@ pub fn choose(up: &[Candidate], prefer: &[PeerId], avoid: Option<PeerId>) -> Opt
 /// A request that waits for its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waiting {
-    /// The caller's name for it.
+    /// Application-Id.
+    pub application: u32,
+    /// The caller's name for it, among those of its application.
     pub ticket: u64,
     pub end_to_end: u32,
     /// Where it was sent.
@@ -53,20 +55,24 @@ pub struct Waiting {
 /// Requests in flight, by hop-by-hop identifier: unique across all connections of this node.
 #[derive(Debug)]
 pub struct Pending {
-    max: usize,
-    waiting: BTreeMap<u32, Waiting>,
-    /// In the order of sending, which with one timeout for all is the order of deadlines. May name what is gone.
-    deadlines: VecDeque<(Instant, u32)>,
+    waiting: BTreeMap<u32, (Instant, Waiting)>,
+    /// In the order in which they expire, which for requests of one application is that of sending.
+    deadlines: BTreeSet<(Instant, u32)>,
+    /// How many each application has.
+    counts: BTreeMap<u32, usize>,
+    /// How many each peer has not answered.
+    loads: BTreeMap<PeerId, usize>,
     next: u32,
 }
 
 impl Pending {
-    /// For at most `max` requests; identifiers start at `first`.
-    pub fn new(max: usize, first: u32) -> Pending {
+    /// Identifiers start at `first`.
+    pub fn new(first: u32) -> Pending {
         Pending {
-            max,
             waiting: BTreeMap::new(),
-            deadlines: VecDeque::new(),
+            deadlines: BTreeSet::new(),
+            counts: BTreeMap::new(),
+            loads: BTreeMap::new(),
             next: first,
         }
     }
@@ -81,43 +87,37 @@ impl Pending {
         }
     }
 
-    pub fn is_full(&self) -> bool {
-        self.waiting.len() >= self.max
+    /// `hop_by_hop` is fresh.
+    pub fn insert(&mut self, hop_by_hop: u32, deadline: Instant, waiting: Waiting) {
+        *self.counts.entry(waiting.application).or_default() += 1;
+        *self.loads.entry(waiting.peer).or_default() += 1;
+        self.waiting.insert(hop_by_hop, (deadline, waiting));
+        self.deadlines.insert((deadline, hop_by_hop));
     }
 
-    pub fn insert(&mut self, hop_by_hop: u32, deadline: Instant, waiting: Waiting) {
-        // Names of what is gone would outgrow the requests if nothing expired for long.
-        if self.deadlines.len() > 2 * self.max + 16 {
-            self.deadlines
-                .retain(|(_, hop)| self.waiting.contains_key(hop));
-        }
-        self.waiting.insert(hop_by_hop, waiting);
-        self.deadlines.push_back((deadline, hop_by_hop));
+    fn remove(&mut self, hop_by_hop: u32) -> Option<Waiting> {
+        let (deadline, waiting) = self.waiting.remove(&hop_by_hop)?;
+        self.deadlines.remove(&(deadline, hop_by_hop));
+        less(&mut self.counts, &waiting.application);
+        less(&mut self.loads, &waiting.peer);
+        Some(waiting)
     }
 
     /// Takes out what this answer belongs to. An answer from another peer belongs to nothing.
     pub fn answered(&mut self, hop_by_hop: u32, from: PeerId) -> Option<Waiting> {
-        if self.waiting.get(&hop_by_hop)?.peer != from {
+        if self.get(hop_by_hop)?.peer != from {
             return None;
         }
-        self.waiting.remove(&hop_by_hop)
+        self.remove(hop_by_hop)
     }
 
     /// Takes out one request whose time is over.
     pub fn expired(&mut self, now: Instant) -> Option<Waiting> {
-        while let Some(&(deadline, hop)) = self.deadlines.front() {
-            if deadline > now && self.waiting.contains_key(&hop) {
-                return None;
-            }
-            self.deadlines.pop_front();
-            if let Some(waiting) = self.waiting.remove(&hop) {
-                return Some(waiting);
-            }
-        }
-        None
+        let (_, hop) = self.deadlines.first().filter(|(at, _)| *at <= now)?;
+        self.remove(*hop)
     }
 
-    /// The identifiers of everything that was sent to a peer, oldest first.
+    /// The identifiers of everything that was sent to a peer, oldest first within an application.
     pub fn sent_to(&self, peer: PeerId) -> Vec<u32> {
         let hops = self.deadlines.iter().map(|(_, hop)| *hop);
         hops.filter(|hop| self.get(*hop).is_some_and(|waiting| waiting.peer == peer))
@@ -125,12 +125,17 @@ impl Pending {
     }
 
     pub fn get(&self, hop_by_hop: u32) -> Option<&Waiting> {
-        self.waiting.get(&hop_by_hop)
+        self.waiting.get(&hop_by_hop).map(|(_, waiting)| waiting)
     }
 
     /// Requests that a peer has not answered.
     pub fn load(&self, peer: PeerId) -> usize {
-        self.waiting.values().filter(|w| w.peer == peer).count()
+        self.loads.get(&peer).copied().unwrap_or(0)
+    }
+
+    /// Requests of an application.
+    pub fn count(&self, application: u32) -> usize {
+        self.counts.get(&application).copied().unwrap_or(0)
     }
 
     pub fn len(&self) -> usize {
@@ -143,11 +148,17 @@ impl Pending {
 
     /// When the next request expires.
     pub fn deadline(&self) -> Option<Instant> {
-        let mut live = self
-            .deadlines
-            .iter()
-            .filter(|(_, hop)| self.waiting.contains_key(hop));
-        live.next().map(|(deadline, _)| *deadline)
+        self.deadlines.first().map(|(deadline, _)| *deadline)
+    }
+}
+
+/// One less of this; none is forgotten.
+fn less<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(key);
+        }
     }
 }
 
@@ -215,6 +226,7 @@ mod tests {
 
     fn waiting(ticket: u64, peer: PeerId) -> Waiting {
         Waiting {
+            application: 3,
             ticket,
             end_to_end: 0,
             peer,
@@ -225,7 +237,7 @@ mod tests {
     }
 
     fn table(requests: &[(u64, PeerId)]) -> Pending {
-        let mut pending = Pending::new(4, u32::MAX - 1);
+        let mut pending = Pending::new(u32::MAX - 1);
         for (ticket, peer) in requests {
             let hop = pending.fresh();
             pending.insert(hop, Instant(*ticket), waiting(*ticket, *peer));
@@ -276,13 +288,33 @@ mod tests {
     }
 
     #[test]
-    fn deadlines_of_answered_requests_do_not_pile_up() {
+    fn requests_of_two_applications_are_counted_apart_and_expire_by_their_own_time() {
+        let mut pending = table(&[(50, A)]);
+        let credit = Waiting {
+            application: 4,
+            ..waiting(50, A)
+        };
+        let hop = pending.fresh();
+        pending.insert(hop, Instant(10), credit);
+        assert_eq!((pending.count(3), pending.count(4)), (1, 1));
+        assert_eq!(
+            (pending.load(A), pending.deadline()),
+            (2, Some(Instant(10)))
+        );
+        assert_eq!(pending.expired(Instant(49)).map(|w| w.application), Some(4));
+        assert_eq!(pending.expired(Instant(49)), None);
+        assert_eq!((pending.count(3), pending.count(4)), (1, 0));
+    }
+
+    #[test]
+    fn nothing_stays_of_what_was_answered() {
         let mut pending = table(&[]);
         for i in 0..1_000 {
             let hop = pending.fresh();
             pending.insert(hop, Instant(i), waiting(i, A));
             pending.answered(hop, A);
         }
-        assert!(pending.deadlines.len() <= 25, "{}", pending.deadlines.len());
+        assert!(pending.deadlines.is_empty() && pending.counts.is_empty());
+        assert!(pending.is_empty() && pending.loads.is_empty());
     }
 }

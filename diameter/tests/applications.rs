@@ -7,12 +7,23 @@ use diameter::dictionary::*;
 use diameter::fault::ResultCode;
 use diameter::message::Message;
 use diameter::node::{
-    Condition, ConnectionId, Input, Node, Outcome, Output, PeerSettings, Request, Settings,
+    Condition, ConnectionId, Input, Limits, Node, Outcome, Output, PeerSettings, Request, Settings,
+    Share,
 };
 use diameter::route::PeerId;
 use diameter::write::Writer;
 
 const NOW: Instant = Instant(1_000);
+
+const LIMITS: Limits = Limits {
+    answer_timeout: 10_000,
+    max_pending: 16,
+};
+
+const SHARE: Option<Share> = Some(Share {
+    priority: 0,
+    general: true,
+});
 
 struct World(Node);
 
@@ -27,10 +38,10 @@ impl World {
                 applications,
             },
             watchdog: 30_000,
-            answer_timeout: 10_000,
+            accounting: LIMITS,
+            credit_control: LIMITS,
             connect_timeout: 5_000,
             backoff: (500, 30_000),
-            max_pending: 16,
             max_message: 65_536,
             vocabulary: Default::default(),
             overload_control: false,
@@ -58,8 +69,8 @@ impl World {
         let settings = PeerSettings {
             host: Some(host.into()),
             realm: Some("test".into()),
-            priority: 0,
-            general: true,
+            accounting: SHARE,
+            credit_control: SHARE,
         };
         let connection = ConnectionId {
             peer: self.0.add_peer(NOW, settings),

@@ -25,7 +25,9 @@ use diameter::base::{Applications, Local};
 use diameter::dictionary::{APP_ACCOUNTING, CMD_ACCOUNTING};
 use diameter::fault::ResultCode;
 use diameter::message::Header;
-use diameter::node::{Condition, ConnectionId, Input, Node, Output, PeerSettings, Settings};
+use diameter::node::{
+    Condition, ConnectionId, Input, Limits, Node, Output, PeerSettings, Settings, Share,
+};
 use diameter::route::PeerId;
 use ims::charge::Event;
 use ims::time::Timestamp;
@@ -190,6 +192,10 @@ pub(super) async fn run(start: Start, reader: Arc<dyn Reader>) -> Option<oneshot
 
 fn node_settings(settings: &Checked) -> Settings {
     let given = &settings.given;
+    let limits = Limits {
+        answer_timeout: given.answer_timeout_ms.0,
+        max_pending: given.max_in_flight as usize,
+    };
     Settings {
         local: Local {
             host: settings.origin_host.clone(),
@@ -199,10 +205,10 @@ fn node_settings(settings: &Checked) -> Settings {
             applications: Applications::ACCOUNTING,
         },
         watchdog: u64::from(given.watchdog_s.0) * 1000,
-        answer_timeout: given.answer_timeout_ms.0,
+        accounting: limits,
+        credit_control: limits,
         connect_timeout: given.connect_timeout_ms.0,
         backoff: (given.reconnect_min_ms.0, given.reconnect_max_ms.0),
-        max_pending: given.max_in_flight as usize,
         max_message: given.max_message_bytes as usize,
         vocabulary: settings.vocabulary.clone(),
         overload_control: given.overload_control,
@@ -223,8 +229,11 @@ impl Worker {
             let known = PeerSettings {
                 host: Some(peer.host.clone()),
                 realm: Some(peer.realm.clone()),
-                priority: peer.priority,
-                general: true,
+                accounting: Some(Share {
+                    priority: peer.priority,
+                    general: true,
+                }),
+                credit_control: None,
             };
             let id = self.node.add_peer(self.now(), known);
             self.directory.configured(id, peer.clone());
@@ -348,6 +357,7 @@ impl Worker {
                     ticket,
                     peer,
                     outcome,
+                    ..
                 } => self.answered(ticket, peer, outcome),
                 // Accounting by events opens no session that a peer could ask about.
                 Output::Asked {

@@ -11,7 +11,8 @@ use diameter::dictionary::*;
 use diameter::fault::ResultCode;
 use diameter::message::Message;
 use diameter::node::{
-    Condition, ConnectionId, Input, Node, Outcome, Output, PeerSettings, Request, Settings,
+    Condition, ConnectionId, Input, Limits, Node, Outcome, Output, PeerSettings, Request, Settings,
+    Share,
 };
 use diameter::ro::{CreditRequest, UnitsIn};
 use diameter::route::PeerId;
@@ -118,8 +119,11 @@ pub async fn run(ask: Ask, seed: [u8; 32], tell: impl FnMut(&str) -> bool) -> En
         let settings = PeerSettings {
             host: None,
             realm: run.ask.destination.clone(),
-            priority: u16::try_from(priority).unwrap_or(u16::MAX),
-            general: true,
+            accounting: None,
+            credit_control: Some(Share {
+                priority: u16::try_from(priority).unwrap_or(u16::MAX),
+                general: true,
+            }),
         };
         let id = run.node.add_peer(run.now(), settings);
         run.peers.insert(id, address);
@@ -149,6 +153,10 @@ pub async fn run(ask: Ask, seed: [u8; 32], tell: impl FnMut(&str) -> bool) -> En
 }
 
 fn node_settings(ask: &Ask, seconds: u64) -> Settings {
+    let limits = Limits {
+        answer_timeout: ask.answer_timeout.as_millis() as u64,
+        max_pending: 16,
+    };
     Settings {
         local: Local {
             host: ask.host.clone(),
@@ -158,10 +166,10 @@ fn node_settings(ask: &Ask, seconds: u64) -> Settings {
             applications: Applications::CREDIT_CONTROL,
         },
         watchdog: 30_000,
-        answer_timeout: ask.answer_timeout.as_millis() as u64,
+        accounting: limits,
+        credit_control: limits,
         connect_timeout: 5_000,
         backoff: (200, 5_000),
-        max_pending: 16,
         max_message: MESSAGE_MAX,
         vocabulary: Vocabulary::default(),
         overload_control: false,
@@ -244,6 +252,7 @@ impl<T: FnMut(&str) -> bool> Run<T> {
                 ticket,
                 peer,
                 outcome,
+                ..
             } => {
                 self.show(&outcome);
                 self.client.outcome(now, ticket, peer, &outcome);

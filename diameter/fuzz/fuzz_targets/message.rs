@@ -7,7 +7,7 @@ use diameter::dictionary::*;
 use diameter::fault::ResultCode;
 use diameter::frame::Framer;
 use diameter::message::Message;
-use diameter::node::{Input, Node, Output, PeerSettings, Settings};
+use diameter::node::{Input, Limits, Node, Output, PeerSettings, Settings, Share};
 use diameter::rf::AccountingAnswer;
 use diameter::vocabulary::Vocabulary;
 use diameter::write::Writer;
@@ -64,13 +64,17 @@ fn open() -> (Node, diameter::node::ConnectionId) {
         state_id: 1,
         applications: Applications::ACCOUNTING,
     };
+    let limits = Limits {
+        answer_timeout: 10_000,
+        max_pending: 4,
+    };
     let settings = Settings {
         local,
         watchdog: 30_000,
-        answer_timeout: 10_000,
+        accounting: limits,
+        credit_control: limits,
         connect_timeout: 5_000,
         backoff: (500, 30_000),
-        max_pending: 4,
         max_message: 65_536,
         vocabulary: Vocabulary::default(),
         overload_control: true,
@@ -79,8 +83,11 @@ fn open() -> (Node, diameter::node::ConnectionId) {
     let peer = PeerSettings {
         host: None,
         realm: None,
-        priority: 0,
-        general: true,
+        accounting: Some(Share {
+            priority: 0,
+            general: true,
+        }),
+        credit_control: None,
     };
     node.add_peer(Instant(0), peer);
     let connection = loop {

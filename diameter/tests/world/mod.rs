@@ -7,7 +7,8 @@ use diameter::dictionary::*;
 use diameter::fault::ResultCode;
 use diameter::message::Message;
 use diameter::node::{
-    Condition, ConnectionId, Input, Node, Outcome, Output, PeerSettings, Request, Settings,
+    Condition, ConnectionId, Input, Limits, Node, Outcome, Output, PeerSettings, Request, Settings,
+    Share,
 };
 use diameter::rf::EventRecord;
 use diameter::route::PeerId;
@@ -18,6 +19,12 @@ use std::collections::VecDeque;
 pub const WATCHDOG: u64 = 30_000;
 /// Tw with the longest jitter.
 pub const TW: u64 = WATCHDOG + 2_000;
+
+/// Of each application.
+const LIMITS: Limits = Limits {
+    answer_timeout: 10_000,
+    max_pending: 4,
+};
 
 pub struct World {
     pub node: Node,
@@ -41,10 +48,10 @@ impl World {
         let settings = Settings {
             local,
             watchdog: WATCHDOG,
-            answer_timeout: 10_000,
+            accounting: LIMITS,
+            credit_control: LIMITS,
             connect_timeout: 5_000,
             backoff: (500, 30_000),
-            max_pending: 4,
             max_message: 65_536,
             vocabulary: Vocabulary::default(),
             overload_control: true,
@@ -75,13 +82,14 @@ impl World {
 
     pub fn peer(&mut self, host: &str, priority: u16, general: bool) -> PeerId {
         let host = Some(host.to_owned());
+        let share = Some(Share { priority, general });
         let id = self.node.add_peer(
             self.now,
             PeerSettings {
                 host,
                 realm: None,
-                priority,
-                general,
+                accounting: share,
+                credit_control: share,
             },
         );
         while let Some(output) = self.node.poll_output() {

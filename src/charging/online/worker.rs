@@ -14,8 +14,8 @@ use diameter::credit::client::{Charge, Client, Kept, Order as Step};
 use diameter::credit::{Decision, Denial, Owed, Question, Withdrawal as Lost};
 use diameter::dictionary::{IMS_INFORMATION, SERVICE_INFORMATION};
 use diameter::node::{
-    Condition, ConnectionId, Input, Node, Outcome, Output, PeerSettings, Request as Message,
-    Settings,
+    Condition, ConnectionId, Input, Limits, Node, Outcome, Output, PeerSettings,
+    Request as Message, Settings, Share,
 };
 use diameter::ro::CreditRequest;
 use ims::charge::Event;
@@ -147,6 +147,10 @@ fn node_settings(peers: &crate::charging::settings::Checked, given: &Given) -> S
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
+    let limits = Limits {
+        answer_timeout: given.answer_timeout_ms.0,
+        max_pending: given.waiting as usize * 2,
+    };
     Settings {
         local: Local {
             host: peers.origin_host.clone(),
@@ -156,10 +160,10 @@ fn node_settings(peers: &crate::charging::settings::Checked, given: &Given) -> S
             applications: Applications::CREDIT_CONTROL,
         },
         watchdog: u64::from(common.watchdog_s.0) * 1000,
-        answer_timeout: given.answer_timeout_ms.0,
+        accounting: limits,
+        credit_control: limits,
         connect_timeout: common.connect_timeout_ms.0,
         backoff: (common.reconnect_min_ms.0, common.reconnect_max_ms.0),
-        max_pending: given.waiting as usize * 2,
         max_message: common.max_message_bytes as usize,
         vocabulary: peers.vocabulary.clone(),
         overload_control: common.overload_control,
@@ -173,8 +177,11 @@ impl Worker {
             let known = PeerSettings {
                 host: Some(peer.host.clone()),
                 realm: Some(peer.realm.clone()),
-                priority: peer.priority,
-                general: true,
+                accounting: None,
+                credit_control: Some(Share {
+                    priority: peer.priority,
+                    general: true,
+                }),
             };
             let id = self.node.add_peer(self.now(), known);
             self.directory.configured(id, peer.clone());
@@ -321,6 +328,7 @@ impl Worker {
                 ticket,
                 peer,
                 outcome,
+                ..
             } => self.client.outcome(now, ticket, peer, &outcome),
             Output::Asked {
                 connection,

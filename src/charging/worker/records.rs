@@ -7,7 +7,7 @@ use crate::charging::spool::{Fate, Sending};
 use crate::telemetry::metrics::ChargingOutcome;
 use diameter::fault::Class;
 use diameter::message::Message;
-use diameter::node::{Condition, Input, Outcome, PeerSettings, Request};
+use diameter::node::{Condition, Input, Outcome, PeerSettings, Request, Share};
 use diameter::rf::AccountingAnswer;
 use diameter::route::PeerId;
 use ims::charge::{Event, record};
@@ -37,8 +37,11 @@ impl Worker {
                     let named = PeerSettings {
                         host,
                         realm: None,
-                        priority: u16::MAX,
-                        general: false,
+                        accounting: Some(Share {
+                            priority: u16::MAX,
+                            general: false,
+                        }),
+                        credit_control: None,
                     };
                     let id = self.node.add_peer(now, named);
                     self.directory.added(&key, id);
