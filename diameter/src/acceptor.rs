@@ -2,12 +2,12 @@
 //!
 //! It is what the simulators of charging systems stand on. It answers CER, DWR and DPR, hands over the requests of the
 //! applications that it offers, and sends requests of its own to the peer that connected. It looks for no other
-//! connection of that peer, so there is no election: who connects twice is served twice.
+//! connection of that peer, so there is no election: who connects twice is served twice. A node that also
+//! connects by itself is [`crate::node::Node`]; both judge a CER in the same way.
 
-use crate::base::{Applications, Local};
+use crate::base::{Local, Remote, read_cer};
 use crate::dictionary::*;
 use crate::fault::{Fault, ResultCode};
-use crate::grammar;
 use crate::message::{Header, Message};
 use crate::vocabulary::Vocabulary;
 use crate::write::{Writer, stamp};
@@ -133,24 +133,14 @@ impl Acceptor {
 
     /// Process-CER (§5.3.1, §5.6.4).
     fn introduced(&mut self, cer: &Message<'_>) -> Vec<Output> {
-        let text = |def: &Def| cer.find(def).and_then(|avp| avp.text()).map(str::to_owned);
-        let common = Applications::read(cer).and(self.local.applications);
-        let fault = match grammar::check(cer, &Vocabulary::default()) {
-            Err(fault) => Some(fault),
-            // §5.3: "If none of the applications are in common ... DIAMETER_NO_COMMON_APPLICATION"
-            Ok(()) if common.is_empty() => Some(Fault::new(ResultCode::NO_COMMON_APPLICATION)),
-            Ok(()) => None,
-        };
-        let (host, realm) = (text(&ORIGIN_HOST), text(&ORIGIN_REALM));
-        match (fault, host, realm) {
-            (None, Some(host), Some(realm)) => {
+        match read_cer(cer, self.local.applications, &Vocabulary::default()) {
+            Ok(Remote { host, realm, .. }) => {
                 self.state = State::Open;
                 self.host.clone_from(&host);
                 let cea = self.local.cea(&cer.header, self.address);
                 vec![Output::Send(cea), Output::Opened { host, realm }]
             }
-            (fault, ..) => {
-                let fault = fault.unwrap_or(Fault::new(ResultCode::MISSING_AVP));
+            Err(fault) => {
                 let refusal = self.local.answer(&cer.header, Some(cer), &fault);
                 self.close(vec![Output::Send(refusal)])
             }
@@ -211,6 +201,7 @@ impl Local {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::Applications;
 
     fn local(host: &str, applications: Applications) -> Local {
         Local {

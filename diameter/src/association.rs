@@ -1,14 +1,14 @@
-//! One peer: its state machine, its watchdog, its timers and the messages that drive them.
+//! One peer: its state machine, its watchdog, its timers, its connections and the messages that drive them.
 
 use crate::Instant;
-use crate::base::{Applications, Local, read_cea, state_id};
+use crate::base::{Applications, Local, Remote, read_cea, state_id};
 use crate::dictionary::*;
 use crate::fault::{Fault, FrameError, ResultCode};
 use crate::grammar;
 use crate::message::{Header, Message};
 use crate::node::{Condition, ConnectionId, Output, PeerSettings, Settings};
 use crate::overload::Overload;
-use crate::peer::{Action, Event, State};
+use crate::peer::{Action, Event, Side, State, wins};
 use crate::route::{PeerId, Pending};
 use crate::watchdog::{self, Status, Watchdog};
 use rand_chacha::ChaCha8Rng;
@@ -44,8 +44,14 @@ pub(crate) struct Association {
     pub settings: PeerSettings,
     state: State,
     watchdog: Watchdog,
-    /// Counts connections, so that what is heard of an old one is not taken for the present one.
+    /// Counts the connections that we make, so that what is heard of an old one is not taken for the present one.
     generation: u32,
+    /// Our address on the connection that we made.
+    address: Option<IpAddr>,
+    /// The connection that the peer made, from its CER on.
+    caller: Option<Caller>,
+    /// No connection is made to it: it connects to us.
+    passive: bool,
     /// What the peer machine waits for at most: a connection, a CEA, a DPA, or the next attempt.
     timer: Option<Instant>,
     /// Tw.
@@ -58,7 +64,7 @@ pub(crate) struct Association {
     leaving: bool,
     /// The peer said by DPR that it wants to be left alone for longer (Disconnect-Cause BUSY or DO_NOT_WANT).
     unwelcome: bool,
-    /// What both sides serve, since the last CEA.
+    /// What both sides serve, since the last capabilities exchange.
     pub applications: Applications,
     /// Why it is not up, for the operator.
     pub why: String,
@@ -67,6 +73,16 @@ pub(crate) struct Association {
     pub overload: BTreeMap<u32, Overload>,
     /// The highest Origin-State-Id that it has said.
     state_id: Option<u32>,
+}
+
+/// A connection that a peer has made, with the CER that it said there.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    pub connection: ConnectionId,
+    /// Our address on it.
+    pub local: IpAddr,
+    pub cer: Header,
+    pub remote: Remote,
 }
 
 #[derive(Debug, Default)]
@@ -84,6 +100,9 @@ impl Association {
             state: State::Closed,
             watchdog: Watchdog::INITIAL,
             generation: 0,
+            address: None,
+            caller: None,
+            passive: false,
             timer: None,
             watch: None,
             failures: 0,
@@ -97,22 +116,66 @@ impl Association {
         }
     }
 
-    pub fn condition(&self) -> Condition {
-        match (self.state, self.watchdog.status) {
-            (State::Closed, _) => Condition::Closed,
-            (State::WaitConnAck | State::WaitCea, _) => Condition::Connecting,
-            (State::Closing, _) => Condition::Closing,
-            (State::Open, Status::Okay) => Condition::Up,
-            (State::Open, Status::Suspect) => Condition::Suspect,
-            (State::Open, Status::Reopen | Status::Initial | Status::Down) => Condition::Reopening,
+    /// A peer that connects to us.
+    pub fn passive(id: PeerId, settings: PeerSettings) -> Association {
+        Association {
+            passive: true,
+            ..Association::new(id, settings)
         }
     }
 
+    pub fn condition(&self) -> Condition {
+        match (self.state, self.watchdog.status) {
+            (State::Closed, _) => Condition::Closed,
+            (
+                State::WaitConnAck | State::WaitICea | State::WaitConnAckElect | State::WaitReturns,
+                _,
+            ) => Condition::Connecting,
+            (State::Closing(_), _) => Condition::Closing,
+            (State::Open(_), Status::Okay) => Condition::Up,
+            (State::Open(_), Status::Suspect) => Condition::Suspect,
+            (State::Open(_), Status::Reopen | Status::Initial | Status::Down) => {
+                Condition::Reopening
+            }
+        }
+    }
+
+    /// The connection that messages go over: the one that is open, or the one that is being made.
     pub fn connection(&self) -> ConnectionId {
+        match (self.state, &self.caller) {
+            (State::Open(Side::Accepted) | State::Closing(Side::Accepted), Some(caller)) => {
+                caller.connection
+            }
+            _ => self.initiated(),
+        }
+    }
+
+    pub fn open_connection(&self) -> Option<ConnectionId> {
+        matches!(self.state, State::Open(_)).then(|| self.connection())
+    }
+
+    /// The connection that we made last.
+    fn initiated(&self) -> ConnectionId {
         ConnectionId {
             peer: self.id,
             generation: self.generation,
         }
+    }
+
+    /// Who made this connection, if it is one of this peer's present ones.
+    pub fn side_of(&self, connection: ConnectionId) -> Option<Side> {
+        if self.initiated() == connection {
+            return Some(Side::Initiated);
+        }
+        let caller = self.caller.as_ref();
+        caller
+            .filter(|caller| caller.connection == connection)
+            .map(|_| Side::Accepted)
+    }
+
+    /// Whether messages are exchanged over the connection of this side.
+    fn talks_on(&self, side: Side) -> bool {
+        matches!(self.state, State::Open(on) | State::Closing(on) if on == side)
     }
 
     /// Whether it is closed for good.
@@ -135,8 +198,8 @@ impl Association {
             };
             if event == Event::Timeout {
                 self.why = match self.state {
-                    State::WaitConnAck => "no connection in time".into(),
-                    State::WaitCea => "no CEA in time".into(),
+                    State::WaitConnAck | State::WaitConnAckElect => "no connection in time".into(),
+                    State::WaitICea | State::WaitReturns => "no CEA in time".into(),
                     _ => "no DPA in time".into(),
                 };
             }
@@ -149,8 +212,16 @@ impl Association {
     }
 
     /// The applications that we have for this peer.
-    fn offered(&self, tools: &Tools<'_>) -> Applications {
-        self.settings.applications().and(tools.local().applications)
+    pub fn offered(&self, local: &Local) -> Applications {
+        self.settings.applications().and(local.applications)
+    }
+
+    /// Who we are to this peer.
+    fn toward(&self, local: &Local) -> Local {
+        Local {
+            applications: self.offered(local),
+            ..local.clone()
+        }
     }
 
     /// Asks for a connection.
@@ -159,41 +230,52 @@ impl Association {
     }
 
     pub fn connected(&mut self, local: IpAddr, tools: &mut Tools<'_>) {
-        if self.state != State::WaitConnAck {
-            return;
-        }
-        let (hop_by_hop, end_to_end) = tools.identifiers();
-        self.asked.cer = Some(hop_by_hop);
-        let offer = Local {
-            applications: self.offered(tools),
-            ..tools.local().clone()
-        };
-        let cer = offer.cer(local, hop_by_hop, end_to_end);
+        self.address = Some(local);
         self.fire(Event::ConnAck, tools);
-        self.send(cer, tools);
     }
 
     pub fn connect_failed(&mut self, why: String, tools: &mut Tools<'_>) {
-        self.why = why;
-        self.fire(Event::ConnNack, tools);
+        self.fire_for(Event::ConnNack, why, tools);
     }
 
-    pub fn disconnected(&mut self, tools: &mut Tools<'_>) {
-        self.why = "the peer closed the connection".into();
-        self.fire(Event::PeerDisconnected, tools);
+    /// The peer has connected and said a CER that is in order.
+    pub fn called(&mut self, caller: Caller, tools: &mut Tools<'_>) {
+        let (_, actions) = self.state.step(Event::ConnCer);
+        if self.leaving || actions.contains(&Action::Reject) {
+            return self.reject(&caller, tools);
+        }
+        self.caller = Some(caller);
+        self.fire(Event::ConnCer, tools);
+    }
+
+    /// R-Reject (§5.6): there is a connection already. A peer that has lost it without our notice (its machine was
+    /// switched off) could not come back until the watchdog finds out, so that connection is asked for a sign of life.
+    fn reject(&mut self, caller: &Caller, tools: &mut Tools<'_>) {
+        let connection = caller.connection;
+        let refusal = Fault::new(ResultCode::UNABLE_TO_COMPLY);
+        let bytes = tools.local().answer(&caller.cer, None, &refusal);
+        tools.out.push_back(Output::Send { connection, bytes });
+        tools.out.push_back(Output::Close { connection });
+        if self.condition() == Condition::Up && !self.watchdog.awaits_answer() {
+            self.watched(watchdog::Event::TimerElapsed, tools);
+        }
+    }
+
+    pub fn disconnected(&mut self, side: Side, tools: &mut Tools<'_>) {
+        let why = "the peer closed the connection".into();
+        self.fire_for(Event::Gone(side), why, tools);
     }
 
     /// The stream cannot be read any further. A request is told why (RFC 6733 §7.1.5) before the end.
-    pub fn garbled(&mut self, start: &[u8], error: FrameError, tools: &mut Tools<'_>) {
+    pub fn garbled(&mut self, side: Side, start: &[u8], error: FrameError, tools: &mut Tools<'_>) {
         let header = Header::read(start).filter(|header| header.flags.request());
-        if let (State::Open | State::Closing, Some(header)) = (self.state, header) {
+        if let (true, Some(header)) = (self.talks_on(side), header) {
             let answer = tools
                 .local()
                 .answer(&header, None, &Fault::new(error.result()));
             self.send(answer, tools);
         }
-        self.why = error.to_string();
-        self.fire(Event::Broken, tools);
+        self.fire_for(Event::Gone(side), error.to_string(), tools);
     }
 
     /// Ends the association: DPR if it is open.
@@ -205,61 +287,75 @@ impl Association {
     }
 
     /// A request that cannot be read, or one that breaks a rule of the format.
-    pub fn refuse(&mut self, header: &Header, fault: &Fault, tools: &mut Tools<'_>) {
-        match self.state {
-            State::Open | State::Closing => {
-                let answer = tools.local().answer(header, None, fault);
-                self.send(answer, tools);
-                self.watched(watchdog::Event::OtherMessage, tools);
-            }
-            _ => self.fire(Event::NonCea, tools),
+    pub fn refuse(&mut self, side: Side, header: &Header, fault: &Fault, tools: &mut Tools<'_>) {
+        if self.talks_on(side) {
+            let answer = tools.local().answer(header, None, fault);
+            self.send(answer, tools);
+            self.watched(watchdog::Event::OtherMessage, tools);
+        } else {
+            self.untimely(side, tools);
         }
     }
 
     /// Answers a request that was handed over as [`Output::Asked`].
     pub fn reply(&mut self, request: &Message<'_>, result: ResultCode, tools: &mut Tools<'_>) {
-        if matches!(self.state, State::Open | State::Closing) {
+        if matches!(self.state, State::Open(_) | State::Closing(_)) {
             let fault = Fault::new(result);
             let answer = tools.local().answer(&request.header, Some(request), &fault);
             self.send(answer, tools);
         }
     }
 
-    /// Takes a message. Returns whether it is an answer for whoever sent a request through this peer.
-    pub fn received(&mut self, message: &Message<'_>, tools: &mut Tools<'_>) -> bool {
-        let header = &message.header;
-        let ours = |asked: Option<u32>| asked == Some(header.hop_by_hop);
-        match (self.state, header.flags.request(), header.command) {
-            (State::Closed | State::WaitConnAck, ..) => false,
-            (State::WaitCea, false, CMD_CAPABILITIES_EXCHANGE) if ours(self.asked.cer) => {
-                self.judge(message, tools);
-                false
-            }
-            (State::WaitCea, ..) => {
+    /// A message on a connection over which none is due but the end of the capabilities exchange.
+    fn untimely(&mut self, side: Side, tools: &mut Tools<'_>) {
+        match (self.state, side) {
+            (State::WaitICea | State::WaitReturns, Side::Initiated) => {
                 self.why = "a message came where a CEA was due".into();
                 self.fire(Event::NonCea, tools);
-                false
             }
-            (State::Open | State::Closing, true, _) => {
+            // It has not had its CEA, and speaks.
+            (State::WaitConnAckElect | State::WaitReturns, Side::Accepted) => {
+                self.fire(Event::Gone(side), tools);
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes a message. Returns whether it is an answer for whoever sent a request through this peer.
+    pub fn received(&mut self, side: Side, message: &Message<'_>, tools: &mut Tools<'_>) -> bool {
+        let header = &message.header;
+        let ours = |asked: Option<u32>| asked == Some(header.hop_by_hop);
+        if !self.talks_on(side) {
+            let cea = !header.flags.request() && header.command == CMD_CAPABILITIES_EXCHANGE;
+            let waits = matches!(self.state, State::WaitICea | State::WaitReturns);
+            if waits && side == Side::Initiated && cea && ours(self.asked.cer) {
+                self.judge(message, tools);
+            } else {
+                self.untimely(side, tools);
+            }
+            return false;
+        }
+        match (header.flags.request(), header.command) {
+            (true, _) => {
                 self.watched(watchdog::Event::OtherMessage, tools);
                 self.notice_restart(state_id(message), tools);
                 self.serve(message, tools);
                 false
             }
-            (State::Open | State::Closing, false, CMD_DEVICE_WATCHDOG) => {
+            (false, CMD_DEVICE_WATCHDOG) => {
                 if ours(self.asked.dwr.take_if(|hop| *hop == header.hop_by_hop)) {
                     self.notice_restart(state_id(message), tools);
                     self.watched(watchdog::Event::Answer, tools);
                 }
                 false
             }
-            (State::Open | State::Closing, false, CMD_DISCONNECT_PEER) => {
+            (false, CMD_DISCONNECT_PEER) => {
                 if ours(self.asked.dpr) {
                     self.fire(Event::Dpa, tools);
                 }
                 false
             }
-            (State::Open | State::Closing, false, _) => {
+            (false, _) => {
                 self.watched(watchdog::Event::OtherMessage, tools);
                 if tools.settings.overload_control && self.applications.serves(header.application) {
                     let known = self.overload.remove(&header.application);
@@ -273,14 +369,10 @@ impl Association {
     }
 
     fn judge(&mut self, cea: &Message<'_>, tools: &mut Tools<'_>) {
-        let offered = self.offered(tools);
+        let offered = self.offered(tools.local());
         match read_cea(cea, self.settings.host.as_deref(), offered) {
             Ok(remote) => {
-                self.notice_restart(remote.state_id, tools);
-                self.applications = remote.applications;
-                self.settings.realm.get_or_insert(remote.realm);
-                self.settings.host.get_or_insert(remote.host);
-                self.why.clear();
+                self.met(remote, tools);
                 self.fire(Event::Cea, tools);
             }
             Err(refusal) => {
@@ -288,6 +380,15 @@ impl Association {
                 self.fire(Event::BadCea, tools);
             }
         }
+    }
+
+    /// Capabilities have been exchanged.
+    fn met(&mut self, remote: Remote, tools: &mut Tools<'_>) {
+        self.notice_restart(remote.state_id, tools);
+        self.applications = remote.applications;
+        self.settings.realm.get_or_insert(remote.realm);
+        self.settings.host.get_or_insert(remote.host);
+        self.why.clear();
     }
 
     /// A higher Origin-State-Id than before says that the peer has lost its sessions meanwhile (§8.16). Events are
@@ -304,7 +405,7 @@ impl Association {
     /// controlled, about the sessions that we opened (RFC 6733 §8.3, §8.5): these the node's owner answers.
     fn serve(&mut self, request: &Message<'_>, tools: &mut Tools<'_>) {
         let header = &request.header;
-        let ours = self.offered(tools);
+        let ours = self.offered(tools.local());
         let verdict = grammar::check(request, &tools.settings.vocabulary);
         let verdict = match (header.command, header.application) {
             (CMD_DEVICE_WATCHDOG | CMD_DISCONNECT_PEER, _) => verdict,
@@ -344,51 +445,110 @@ impl Association {
         let (state, actions) = before.step(event);
         self.state = state;
         for action in actions {
-            match action {
-                Action::Connect => {
-                    self.generation = self.generation.wrapping_add(1);
-                    tools.out.push_back(Output::Connect {
-                        connection: self.connection(),
-                    });
-                }
-                Action::Disconnect => tools.out.push_back(Output::Close {
-                    connection: self.connection(),
-                }),
-                Action::SendDpr => {
-                    let (hop_by_hop, end_to_end) = tools.identifiers();
-                    self.asked.dpr = Some(hop_by_hop);
-                    let dpr = tools.local().dpr(hop_by_hop, end_to_end);
-                    self.send(dpr, tools);
-                }
-                // The CER is sent with the address that the connection brought; the DPA where the DPR is judged.
-                Action::SendCer | Action::SendDpa => {}
-            }
+            self.act(*action, tools);
         }
         if before == state {
             return;
         }
-        self.timer = match state {
-            State::Open => None,
-            State::WaitConnAck | State::WaitCea | State::Closing => {
-                Some(tools.now.after(tools.settings.connect_timeout))
-            }
-            State::Closed if self.leaving => None,
-            State::Closed => Some(tools.now.after(self.next_wait(tools))),
-        };
+        self.timer = self.timer_after(before, tools);
         match state {
-            State::Open => self.watched(watchdog::Event::ConnectionUp, tools),
+            State::Open(_) => self.watched(watchdog::Event::ConnectionUp, tools),
             State::Closed => {
                 self.asked = Asked::default();
                 self.watched(watchdog::Event::ConnectionDown, tools);
                 self.watch = None;
             }
-            State::WaitConnAck | State::WaitCea | State::Closing => {}
+            State::WaitConnAck
+            | State::WaitICea
+            | State::WaitConnAckElect
+            | State::WaitReturns
+            | State::Closing(_) => {}
+        }
+        if actions.contains(&Action::Elect) {
+            let caller = self.caller.as_ref();
+            if caller.is_some_and(|caller| wins(&tools.local().host, &caller.remote.host)) {
+                self.fire(Event::Won, tools);
+            }
+        }
+    }
+
+    /// The same, with the reason that the operator is told where it changes anything.
+    fn fire_for(&mut self, event: Event, why: String, tools: &mut Tools<'_>) {
+        if self.state.step(event).0 != self.state {
+            self.why = why;
+        }
+        self.fire(event, tools);
+    }
+
+    fn act(&mut self, action: Action, tools: &mut Tools<'_>) {
+        match action {
+            Action::Connect => {
+                self.generation = self.generation.wrapping_add(1);
+                tools.out.push_back(Output::Connect {
+                    connection: self.initiated(),
+                });
+            }
+            Action::SendCer => {
+                let Some(address) = self.address else { return };
+                let (hop_by_hop, end_to_end) = tools.identifiers();
+                self.asked.cer = Some(hop_by_hop);
+                let cer = self
+                    .toward(tools.local())
+                    .cer(address, hop_by_hop, end_to_end);
+                self.send(cer, tools);
+            }
+            Action::SendCea => {
+                let Some(caller) = &self.caller else { return };
+                let ours = self.toward(tools.local());
+                let cea = ours.cea(&caller.cer, caller.local);
+                let remote = caller.remote.clone();
+                self.send(cea, tools);
+                self.met(remote, tools);
+            }
+            Action::Disconnect(side) => {
+                let connection = match side {
+                    Side::Initiated => self.initiated(),
+                    Side::Accepted => match self.caller.take() {
+                        Some(caller) => caller.connection,
+                        None => return,
+                    },
+                };
+                tools.out.push_back(Output::Close { connection });
+            }
+            Action::SendDpr => {
+                let (hop_by_hop, end_to_end) = tools.identifiers();
+                self.asked.dpr = Some(hop_by_hop);
+                let dpr = tools.local().dpr(hop_by_hop, end_to_end);
+                self.send(dpr, tools);
+            }
+            // The DPA is sent where the DPR is judged, a rejection where the CER comes in; an election is held once
+            // the state has changed.
+            Action::SendDpa | Action::Reject | Action::Elect => {}
+        }
+    }
+
+    /// When the state just entered is over at the latest.
+    fn timer_after(&mut self, before: State, tools: &mut Tools<'_>) -> Option<Instant> {
+        let patience = tools.settings.connect_timeout;
+        match (before, self.state) {
+            (_, State::Open(_)) => None,
+            (_, State::Closed) if self.leaving || self.passive => None,
+            (_, State::Closed) => Some(tools.now.after(self.next_wait(tools))),
+            // The peer waits for its CEA perhaps no longer than we would: our attempt must be over before.
+            (_, State::WaitConnAckElect) => self.timer.min(Some(tools.now.after(patience / 2))),
+            // What the peer does with its own connection does not put off the end of ours.
+            (State::WaitConnAckElect, State::WaitConnAck)
+            | (State::WaitICea, State::WaitReturns)
+            | (State::WaitReturns, State::WaitICea) => self.timer,
+            (_, State::WaitConnAck | State::WaitICea | State::WaitReturns | State::Closing(_)) => {
+                Some(tools.now.after(patience))
+            }
         }
     }
 
     /// One step of the watchdog. FailOver is what the node does when the condition changes.
     fn watched(&mut self, event: watchdog::Event, tools: &mut Tools<'_>) {
-        if self.state != State::Open && event != watchdog::Event::ConnectionDown {
+        if !matches!(self.state, State::Open(_)) && event != watchdog::Event::ConnectionDown {
             return;
         }
         let (watchdog, actions) = self.watchdog.step(event);
@@ -413,7 +573,7 @@ impl Association {
                 watchdog::Action::FailOver => {}
                 watchdog::Action::CloseConnection => {
                     self.why = "the peer has been silent for too long".into();
-                    self.fire(Event::Broken, tools);
+                    self.fire(Event::Silent, tools);
                 }
             }
         }

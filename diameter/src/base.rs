@@ -3,7 +3,9 @@
 use crate::avp::Address;
 use crate::dictionary::*;
 use crate::fault::{Fault, ResultCode};
+use crate::grammar;
 use crate::message::{Header, Message};
+use crate::vocabulary::Vocabulary;
 use crate::write::Writer;
 use std::net::IpAddr;
 
@@ -85,7 +87,7 @@ pub struct Local {
     pub applications: Applications,
 }
 
-/// Who answered in a CEA.
+/// Who a peer is, as its CER or CEA says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remote {
     pub host: String,
@@ -253,6 +255,41 @@ pub(crate) fn read_cea(
         state_id: state_id(cea),
     })
 }
+
+/// Process-CER (§5.3.1, §5.6.4): who has connected, or what it is told instead. `extra` are AVPs that the operator has
+/// made known.
+pub(crate) fn read_cer(
+    cer: &Message<'_>,
+    ours: Applications,
+    extra: &Vocabulary,
+) -> Result<Remote, Fault> {
+    grammar::check(cer, extra)?;
+    let text = |def: &Def| {
+        let text = cer.find(def).and_then(|avp| avp.text());
+        text.map(str::to_owned)
+            .ok_or(Fault::new(ResultCode::MISSING_AVP))
+    };
+    // §5.3: "If none of the applications are in common ... DIAMETER_NO_COMMON_APPLICATION"
+    let applications = Applications::read(cer).and(ours);
+    if applications.is_empty() {
+        return Err(Fault::new(ResultCode::NO_COMMON_APPLICATION));
+    }
+    // §6.10: TLS begins before the CER or not at all; who offers nothing but TLS after it has nothing in common with us.
+    let mut inband = cer.avps().filter(|avp| avp.is(&INBAND_SECURITY_ID));
+    let offers = inband.clone().next().is_some();
+    if offers && !inband.any(|avp| avp.u32() == Some(NO_INBAND_SECURITY)) {
+        return Err(Fault::new(ResultCode::NO_COMMON_SECURITY));
+    }
+    Ok(Remote {
+        host: text(&ORIGIN_HOST)?,
+        realm: text(&ORIGIN_REALM)?,
+        applications,
+        state_id: state_id(cer),
+    })
+}
+
+/// Inband-Security-Id of a connection that stays as it is (§6.10).
+const NO_INBAND_SECURITY: u32 = 0;
 
 /// Origin-State-Id of a message (§8.16). 0 says nothing: it is for nodes that cannot tell.
 pub(crate) fn state_id(message: &Message<'_>) -> Option<u32> {

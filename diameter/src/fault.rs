@@ -13,6 +13,7 @@ impl ResultCode {
     pub const APPLICATION_UNSUPPORTED: ResultCode = ResultCode(3007);
     pub const INVALID_HDR_BITS: ResultCode = ResultCode(3008);
     pub const INVALID_AVP_BITS: ResultCode = ResultCode(3009);
+    pub const UNKNOWN_PEER: ResultCode = ResultCode(3010);
     pub const AVP_UNSUPPORTED: ResultCode = ResultCode(5001);
     pub const UNKNOWN_SESSION_ID: ResultCode = ResultCode(5002);
     pub const INVALID_AVP_VALUE: ResultCode = ResultCode(5004);
@@ -22,6 +23,7 @@ impl ResultCode {
     pub const UNSUPPORTED_VERSION: ResultCode = ResultCode(5011);
     pub const UNABLE_TO_COMPLY: ResultCode = ResultCode(5012);
     pub const INVALID_AVP_LENGTH: ResultCode = ResultCode(5014);
+    pub const NO_COMMON_SECURITY: ResultCode = ResultCode(5017);
     pub const INVALID_MESSAGE_LENGTH: ResultCode = ResultCode(5015);
 
     /// What the first digit says (RFC 6733 §7.1).

@@ -13,21 +13,32 @@ struct Command {
     proxiable: bool,
     /// AVPs that stand there exactly once.
     required: &'static [Def],
+    /// AVPs that stand there once or more.
+    several: &'static [Def],
     /// AVPs that stand there at most once.
     optional: &'static [Def],
 }
 
 const COMMANDS: &[Command] = &[
     Command {
+        code: CMD_CAPABILITIES_EXCHANGE,
+        proxiable: false,
+        required: &[ORIGIN_HOST, ORIGIN_REALM, VENDOR_ID, PRODUCT_NAME],
+        several: &[HOST_IP_ADDRESS],
+        optional: &[ORIGIN_STATE_ID, FIRMWARE_REVISION],
+    },
+    Command {
         code: CMD_DEVICE_WATCHDOG,
         proxiable: false,
         required: &[ORIGIN_HOST, ORIGIN_REALM],
+        several: &[],
         optional: &[ORIGIN_STATE_ID],
     },
     Command {
         code: CMD_DISCONNECT_PEER,
         proxiable: false,
         required: &[ORIGIN_HOST, ORIGIN_REALM, DISCONNECT_CAUSE],
+        several: &[],
         optional: &[],
     },
     Command {
@@ -42,6 +53,7 @@ const COMMANDS: &[Command] = &[
             AUTH_APPLICATION_ID,
             RE_AUTH_REQUEST_TYPE,
         ],
+        several: &[],
         optional: &[USER_NAME, ORIGIN_STATE_ID],
     },
     Command {
@@ -55,6 +67,7 @@ const COMMANDS: &[Command] = &[
             DESTINATION_HOST,
             AUTH_APPLICATION_ID,
         ],
+        several: &[],
         optional: &[USER_NAME, ORIGIN_STATE_ID],
     },
     Command {
@@ -68,6 +81,7 @@ const COMMANDS: &[Command] = &[
             AUTH_APPLICATION_ID,
             TERMINATION_CAUSE,
         ],
+        several: &[],
         optional: &[USER_NAME, DESTINATION_HOST, ORIGIN_STATE_ID],
     },
 ];
@@ -89,8 +103,9 @@ pub(crate) fn check(request: &Message<'_>, extra: &Vocabulary) -> Result<(), Fau
         return Err(Fault::with(ResultCode::AVP_UNSUPPORTED, avp.whole));
     }
     // Some OCSs leave the M flag out (python-diameter does, of Origin-Host). Their RAR is understood all the same, and
-    // a session that could not be asked for again would be a high price.
-    let strict = !matches!(request.header.command, CMD_RE_AUTH | CMD_ABORT_SESSION);
+    // a session that could not be asked for again, or a peer that is not let in, would be a high price.
+    let lenient = [CMD_RE_AUTH, CMD_ABORT_SESSION, CMD_CAPABILITIES_EXCHANGE];
+    let strict = !lenient.contains(&request.header.command);
     for avp in request.avps() {
         check_flags(&avp, strict)?;
     }
@@ -127,7 +142,7 @@ fn check_flags(avp: &Avp<'_>, strict: bool) -> Result<(), Fault> {
 const BASE: std::ops::Range<u32> = 257..300;
 
 fn check_occurrences(request: &Message<'_>, command: &Command) -> Result<(), Fault> {
-    for def in command.required {
+    for def in command.required.iter().chain(command.several) {
         if request.find(def).is_none() {
             return Err(missing(def));
         }

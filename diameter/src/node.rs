@@ -1,5 +1,7 @@
 //! The whole node behind one door: `handle` is told the time and what happened, `poll_output` says what to do.
 
+mod reception;
+
 use crate::Instant;
 use crate::association::{Association, Tools};
 use crate::base::{Applications, Local};
@@ -7,11 +9,13 @@ use crate::dictionary::{APP_ACCOUNTING, APP_CREDIT_CONTROL, DESTINATION_HOST, DE
 use crate::fault::{FrameError, ResultCode};
 use crate::message::{Header, Message};
 use crate::overload;
+use crate::peer::Side;
 use crate::route::{Candidate, PeerId, Pending, Waiting, choose};
 use crate::vocabulary::Vocabulary;
 use crate::write::{Writer, stamp};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
+use reception::Reception;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
@@ -85,11 +89,22 @@ impl PeerSettings {
     }
 }
 
-/// One connection of a peer.
+/// One connection. Its name is used once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId {
+    /// To whom it was made; [`PeerId::CALLER`] where it was made to us.
     pub peer: PeerId,
     pub generation: u32,
+}
+
+impl ConnectionId {
+    /// A connection that was made to us, by the caller's count of them.
+    pub fn accepted(count: u32) -> ConnectionId {
+        ConnectionId {
+            peer: PeerId::CALLER,
+            generation: count,
+        }
+    }
 }
 
 /// A request to send. Destination and identifiers are put in for each peer that it is sent to.
@@ -124,6 +139,14 @@ pub enum Input<'a> {
     ConnectFailed {
         connection: ConnectionId,
         why: String,
+    },
+    /// Somebody has connected, who by source address or certificate may be one of `peers`. A CER says who it is.
+    Accepted {
+        /// Made by [`ConnectionId::accepted`].
+        connection: ConnectionId,
+        /// Our address on it.
+        local: IpAddr,
+        peers: Vec<PeerId>,
     },
     /// One framed message.
     Received {
@@ -226,6 +249,7 @@ pub struct Node {
     random: ChaCha8Rng,
     peers: BTreeMap<PeerId, Association>,
     next_peer: u32,
+    reception: Reception,
     pending: Pending,
     out: VecDeque<Output>,
     /// Answers that nobody waited for: late, doubled or invented.
@@ -243,6 +267,7 @@ impl Node {
             random,
             peers: BTreeMap::new(),
             next_peer: 0,
+            reception: Reception::default(),
             pending,
             out: VecDeque::new(),
             stray_answers: 0,
@@ -270,24 +295,32 @@ impl Node {
         match input {
             Input::Tick => self.tick(now),
             Input::Connected { connection, local } => {
-                self.on(connection, now, |peer, tools| peer.connected(local, tools));
+                self.on(connection, now, |peer, _, tools| {
+                    peer.connected(local, tools)
+                });
             }
             Input::ConnectFailed { connection, why } => {
-                self.on(connection, now, |peer, tools| {
+                self.on(connection, now, |peer, _, tools| {
                     peer.connect_failed(why, tools)
                 });
             }
+            Input::Accepted {
+                connection,
+                local,
+                peers,
+            } => self.accepted(now, connection, local, peers),
             Input::Disconnected { connection } => {
-                self.on(connection, now, |peer, tools| peer.disconnected(tools));
+                self.reception.forget(connection);
+                self.on(connection, now, |peer, side, tools| {
+                    peer.disconnected(side, tools)
+                });
             }
             Input::Garbled {
                 connection,
                 start,
                 error,
             } => {
-                self.on(connection, now, |peer, tools| {
-                    peer.garbled(start, error, tools)
-                });
+                self.garbled(now, connection, start, error);
             }
             Input::Received {
                 connection,
@@ -300,13 +333,14 @@ impl Node {
                 result,
             } => {
                 if let Ok(message) = Message::parse(request) {
-                    self.on(connection, now, |peer, tools| {
+                    self.on(connection, now, |peer, _, tools| {
                         peer.reply(&message, result, tools)
                     });
                 }
             }
             Input::Stop => {
                 self.stopping = true;
+                self.close_reception();
                 for id in self.ids() {
                     self.with(id, now, |peer, tools| peer.stop(tools));
                 }
@@ -324,6 +358,7 @@ impl Node {
             .values()
             .filter_map(Association::deadline)
             .chain(self.pending.deadline())
+            .chain(self.reception.deadline())
             .min()
     }
 
@@ -341,6 +376,11 @@ impl Node {
 
     pub fn condition(&self, peer: PeerId) -> Option<Condition> {
         self.peers.get(&peer).map(Association::condition)
+    }
+
+    /// The connection that is open with a peer.
+    pub fn connection(&self, peer: PeerId) -> Option<ConnectionId> {
+        self.peers.get(&peer).and_then(Association::open_connection)
     }
 
     /// Requests in flight.
@@ -366,24 +406,21 @@ impl Node {
             let asked = (lost.application, lost.ticket);
             self.finish(asked, Some(lost.peer), Outcome::Unanswered);
         }
+        self.tidy_reception(now);
         for id in self.ids() {
             self.with(id, now, |peer, tools| peer.tick(tools));
         }
     }
 
-    /// Lets a peer take a step if this is its present connection.
+    /// Lets a peer take a step if this is a present connection of it.
     fn on(
         &mut self,
         connection: ConnectionId,
         now: Instant,
-        step: impl FnOnce(&mut Association, &mut Tools<'_>),
+        step: impl FnOnce(&mut Association, Side, &mut Tools<'_>),
     ) {
-        if self
-            .peers
-            .get(&connection.peer)
-            .is_some_and(|peer| peer.connection() == connection)
-        {
-            self.with(connection.peer, now, step);
+        if let Some((id, side)) = self.whose(connection) {
+            self.with(id, now, |peer, tools| step(peer, side, tools));
         }
     }
 
@@ -436,25 +473,22 @@ impl Node {
     }
 
     fn received(&mut self, now: Instant, connection: ConnectionId, bytes: &[u8]) {
-        let id = connection.peer;
-        if self
-            .peers
-            .get(&id)
-            .is_none_or(|peer| peer.connection() != connection)
-        {
-            return;
-        }
+        let Some((id, side)) = self.whose(connection) else {
+            return self.introduced(now, connection, bytes);
+        };
         let parsed = Message::parse(bytes);
         let mut answer = false;
         let outcome = match (&parsed, Header::read(bytes)) {
             (Ok(message), _) => {
                 self.with(id, now, |peer, tools| {
-                    answer = peer.received(message, tools)
+                    answer = peer.received(side, message, tools)
                 });
                 Outcome::Answer(bytes.to_vec())
             }
             (Err(fault), Some(header)) if header.flags.request() => {
-                self.with(id, now, |peer, tools| peer.refuse(&header, fault, tools));
+                self.with(id, now, |peer, tools| {
+                    peer.refuse(side, &header, fault, tools)
+                });
                 return;
             }
             (Err(_), _) => {

@@ -7,6 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerId(pub u32);
 
+impl PeerId {
+    /// Whoever has connected to us; no peer has this number.
+    pub const CALLER: PeerId = PeerId(u32::MAX);
+}
+
 /// What the choice knows of a peer that is up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Candidate {

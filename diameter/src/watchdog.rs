@@ -57,6 +57,11 @@ impl Watchdog {
         answers: 0,
     };
 
+    /// Whether a DWR is under way.
+    pub fn awaits_answer(self) -> bool {
+        self.pending
+    }
+
     /// One row of the table. Failback needs no action: the choice of peer looks at the status each time.
     #[must_use]
     pub fn step(self, event: Event) -> (Watchdog, &'static [Action]) {
