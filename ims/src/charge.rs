@@ -95,6 +95,29 @@ pub struct Event {
     /// What the ledger adds; stored beside the event, see [`record`].
     #[serde(skip)]
     pub booked: Booked,
+    /// What a later version knows besides; stored behind the event, see [`record`].
+    #[serde(skip)]
+    pub besides: Besides,
+}
+
+/// What an event may say beyond the layout that every version reads.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Besides {
+    /// On whose account it goes, as the peer wrote it, where that is not `calling`.
+    pub payers: Vec<String>,
+    /// Members of the list that a SUBSCRIBE or NOTIFY was about.
+    pub members: Option<u32>,
+}
+
+/// On whose account a request goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Payer {
+    /// The user for whom the S-CSCF asks (`P-Served-User`, RFC 5502): Subscription-Id is the user on whose behalf the
+    /// service is asked for (TS 32.260 §5.1). Without the header, who sent the request.
+    #[default]
+    Served,
+    /// Who sent the request, whomever the S-CSCF serves.
+    Requester,
 }
 
 /// What the ledger knows of an event that it has written.
@@ -109,6 +132,14 @@ pub struct Booked {
 }
 
 impl Event {
+    /// On whose account it goes: identities of one user.
+    pub fn payers(&self) -> &[String] {
+        match self.besides.payers.is_empty() {
+            true => &self.calling,
+            false => &self.besides.payers,
+        }
+    }
+
     /// Key in [`Table::Charging`](crate::record::Table): big-endian, so that the store's order is the order of events.
     pub fn key(number: u64) -> [u8; 8] {
         number.to_be_bytes()

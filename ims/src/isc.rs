@@ -1,6 +1,7 @@
 //! The ISC context of one request: who may be believed, who asks, and what charging needs to know
 //! (TS 24.229 §5.7; RFC 3324, 3325, 7315).
 
+use crate::charge::Payer;
 use crate::network::{Cidr, any_contains};
 use crate::sip::header::p_asserted_identity::PAssertedIdentity;
 use crate::sip::header::p_charging_function_addresses::PChargingFunctionAddresses;
@@ -157,6 +158,17 @@ fn quotable(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"")
 }
 
+/// On whose account a trusted request goes, where that is none of the identities of its caller.
+pub fn payer(headers: &Headers<'_>, caller: &Caller, payer: Payer) -> Option<String> {
+    let served = match payer {
+        Payer::Served => PServedUser::parse(headers)?,
+        Payer::Requester => return None,
+    };
+    let aor = Aor::parse(served.uri)?;
+    let is_caller = caller.identities.contains(&aor);
+    (!is_caller && served.uri.len() <= LONGEST_VALUE).then(|| served.uri.to_owned())
+}
+
 /// Headers of a trusted request that only the charging record carries.
 pub fn access_network(headers: &Headers<'_>) -> Option<String> {
     headers.get(Name::PAccessNetworkInfo).map(str::to_owned)
@@ -275,6 +287,56 @@ mod tests {
                 (identities, anonymous),
                 "{case}"
             );
+        }
+    }
+
+    #[test]
+    fn a_request_is_paid_for_by_whom_it_is_made_for() {
+        const ALICE: &str = "P-Asserted-Identity: <sip:a@ims.test>, <tel:+36-1-555>\r\n";
+        for (case, served, payer_is, expected) in [
+            ("nobody is served", "", Payer::Served, None),
+            (
+                "who asks is served: each of his identities pays",
+                "P-Served-User: <sip:a@ims.test>;sescase=orig;regstate=reg\r\n",
+                Payer::Served,
+                None,
+            ),
+            (
+                "the same by his number",
+                "P-Served-User: <tel:+361555>;sescase=orig\r\n",
+                Payer::Served,
+                None,
+            ),
+            (
+                "the S-CSCF of the presentity asks",
+                "P-Served-User: <sip:b@ims.test>;sescase=term;regstate=reg\r\n",
+                Payer::Served,
+                Some("sip:b@ims.test"),
+            ),
+            (
+                "the operator lets the watcher pay",
+                "P-Served-User: <sip:b@ims.test>;sescase=term\r\n",
+                Payer::Requester,
+                None,
+            ),
+            (
+                "two served users are none",
+                "P-Served-User: <sip:b@ims.test>\r\nP-Served-User: <sip:c@ims.test>\r\n",
+                Payer::Served,
+                None,
+            ),
+            (
+                "no address",
+                "P-Served-User: <mailto:b@x>\r\n",
+                Payer::Served,
+                None,
+            ),
+        ] {
+            let head = format!("{ALICE}{served}");
+            let found = request(&head, |headers| {
+                payer(headers, &Caller::of(headers), payer_is)
+            });
+            assert_eq!(found.as_deref(), expected, "{case}");
         }
     }
 

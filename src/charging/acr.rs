@@ -1,5 +1,6 @@
 //! One event as an accounting request: the AVP tree of TS 32.260 §6.3 and TS 32.299 §7.2 for an application server.
 
+use super::payers;
 use super::profile::Profile;
 use super::settings::Checked;
 use diameter::dictionary::*;
@@ -13,10 +14,6 @@ const AS: i32 = 6;
 
 /// Originator "Calling Party" (TS 32.299 §7.2.131): bodies come with requests, from whoever sent them.
 const CALLING_PARTY: i32 = 0;
-
-/// Subscription-Id-Type (RFC 8506 §8.47).
-const END_USER_E164: i32 = 0;
-const END_USER_SIP_URI: i32 = 2;
 
 /// An event is the only record of its session (RFC 6733 §9.8.3).
 pub const RECORD_NUMBER: u32 = 0;
@@ -62,8 +59,11 @@ impl Sender {
         };
         let mut writer = record.acr();
         writer.group(&SERVICE_INFORMATION, |w| {
-            for identity in &event.calling {
-                subscription_id(w, identity);
+            for (kind, data) in payers::of(event) {
+                w.group(&SUBSCRIPTION_ID, |w| {
+                    w.i32(&SUBSCRIPTION_ID_TYPE, kind)
+                        .utf8(&SUBSCRIPTION_ID_DATA, &data);
+                });
             }
             w.group(&IMS_INFORMATION, |w| self.ims_information(w, event));
         });
@@ -134,19 +134,24 @@ impl Sender {
             event.service.as_deref(),
         );
         if event.booked.notifies > 0 {
-            coalesced(w, event.booked.notifies);
+            counted(w, NOTIFIES, event.booked.notifies);
+        }
+        if let Some(members) = event.besides.members {
+            counted(w, MEMBERS, members);
         }
     }
 }
 
-/// Service-Specific-Type of [`coalesced`]; the values are the operator's (TS 32.299 §7.2.194).
+/// Service-Specific-Type; the values are the operator's (TS 32.299 §7.2.194). How many NOTIFYs the record stands for.
 const NOTIFIES: u32 = 1;
 
-/// How many NOTIFYs the record stands for.
-fn coalesced(w: &mut Writer, notifies: u32) {
+/// How many members the list has.
+const MEMBERS: u32 = 2;
+
+fn counted(w: &mut Writer, what: u32, count: u32) {
     w.group(&SERVICE_SPECIFIC_INFO, |w| {
-        w.utf8(&SERVICE_SPECIFIC_DATA, &notifies.to_string())
-            .u32(&SERVICE_SPECIFIC_TYPE, NOTIFIES);
+        w.utf8(&SERVICE_SPECIFIC_DATA, &count.to_string())
+            .u32(&SERVICE_SPECIFIC_TYPE, what);
     });
 }
 
@@ -178,42 +183,6 @@ fn message_body(w: &mut Writer, body: &BodyFacts) {
     });
 }
 
-/// Subscription-Id of an asserted identity; a local number or another scheme identifies no subscriber and gives none.
-fn subscription_id(w: &mut Writer, identity: &str) {
-    if let Some((kind, data)) = subscription(identity) {
-        w.group(&SUBSCRIPTION_ID, |w| {
-            w.i32(&SUBSCRIPTION_ID_TYPE, kind)
-                .utf8(&SUBSCRIPTION_ID_DATA, &data);
-        });
-    }
-}
-
-/// Subscription-Id-Type and Subscription-Id-Data of an identity.
-pub(super) fn subscription(identity: &str) -> Option<(i32, String)> {
-    let scheme = identity
-        .split_once(':')
-        .map(|(scheme, _)| scheme.to_ascii_lowercase());
-    match scheme.as_deref() {
-        Some("sip" | "sips") => Some((END_USER_SIP_URI, identity.to_owned())),
-        Some("tel") => Some((END_USER_E164, e164(identity)?)),
-        _ => None,
-    }
-}
-
-/// The digits of a global number, `tel:+1-555-123-0001;ext=7` as `15551230001`: E.164 format has neither `+` nor
-/// the separators of RFC 3966 §5.1.1.
-fn e164(identity: &str) -> Option<String> {
-    let number = identity
-        .split_once(':')?
-        .1
-        .split(';')
-        .next()?
-        .strip_prefix('+')?;
-    let separator = |c: &char| matches!(c, '-' | '.' | '(' | ')');
-    let digits: String = number.chars().filter(|c| !separator(c)).collect();
-    (!digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())).then_some(digits)
-}
-
 /// Cause-Code (TS 32.299 §7.2.35): zero and below for success, the status itself for failure.
 pub fn cause_code(event: &Event) -> i32 {
     const SUCCESSFUL_TRANSACTION: i32 = -1;
@@ -236,7 +205,7 @@ pub fn cause_code(event: &Event) -> i32 {
 pub(crate) mod tests {
     use super::*;
     use diameter::message::{Avps, Message};
-    use ims::charge::Booked;
+    use ims::charge::{Besides, Booked};
     use ims::time::Timestamp;
 
     pub(crate) fn sender() -> Sender {
@@ -277,6 +246,7 @@ pub(crate) mod tests {
             }),
             ccf: vec!["cdf1.ims.test".into()],
             booked: Booked::default(),
+            besides: Besides::default(),
         }
     }
 
@@ -296,6 +266,7 @@ pub(crate) mod tests {
             body: None,
             ccf: Vec::new(),
             booked: Booked::default(),
+            besides: Besides::default(),
             ..full(1)
         }
     }
@@ -488,26 +459,20 @@ Service-Information
     }
 
     #[test]
-    fn an_identity_becomes_a_subscription_when_it_is_one() {
-        for (identity, subscription) in [
-            ("sip:a@b", Some("2 sip:a@b")),
-            ("SIPS:a@b", Some("2 SIPS:a@b")),
-            ("tel:+1(555)12.3-0;npdi", Some("0 15551230")),
-            ("tel:7042;phone-context=ims.test", None),
-            ("tel:+", None),
-            ("tel:+1x", None),
-            ("mailto:a@b", None),
-            ("", None),
-        ] {
-            let tree = tree(&Event {
-                calling: vec![identity.into()],
-                ..bare()
-            });
-            let value = |name: &str| tree.iter().find_map(|l| l.trim_start().strip_prefix(name));
-            let found = value("Subscription-Id-Type ").zip(value("Subscription-Id-Data "));
-            let found = found.map(|(kind, data)| format!("{kind} {data}"));
-            assert_eq!(found.as_deref(), subscription, "{identity}");
-        }
+    fn who_pays_is_the_served_user_where_he_is_another_and_stays_no_caller() {
+        let mut event = full(1);
+        event.besides.payers = vec!["sip:carol@ims.test".into()];
+        event.besides.members = Some(7);
+        let tree = tree(&event);
+        let all = |name: &str| -> Vec<String> {
+            let lines = tree.iter().map(|line| line.trim_start());
+            let values = lines.filter_map(|line| line.strip_prefix(name));
+            values.map(|value| value.trim().to_owned()).collect()
+        };
+        assert_eq!(all("Subscription-Id-Data"), ["sip:carol@ims.test"]);
+        assert_eq!(all("Calling-Party-Address"), event.calling);
+        assert_eq!(all("Service-Specific-Data"), ["7"]);
+        assert_eq!(all("Service-Specific-Type"), ["2"]);
     }
 
     #[test]

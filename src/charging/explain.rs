@@ -6,7 +6,7 @@ use diameter::dictionary::{DESTINATION_REALM, OC_SUPPORTED_FEATURES};
 use diameter::message::Message;
 use diameter::tree;
 use diameter::vocabulary::Known;
-use ims::charge::{BodyFacts, Booked, Chargeable, Coalescing, Event, Role, Triggers};
+use ims::charge::{Besides, BodyFacts, Booked, Chargeable, Coalescing, Event, Role, Triggers};
 use ims::time::Timestamp;
 
 /// When the example happens: 2026-01-01T00:00:00.250Z.
@@ -92,6 +92,7 @@ fn example(method: &str, status: u16, triggers: &Triggers) -> Option<Event> {
             notifies: if shares { 12 } else { 0 },
             ..Booked::default()
         },
+        besides: Besides::default(),
     })
 }
 

@@ -34,6 +34,7 @@ pub mod explain;
 mod export;
 mod link;
 pub mod online;
+mod payers;
 mod profile;
 pub mod quarantine;
 pub mod settings;

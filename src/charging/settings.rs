@@ -6,6 +6,7 @@ use super::cdf::Place;
 use super::profile::Profile;
 use super::{dictionary, export, online, tls};
 use diameter::vocabulary::Vocabulary;
+use ims::charge;
 use ims::time::{Millis, Seconds};
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -33,6 +34,9 @@ pub struct Settings {
     pub as_uri: Option<String>,
     /// Which final responses make a record.
     pub triggers: Triggers,
+    /// On whose account requests go, in records and online: `"served"`, the user whom P-Served-User names, else the
+    /// asserted identities of who sent the request; `"requester"`, those always. Default: `"served"`.
+    pub payer: Payer,
     /// Whether a `ccf` of P-Charging-Function-Addresses chooses the CDF, when a trusted peer sent one. Default: true.
     pub use_ccf: bool,
     /// How many CDFs that are named only by a `ccf`, not in `peers`, may be connected at once; 0 means that a
@@ -81,6 +85,23 @@ pub struct Settings {
     pub online: online::settings::Settings,
 }
 
+/// On whose account a request goes (RFC 5502, TS 32.260 §5.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Payer {
+    Served,
+    Requester,
+}
+
+impl From<Payer> for charge::Payer {
+    fn from(payer: Payer) -> charge::Payer {
+        match payer {
+            Payer::Served => charge::Payer::Served,
+            Payer::Requester => charge::Payer::Requester,
+        }
+    }
+}
+
 /// One CDF.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -111,6 +132,7 @@ impl Default for Settings {
             service_context_id: "32260@3gpp.org".into(),
             as_uri: None,
             triggers: Triggers::default(),
+            payer: Payer::Served,
             use_ccf: true,
             dynamic_peers: 8,
             max_in_flight: 64,

@@ -73,6 +73,7 @@ pub fn node(config: &Config, xdm: Xdm) -> node::Settings {
             .rls
             .service(home_domain(config), config.subscription.compress_above),
         triggers: triggers(config),
+        payer: config.charging.payer.into(),
         online: config.charging.online.of_node(),
         farewell: farewell(&config.shutdown),
         phrases: presence.phrases.clone(),

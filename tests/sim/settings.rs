@@ -65,6 +65,7 @@ pub fn settings(xdm: Xdm, failures: bool) -> Settings {
         lists: ims::rls::list::Settings::default(),
         back_ends: ims::rls::backend::Bounds::default(),
         triggers: triggers(failures),
+        payer: Default::default(),
         online: ims::charge::credit::Online::OFF,
         farewell: None,
         phrases: Default::default(),

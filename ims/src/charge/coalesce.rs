@@ -4,8 +4,8 @@
 //! began with its first NOTIFY is over. NOTIFYs that failed are always recorded by themselves: each has a Cause-Code of
 //! its own.
 
-use super::{Booked, Event};
-use crate::record::{Batch, Table, decode, encode};
+use super::{Booked, Event, record};
+use crate::record::{Batch, Table, decode};
 use crate::time::{Seconds, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,7 +30,7 @@ struct Open {
     notifies: u32,
     /// When the first one was sent.
     since: Timestamp,
-    /// The event of the last one, as [`encode`] has it.
+    /// The event of the last one, as [`record`] has it.
     last: Vec<u8>,
 }
 
@@ -63,7 +63,7 @@ impl OpenRecords {
             closes_at,
             notifies: notifies.saturating_add(1),
             since,
-            last: encode(event),
+            last: record::write_event(event),
         };
         batch.put(Table::Coalesced, &key, &open);
         self.due.insert((closes_at, key.clone()));
@@ -114,7 +114,7 @@ impl OpenRecords {
 impl Open {
     /// The record: the last NOTIFY, from when the first was sent, with their number.
     fn event(&self) -> Option<Event> {
-        let event: Event = decode(&self.last)?;
+        let event = record::read_event(&self.last)?;
         Some(Event {
             requested_at: self.since,
             booked: Booked {

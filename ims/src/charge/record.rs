@@ -1,9 +1,10 @@
-//! An event as it lies in the store: a mark, a checksum, the accounts, the event.
+//! An event as it lies in the store: a mark, a checksum, the accounts, the event, and behind it what only later versions
+//! know, where there is any. A version that does not know it reads the event and stops.
 //!
 //! A record of an earlier version is the event alone. It begins with its number, which has been above 127 in every
 //! store and so has the first bit of its first byte set (postcard's varint); the mark has not.
 
-use super::{Booked, Event};
+use super::{Besides, Booked, Event};
 use crate::record::encode;
 use flate2::Crc;
 
@@ -21,7 +22,7 @@ pub enum Damage {
 
 pub fn write(event: &Event) -> Vec<u8> {
     let mut payload = encode(&event.booked);
-    payload.extend(encode(event));
+    payload.extend(write_event(event));
     let mut bytes = Vec::with_capacity(payload.len() + 5);
     bytes.push(MARK);
     bytes.extend_from_slice(&checksum(&payload));
@@ -31,7 +32,7 @@ pub fn write(event: &Event) -> Vec<u8> {
 
 pub fn read(bytes: &[u8]) -> Result<Event, Damage> {
     let Some((&MARK, rest)) = bytes.split_first() else {
-        return postcard::from_bytes(bytes).map_err(|_| Damage::Unreadable);
+        return read_event(bytes).ok_or(Damage::Unreadable);
     };
     let (sum, payload) = rest.split_first_chunk::<4>().ok_or(Damage::Unreadable)?;
     if checksum(payload) != *sum {
@@ -39,8 +40,26 @@ pub fn read(bytes: &[u8]) -> Result<Event, Damage> {
     }
     let unreadable = |_| Damage::Unreadable;
     let (booked, event) = postcard::take_from_bytes::<Booked>(payload).map_err(unreadable)?;
-    let event: Event = postcard::from_bytes(event).map_err(unreadable)?;
+    let event = read_event(event).ok_or(Damage::Unreadable)?;
     Ok(Event { booked, ..event })
+}
+
+/// The event without its accounts.
+pub(super) fn write_event(event: &Event) -> Vec<u8> {
+    let mut bytes = encode(event);
+    if event.besides != Besides::default() {
+        bytes.extend(encode(&event.besides));
+    }
+    bytes
+}
+
+pub(super) fn read_event(bytes: &[u8]) -> Option<Event> {
+    let (event, behind) = postcard::take_from_bytes::<Event>(bytes).ok()?;
+    let besides = match behind {
+        [] => Besides::default(),
+        _ => postcard::from_bytes(behind).ok()?,
+    };
+    Some(Event { besides, ..event })
 }
 
 /// CRC-32, big-endian.

@@ -5,7 +5,7 @@ use super::publication::Etag;
 use super::reach::OnlyUdp;
 use super::subscription::{State, SubscriptionId};
 use super::turn::{Outgoing, Ticket};
-use crate::charge::{BodyFacts, Booked, Chargeable, Event, Role};
+use crate::charge::{Besides, BodyFacts, Booked, Chargeable, Event, Role};
 use crate::dialog::{Dialog, Hop, Path};
 use crate::isc::Charging;
 use crate::sip::coding::Coding;
@@ -218,6 +218,7 @@ impl Notice<'_> {
             }),
             ccf: charging.ccf.iter().map(|a| a.to_string()).collect(),
             booked: Booked::default(),
+            besides: Besides::default(),
         }
     }
 }

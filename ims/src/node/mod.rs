@@ -79,6 +79,8 @@ pub struct Settings {
     /// Subscriptions to lists.
     pub list_server: list_server::service::Settings,
     pub triggers: Triggers,
+    /// On whose account requests go.
+    pub payer: charge::Payer,
     /// Requests that ask for credit before they are served.
     pub online: charge::credit::Online,
     /// What subscriptions are told when the node leaves; without it they wait in the store for its return.

@@ -1,7 +1,7 @@
 //! A request: is it new, may its peer be believed, who serves it, and how it is answered.
 
 use super::{Effect, Fetched, Node, Outbox, Report, headers};
-use crate::charge::{BodyFacts, Booked, Chargeable, Event, Role};
+use crate::charge::{Besides, BodyFacts, Booked, Chargeable, Event, Role};
 use crate::event::subscription::SubscriptionId;
 use crate::isc::{self, Caller, Charging};
 use crate::presence::filter;
@@ -267,7 +267,7 @@ impl Node {
         if let Some(vector) = ask.charging.answer_vector(&self.settings.presence.own_ioi) {
             reply.headers.push((Name::PChargingVector, vector));
         }
-        self.charge(now, &ask, chargeable, reply.status, out);
+        self.charge(now, &ask, chargeable, &reply, out);
         reply
     }
 
@@ -292,7 +292,7 @@ impl Node {
         let is_for_watcher = tag.is_some_and(|id| self.back_ends.owns(id));
         let mut reply = self.notified(now, &ask, out).unwrap_or_else(Reply::from);
         if is_for_watcher {
-            self.charge(now, &ask, Chargeable::Notify, reply.status, out);
+            self.charge(now, &ask, Chargeable::Notify, &reply, out);
         }
         if let Some(vector) = ask.charging.answer_vector(&self.settings.presence.own_ioi) {
             reply.headers.push((Name::PChargingVector, vector));
@@ -442,13 +442,17 @@ impl Node {
         now: Timestamp,
         ask: &Ask<'_>,
         method: Chargeable,
-        status: u16,
+        reply: &Reply,
         out: &mut Outbox,
     ) {
-        if !self.ledger.wants(method, status) {
+        if !self.ledger.wants(method, reply.status) {
             return;
         }
-        let event = self.event(now, ask, method, status);
+        let mut event = self.event(now, ask, method, reply.status);
+        if method == Chargeable::Subscribe {
+            let id = reply.to_tag.as_deref().and_then(SubscriptionId::parse);
+            event.besides.members = id.and_then(|id| self.lists.members(id));
+        }
         self.ledger.write(&mut out.batch, event);
         out.held
             .extend(self.ledger.take().into_iter().map(super::charged));
@@ -508,6 +512,15 @@ impl Node {
             }),
             ccf: ask.charging.ccf.iter().map(|a| a.to_string()).collect(),
             booked: Booked::default(),
+            besides: Besides {
+                payers: match is_register {
+                    true => Vec::new(), // the user of the registration, who is `calling`
+                    false => isc::payer(headers, &ask.caller, self.settings.payer)
+                        .into_iter()
+                        .collect(),
+                },
+                members: None,
+            },
         }
     }
 }

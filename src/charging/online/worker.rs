@@ -2,9 +2,10 @@
 
 use super::settings::{Checked, Settings as Given};
 use super::{Tell, Word, record};
-use crate::charging::acr::{Sender, subscription};
+use crate::charging::acr::Sender;
 use crate::charging::cdf::Directory;
 use crate::charging::link::{self, Links};
+use crate::charging::payers;
 use crate::charging::tls::Tls;
 use crate::store::{Committer, Record, StoreError};
 use crate::telemetry::Metrics;
@@ -510,11 +511,8 @@ impl Worker {
     /// `None`: longer than a message may be.
     fn ccr(&self, charged: &Charged, session_id: &str, question: &Question) -> Option<Vec<u8>> {
         let event = &charged.event;
-        let payers: Vec<(i32, String)> = event
-            .calling
-            .iter()
-            .filter_map(|id| subscription(id))
-            .collect();
+        let payers = payers::of(event).into_iter();
+        let payers: Vec<(i32, String)> = payers.map(|(kind, id)| (kind, id.into_owned())).collect();
         let request = CreditRequest {
             session_id,
             origin_host: &self.sender.origin_host,

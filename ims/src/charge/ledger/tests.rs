@@ -1,6 +1,6 @@
 use super::*;
 use crate::charge::record::Damage;
-use crate::charge::{BodyFacts, Outcomes};
+use crate::charge::{Besides, BodyFacts, Outcomes};
 use crate::record::Op;
 use crate::time::Seconds;
 use std::collections::BTreeMap;
@@ -34,6 +34,7 @@ fn event(method: Chargeable, role: Role, status: u16) -> Event {
         }),
         ccf: Vec::new(),
         booked: Booked::default(),
+        besides: Besides::default(),
     }
 }
 
@@ -302,6 +303,36 @@ fn a_record_comes_back_with_its_accounts_and_one_of_an_earlier_version_without()
     let earlier = crate::record::encode(&event);
     let booked = Booked::default();
     assert_eq!(record::read(&earlier), Ok(Event { booked, ..event }));
+}
+
+#[test]
+fn what_an_event_says_besides_is_stored_behind_it_and_read_over_by_an_earlier_version() {
+    let plain = Event {
+        number: 1 << 60,
+        ..notify(0)
+    };
+    let event = Event {
+        besides: Besides {
+            payers: vec!["sip:carol@ims.test".into()],
+            members: Some(3),
+        },
+        ..plain.clone()
+    };
+    let bytes = record::write(&event);
+    assert_eq!(record::read(&bytes), Ok(event.clone()));
+    // an earlier version reads the accounts, then the event, and nothing behind it
+    let (_, rest) = postcard::take_from_bytes::<Booked>(&bytes[5..]).unwrap();
+    assert_eq!(postcard::from_bytes::<Event>(rest), Ok(plain.clone()));
+    assert!(record::write(&plain).len() < bytes.len());
+    let mut ledger = coalescing(10);
+    let mut batch = Batch::default();
+    ledger.write(&mut batch, event.clone());
+    ledger.close_due(&mut batch, Timestamp(HOUR_0 + HOUR));
+    assert_eq!(
+        ledger.take()[0].besides,
+        event.besides,
+        "also of NOTIFYs that share it"
+    );
 }
 
 #[test]

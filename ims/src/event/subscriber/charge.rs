@@ -2,7 +2,7 @@
 
 use super::wire::{Own, Terms};
 use super::{Phase, Subscriber};
-use crate::charge::{BodyFacts, Booked, Chargeable, Event, Role};
+use crate::charge::{Besides, BodyFacts, Booked, Chargeable, Event, Role};
 use crate::time::Timestamp;
 
 impl Subscriber {
@@ -53,6 +53,7 @@ impl Subscriber {
                 .map(|charging| charging.ccf.iter().map(|a| a.to_string()).collect())
                 .unwrap_or_default(),
             booked: Booked::default(),
+            besides: Besides::default(),
         }
     }
 }

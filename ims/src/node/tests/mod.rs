@@ -146,6 +146,7 @@ fn settings() -> Settings {
         lists: crate::rls::list::Settings::default(),
         back_ends: crate::rls::backend::Bounds::default(),
         triggers: Triggers::OFF,
+        payer: charge::Payer::default(),
         online: charge::credit::Online::OFF,
         farewell: None,
         phrases: BTreeMap::new(),

@@ -163,6 +163,12 @@ impl Service {
         }
     }
 
+    /// How many resources the list of a subscription has.
+    pub fn members(&self, id: SubscriptionId) -> Option<u32> {
+        let subscription = self.subscriptions.get(&id)?;
+        Some(u32::try_from(subscription.seats.len()).unwrap_or(u32::MAX))
+    }
+
     /// Whether this is the number of a list subscription.
     pub fn holds(&self, id: SubscriptionId) -> bool {
         self.subscriptions.contains_key(&id)

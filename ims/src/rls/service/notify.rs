@@ -191,7 +191,11 @@ impl Service {
             let (record, body) = (&subscription.record, subscription.last_body);
             let times = (requested_at, turn.now);
             let notice = subscription.notice();
-            let event = notice.charge(&record.charging, &record.entity, body, times, answer.status);
+            let mut event =
+                notice.charge(&record.charging, &record.entity, body, times, answer.status);
+            // a list has no account: who watches it pays
+            event.besides.payers = record.asserted.iter().map(|uri| uri.to_string()).collect();
+            event.besides.members = u32::try_from(subscription.seats.len()).ok();
             turn.ledger.write(turn.batch, event);
         }
         if let Some(rates) = answer.rates.filter(|_| answer.is_success()) {

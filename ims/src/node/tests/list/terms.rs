@@ -13,25 +13,33 @@ fn lists_are_charged_as_presentities_are() {
         ..Triggers::OFF
     };
     let mut bench = Bench::new(settings);
-    bench.write_services(&[(FRIENDS, &["bob"])]);
-    let charged = |bench: &Bench| -> Vec<(Chargeable, u16, String)> {
+    bench.write_services(&[(FRIENDS, &["bob", "carol"])]);
+    type Charged = (Chargeable, u16, String, Option<u32>);
+    let charged = |bench: &Bench| -> Vec<Charged> {
         let events = bench.out.held.iter().filter_map(|effect| match effect {
             Effect::Charge(event) => {
+                assert_eq!(event.payers(), [ALICE], "a list has no account");
                 let body = event.body.as_ref().map(|body| body.content_type.clone());
-                Some((event.method, event.status, body.unwrap_or_default()))
+                let (body, members) = (body.unwrap_or_default(), event.besides.members);
+                Some((event.method, event.status, body, members))
             }
             _ => None,
         });
         events.collect()
     };
     bench.ask_list(ALICE, FRIENDS, ACCEPT, "");
-    let refused = (Chargeable::Subscribe, 421, String::new());
+    let refused = (Chargeable::Subscribe, 421, String::new(), None);
     assert_eq!(charged(&bench), [refused]);
     let sent = bench.ask_list(ALICE, FRIENDS, &format!("{ACCEPT}{SUPPORTED}"), "");
-    let served = (Chargeable::Subscribe, 200, String::new());
+    let served = (Chargeable::Subscribe, 200, String::new(), Some(2));
     assert_eq!(charged(&bench), [served]);
     bench.answer(&sent[1], 200, "");
-    let told = (Chargeable::Notify, 200, "multipart/related".to_owned());
+    let told = (
+        Chargeable::Notify,
+        200,
+        "multipart/related".to_owned(),
+        Some(2),
+    );
     assert_eq!(charged(&bench), [told]);
 }
 
