@@ -297,6 +297,15 @@ impl Association {
         }
     }
 
+    /// An answer that cannot be read. Returns whether it may be one to a request of ours.
+    pub fn unreadable(&mut self, side: Side, tools: &mut Tools<'_>) -> bool {
+        match self.talks_on(side) {
+            true => self.watched(watchdog::Event::OtherMessage, tools),
+            false => self.untimely(side, tools),
+        }
+        self.talks_on(side)
+    }
+
     /// Answers a request that was handed over as [`Output::Asked`].
     pub fn reply(&mut self, request: &Message<'_>, result: ResultCode, tools: &mut Tools<'_>) {
         if matches!(self.state, State::Open(_) | State::Closing(_)) {

@@ -4,7 +4,7 @@ use crate::avp::Address;
 use crate::dictionary::*;
 use crate::fault::{Fault, ResultCode};
 use crate::grammar;
-use crate::message::{Header, Message};
+use crate::message::{Avp, Header, Message};
 use crate::vocabulary::Vocabulary;
 use crate::write::Writer;
 use std::net::IpAddr;
@@ -170,6 +170,9 @@ impl Local {
         fault: &Fault,
     ) -> Vec<u8> {
         let mut w = Writer::answer(request, fault.result);
+        let repeated = |avp: &Avp<'_>| avp.is(&SESSION_ID) || avp.is(&PROXY_INFO);
+        let repeated = of.map(|m| m.avps().filter(repeated).map(|avp| avp.whole.len()).sum());
+        w.reserve(repeated.unwrap_or(0));
         // "If a Session-Id is present in the request, it MUST be included in the answer"; Proxy-Info AVPs
         // "MUST be added ... in the same order" (§6.2).
         if let Some(id) = of
@@ -233,8 +236,9 @@ pub(crate) fn read_cea(
     if result != ResultCode::SUCCESS.0 {
         return Err(Refusal::Result(result));
     }
-    let host = text(&ORIGIN_HOST).ok_or(Refusal::Missing("Origin-Host"))?;
-    let realm = text(&ORIGIN_REALM).ok_or(Refusal::Missing("Origin-Realm"))?;
+    let name = |def: &Def| text(def).filter(|name| grammar::is_identity(name));
+    let host = name(&ORIGIN_HOST).ok_or(Refusal::Missing("Origin-Host"))?;
+    let realm = name(&ORIGIN_REALM).ok_or(Refusal::Missing("Origin-Realm"))?;
     match expected {
         Some(expected) if !expected.eq_ignore_ascii_case(&host) => {
             return Err(Refusal::WrongHost {

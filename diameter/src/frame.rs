@@ -27,7 +27,8 @@ pub fn frame_length(stream: &[u8], max: usize) -> Result<Option<usize>, FrameErr
 
 /// Bytes of one connection on their way to becoming messages.
 ///
-/// It holds at most one unfinished message and what was pushed last, so the reader's buffer bounds it.
+/// It holds at most one unfinished message and what was pushed last. Room is made for what has come, not for what a
+/// header claims, and a message leaves with the room that it took: one that is long is never held twice.
 #[derive(Debug)]
 pub struct Framer {
     bytes: Vec<u8>,
@@ -49,19 +50,29 @@ impl Framer {
     pub fn push(&mut self, received: &[u8]) {
         self.bytes.drain(..self.start);
         self.start = 0;
+        let (held, needed) = (self.bytes.len(), self.bytes.len() + received.len());
+        if needed > self.bytes.capacity() {
+            let claimed = frame_length(&self.bytes, self.max).ok().flatten();
+            let room = needed.max(claimed.unwrap_or(needed).min(2 * held));
+            self.bytes.reserve_exact(room - held);
+        }
         self.bytes.extend_from_slice(received);
     }
 
     /// The next whole message. After an error nothing more can be read from this connection.
-    pub fn next_message(&mut self) -> Result<Option<&[u8]>, FrameError> {
-        let rest = self.bytes.get(self.start..).unwrap_or_default();
-        match frame_length(rest, self.max)? {
-            Some(length) if length <= rest.len() => {
-                self.start += length;
-                Ok(self.bytes.get(self.start - length..self.start))
-            }
-            _ => Ok(None),
+    pub fn next_message(&mut self) -> Result<Option<Vec<u8>>, FrameError> {
+        let rest = self.rest();
+        let Some(length) = frame_length(rest, self.max)?.filter(|length| *length <= rest.len())
+        else {
+            return Ok(None);
+        };
+        if self.start == 0 && length >= self.bytes.len() / 2 {
+            let rest = self.bytes.split_off(length);
+            return Ok(Some(std::mem::replace(&mut self.bytes, rest)));
         }
+        let message = rest.get(..length).map(<[u8]>::to_vec);
+        self.start += length;
+        Ok(message)
     }
 
     /// What stands where the next message should begin: after an error, the header at fault.

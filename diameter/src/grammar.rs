@@ -188,7 +188,7 @@ fn check_value(avp: &Avp<'_>) -> Result<(), Fault> {
 }
 
 /// DiameterIdentity (§4.3.1): the octets of a domain name; an address literal, which some write there, passes too.
-fn is_identity(text: &str) -> bool {
+pub(crate) fn is_identity(text: &str) -> bool {
     let octet = |b: u8| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b);
     !text.is_empty() && text.len() <= 255 && text.bytes().all(octet)
 }

@@ -476,32 +476,26 @@ impl Node {
         let Some((id, side)) = self.whose(connection) else {
             return self.introduced(now, connection, bytes);
         };
-        let parsed = Message::parse(bytes);
-        let mut answer = false;
-        let outcome = match (&parsed, Header::read(bytes)) {
-            (Ok(message), _) => {
-                self.with(id, now, |peer, tools| {
-                    answer = peer.received(side, message, tools)
-                });
-                Outcome::Answer(bytes.to_vec())
-            }
-            (Err(fault), Some(header)) if header.flags.request() => {
-                self.with(id, now, |peer, tools| {
-                    peer.refuse(side, &header, fault, tools)
-                });
-                return;
-            }
-            (Err(_), _) => {
-                answer = true;
-                Outcome::Unreadable
-            }
-        };
-        let Some(header) = Header::read(bytes).filter(|_| answer) else {
+        let Some(header) = Header::read(bytes) else {
             return;
         };
+        let parsed = Message::parse(bytes);
+        let mut answer = false;
+        self.with(id, now, |peer, tools| match &parsed {
+            Ok(message) => answer = peer.received(side, message, tools),
+            Err(fault) if header.flags.request() => peer.refuse(side, &header, fault, tools),
+            Err(_) => answer = peer.unreadable(side, tools),
+        });
+        if !answer {
+            return;
+        }
         match self.pending.answered(header.hop_by_hop, id) {
             Some(waiting) => {
                 let asked = (waiting.application, waiting.ticket);
+                let outcome = match parsed {
+                    Ok(_) => Outcome::Answer(bytes.to_vec()),
+                    Err(_) => Outcome::Unreadable,
+                };
                 self.finish(asked, Some(id), outcome);
             }
             None => self.stray_answers += 1,

@@ -2,6 +2,7 @@
 
 use crate::dictionary::*;
 use crate::fault::ResultCode;
+use crate::grammar::is_identity;
 use crate::message::Message;
 use crate::write::Writer;
 
@@ -69,7 +70,7 @@ impl<'a> AccountingAnswer<'a> {
             record_number: message
                 .find(&ACCOUNTING_RECORD_NUMBER)
                 .and_then(|avp| avp.u32()),
-            origin_host: text(&ORIGIN_HOST),
+            origin_host: text(&ORIGIN_HOST).filter(|host| is_identity(host)),
             error_message: text(&ERROR_MESSAGE),
         })
     }

@@ -4,6 +4,7 @@
 
 use crate::dictionary::*;
 use crate::fault::ResultCode;
+use crate::grammar::is_identity;
 use crate::message::{Avp, Avps, Message};
 use crate::write::Writer;
 
@@ -282,7 +283,7 @@ impl<'a> CreditAnswer<'a> {
             session_id: text(&SESSION_ID),
             kind: number(&CC_REQUEST_TYPE).and_then(RequestType::read),
             number: find(&CC_REQUEST_NUMBER).and_then(|avp| avp.u32()),
-            origin_host: text(&ORIGIN_HOST),
+            origin_host: text(&ORIGIN_HOST).filter(|host| is_identity(host)),
             error_message: text(&ERROR_MESSAGE),
             granted: nearest(&GRANTED_SERVICE_UNIT)
                 .and_then(|avp| avp.group().find_def(&CC_SERVICE_SPECIFIC_UNITS)?.u64()),

@@ -84,6 +84,12 @@ impl Writer {
         }
     }
 
+    /// Makes room for so many bytes beyond those of an ordinary message, and no more.
+    pub(crate) fn reserve(&mut self, bytes: usize) {
+        let ordinary = self.bytes.capacity();
+        self.bytes.reserve_exact(ordinary + bytes);
+    }
+
     pub fn u32(&mut self, def: &Def, value: u32) -> &mut Self {
         debug_assert_eq!(def.kind, Kind::U32, "{}", def.name);
         self.put(def, &value.to_be_bytes())

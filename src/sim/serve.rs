@@ -380,7 +380,7 @@ pub(super) async fn reads<E>(
         loop {
             match framer.next_message() {
                 Ok(Some(message)) => {
-                    let message = Framed::Message(message.to_vec());
+                    let message = Framed::Message(message);
                     if events.send(event(message)).await.is_err() {
                         return;
                     }

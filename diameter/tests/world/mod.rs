@@ -1,5 +1,10 @@
 //! A node among scripted peers, in simulated time.
 #![allow(dead_code, reason = "each test program uses some of it")]
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test stops at what it did not expect"
+)]
 
 use diameter::Instant;
 use diameter::base::{Applications, Local};
