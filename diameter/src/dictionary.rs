@@ -68,6 +68,7 @@ pub const CMD_DEVICE_WATCHDOG: u32 = 280;
 pub const CMD_DISCONNECT_PEER: u32 = 282;
 
 /// The definition of an AVP by vendor and code; `None` when this node does not know it.
+#[inline]
 pub fn lookup(vendor: u32, code: u32) -> Option<&'static Def> {
     let place = match vendor {
         IETF => IETF_PLACES.get(code as usize)?,

@@ -155,6 +155,7 @@ impl<'a> Avp<'a> {
     }
 
     /// What this AVP is, when the dictionary has it.
+    #[inline]
     pub fn def(&self) -> Option<&'static Def> {
         dictionary::lookup(self.vendor, self.code)
     }
@@ -176,6 +177,11 @@ pub struct Avps<'a> {
 }
 
 impl<'a> Avps<'a> {
+    /// About how many there are, for what is to hold them: most AVPs of charging have 20 bytes or more.
+    pub(crate) fn likely(&self) -> usize {
+        (self.rest.len() / 24).min(20)
+    }
+
     /// The first AVP of this definition from here on.
     pub fn find_def(mut self, def: &Def) -> Option<Avp<'a>> {
         self.find(|avp| avp.is(def))
@@ -185,6 +191,7 @@ impl<'a> Avps<'a> {
 impl<'a> Iterator for Avps<'a> {
     type Item = Avp<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Avp<'a>> {
         let (avp, rest) = split(self.rest)?;
         self.rest = rest;
@@ -195,6 +202,7 @@ impl<'a> Iterator for Avps<'a> {
 /// The first AVP and what follows it; `None` at the end, or where lengths do not fit.
 ///
 /// The padding of the last AVP in a group may be missing: some peers leave it out, and no byte depends on it.
+#[inline(always)] // every AVP of every message passes here, and what it returns is large
 fn split(bytes: &[u8]) -> Option<(Avp<'_>, &[u8])> {
     let head: &[u8; 8] = bytes.first_chunk()?;
     let flags = head[4];

@@ -6,8 +6,28 @@
 /// then the value is "globally and eternally unique" as §8.8 asks. It is a function of both and nothing else, so a
 /// record sent again after a restart has the same one and is recognised as a duplicate (§9.4).
 pub fn session_id(origin_host: &str, number: u64, salt: u64) -> String {
-    let (high, low) = (number >> 32, number & 0xffff_ffff);
-    format!("{origin_host};{high};{low};{salt}")
+    // Written digit by digit: each record has one, and each answer is compared with one.
+    let mut id = String::with_capacity(origin_host.len() + 44);
+    id.push_str(origin_host);
+    for part in [number >> 32, number & 0xffff_ffff, salt] {
+        id.push(';');
+        push_decimal(&mut id, part);
+    }
+    id
+}
+
+fn push_decimal(text: &mut String, mut value: u64) {
+    let mut digits = ['0'; 20]; // as many as u64 has
+    let mut count = 0;
+    for place in digits.iter_mut().rev() {
+        *place = char::from(b'0' + (value % 10) as u8);
+        value /= 10;
+        count += 1;
+        if value == 0 {
+            break;
+        }
+    }
+    text.extend(digits.iter().skip(20 - count));
 }
 
 #[cfg(test)]
@@ -23,6 +43,10 @@ mod tests {
         assert_eq!(
             session_id("ps.ims.test", u64::MAX, 0),
             "ps.ims.test;4294967295;4294967295;0"
+        );
+        assert_eq!(
+            session_id("a", 10, u64::MAX),
+            format!("a;0;10;{}", u64::MAX)
         );
     }
 }

@@ -1,29 +1,30 @@
-//! A message as a tree of AVPs that own their data: to be shown, and to be changed before it is sent.
+//! A message as a tree of AVPs: to be shown, and to be changed before it is sent. What is not changed is not copied.
 
 use crate::avp::{Address, time};
 use crate::dictionary::Kind;
 use crate::message::{AVP_MANDATORY, AVP_VENDOR, Avp, Avps, DEPTH_MAX, Message};
 use crate::vocabulary::{Known, Vocabulary};
+use std::borrow::Cow;
 
 /// One AVP.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Branch {
+pub struct Branch<'a> {
     pub code: u32,
     /// 0: IETF.
     pub vendor: u32,
     pub mandatory: bool,
-    pub content: Content,
+    pub content: Content<'a>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Content {
-    Data(Vec<u8>),
-    Group(Vec<Branch>),
+pub enum Content<'a> {
+    Data(Cow<'a, [u8]>),
+    Group(Vec<Branch<'a>>),
 }
 
-impl Branch {
+impl<'a> Branch<'a> {
     /// An AVP of a known kind.
-    pub fn new(known: &Known<'_>, content: Content) -> Branch {
+    pub fn new(known: &Known<'_>, content: Content<'a>) -> Branch<'a> {
         Branch {
             code: known.code,
             vendor: known.vendor,
@@ -56,30 +57,47 @@ impl Branch {
 }
 
 /// The AVPs of a message. Groups are those that the dictionary or the operator says are groups.
-pub fn read(message: &Message<'_>, vocabulary: &Vocabulary) -> Vec<Branch> {
+pub fn read<'a>(message: &Message<'a>, vocabulary: &Vocabulary) -> Vec<Branch<'a>> {
     branches(message.avps(), vocabulary, 1)
 }
 
-fn branches(avps: Avps<'_>, vocabulary: &Vocabulary, depth: u8) -> Vec<Branch> {
-    avps.map(|avp| branch(&avp, vocabulary, depth)).collect()
+fn branches<'a>(avps: Avps<'a>, vocabulary: &Vocabulary, depth: u8) -> Vec<Branch<'a>> {
+    let mut branches = Vec::with_capacity(avps.likely());
+    for avp in avps {
+        let (code, vendor, mandatory) = (avp.code, avp.vendor, avp.mandatory());
+        if depth < DEPTH_MAX && is_group(&avp, vocabulary) {
+            let inner = self::branches(avp.group(), vocabulary, depth + 1);
+            branches.push(Branch {
+                code,
+                vendor,
+                mandatory,
+                content: Content::Group(inner),
+            });
+        } else {
+            let content = Content::Data(Cow::Borrowed(avp.data));
+            branches.push(Branch {
+                code,
+                vendor,
+                mandatory,
+                content,
+            });
+        }
+    }
+    branches
 }
 
-fn branch(avp: &Avp<'_>, vocabulary: &Vocabulary, depth: u8) -> Branch {
-    let known = vocabulary.find(avp.vendor, avp.code);
-    let is_group = known.is_some_and(|known| known.kind == Kind::Grouped) && depth < DEPTH_MAX;
-    Branch {
-        code: avp.code,
-        vendor: avp.vendor,
-        mandatory: avp.mandatory(),
-        content: match is_group {
-            true => Content::Group(branches(avp.group(), vocabulary, depth + 1)),
-            false => Content::Data(avp.data.to_vec()),
-        },
+fn is_group(avp: &Avp<'_>, vocabulary: &Vocabulary) -> bool {
+    match avp.def() {
+        Some(def) => def.kind == Kind::Grouped,
+        None => {
+            let known = vocabulary.of_operator(avp.vendor, avp.code);
+            known.is_some_and(|known| known.kind == Kind::Grouped)
+        }
     }
 }
 
 /// One line for each AVP, two spaces for each level: name, code, vendor where there is one, flags, value.
-pub fn lines(branches: &[Branch], vocabulary: &Vocabulary) -> Vec<String> {
+pub fn lines(branches: &[Branch<'_>], vocabulary: &Vocabulary) -> Vec<String> {
     let mut lines = Vec::new();
     for branch in branches {
         describe(branch, vocabulary, 0, &mut lines);
@@ -87,7 +105,7 @@ pub fn lines(branches: &[Branch], vocabulary: &Vocabulary) -> Vec<String> {
     lines
 }
 
-fn describe(branch: &Branch, vocabulary: &Vocabulary, depth: usize, lines: &mut Vec<String>) {
+fn describe(branch: &Branch<'_>, vocabulary: &Vocabulary, depth: usize, lines: &mut Vec<String>) {
     let known = vocabulary.find(branch.vendor, branch.code);
     let name = known.map_or("?", |known| known.name);
     let indent = "  ".repeat(depth);

@@ -91,7 +91,7 @@ enum Rule {
     /// The AVP with other vendor, code and M flag.
     Map(Way, (u32, u32, bool)),
     /// The groups down to the new AVP, and the AVP.
-    Add(Way, Branch),
+    Add(Way, Branch<'static>),
 }
 
 /// A profile, ready to be applied. The empty one changes nothing and costs nothing.
@@ -132,7 +132,7 @@ impl Profile {
         for Valued { avp, value } in &file.add {
             let (mut way, known) = way(vocabulary, avp)?;
             way.pop();
-            let content = Content::Data(data(&known, avp, value)?);
+            let content = Content::Data(data(&known, avp, value)?.into());
             rules.push(Rule::Add(way, Branch::new(&known, content)));
         }
         if rules.len() > RULES_MAX {
@@ -167,13 +167,13 @@ impl Profile {
 }
 
 impl Rule {
-    fn apply(&self, branches: &mut Vec<Branch>) {
+    fn apply<'a>(&'a self, branches: &mut Vec<Branch<'a>>) {
         match self {
             Rule::Drop(way) => each_holder(branches, way, &mut |inner, last| {
                 inner.retain(|branch| (branch.vendor, branch.code) != last);
             }),
             Rule::Set(way, data) => each(branches, way, &mut |branch| {
-                branch.content = Content::Data(data.clone());
+                branch.content = Content::Data(data.into());
             }),
             Rule::Map(way, (vendor, code, mandatory)) => each(branches, way, &mut |branch| {
                 (branch.vendor, branch.code, branch.mandatory) = (*vendor, *code, *mandatory);
@@ -191,10 +191,10 @@ impl Rule {
 }
 
 /// Every list of AVPs that may hold the last one of the way.
-fn each_holder(
-    branches: &mut Vec<Branch>,
+fn each_holder<'a>(
+    branches: &mut Vec<Branch<'a>>,
     way: &[(u32, u32)],
-    change: &mut impl FnMut(&mut Vec<Branch>, (u32, u32)),
+    change: &mut impl FnMut(&mut Vec<Branch<'a>>, (u32, u32)),
 ) {
     match way {
         [] => {}
@@ -212,7 +212,11 @@ fn each_holder(
 }
 
 /// Every AVP at the end of the way.
-fn each(branches: &mut Vec<Branch>, way: &[(u32, u32)], change: &mut impl FnMut(&mut Branch)) {
+fn each<'a>(
+    branches: &mut Vec<Branch<'a>>,
+    way: &[(u32, u32)],
+    change: &mut impl FnMut(&mut Branch<'a>),
+) {
     each_holder(branches, way, &mut |inner, last| {
         let found = inner.iter_mut();
         found
