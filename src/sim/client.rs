@@ -226,10 +226,18 @@ impl<T: FnMut(&str) -> bool> Run<T> {
                 self.asked = true;
                 let session = self.session_id.clone();
                 // The only charge always has room.
-                let _ = self.client.begin(now, KEY, session, self.ask.charge);
+                let _ = self.client.begin(now, KEY, session, self.charge());
             } else {
                 return;
             }
+        }
+    }
+
+    /// A reservation for what lasts is kept, so that the OCS can come back to it.
+    fn charge(&self) -> Charge {
+        match self.ask.charge {
+            Charge::Reserve if !self.ask.lasts.is_zero() => Charge::Lasting,
+            charge => charge,
         }
     }
 
@@ -344,6 +352,9 @@ impl<T: FnMut(&str) -> bool> Run<T> {
                 self.say(&format!("decided: {decision:?}"));
                 if matches!(decision, Decision::Granted | Decision::Free) {
                     self.ends = Some(now.after(self.ask.lasts.as_millis() as u64));
+                    if self.charge() == Charge::Lasting {
+                        self.client.used(now, KEY, 0); // it has begun
+                    }
                 }
             }
             Order::Withdrawn { why, .. } => {

@@ -6,7 +6,7 @@
 use super::event::OneTime;
 use super::session::Session;
 use super::verdict::{Told, Verdict};
-use super::{Decision, Input, Output, Owed, Policy, Question, Withdrawal};
+use super::{Decision, Denial, Input, Output, Owed, Policy, Question, Withdrawal};
 use crate::Instant;
 use crate::dictionary::{CMD_RE_AUTH, SESSION_ID};
 use crate::fault::ResultCode;
@@ -23,6 +23,8 @@ pub enum Charge {
     Debit,
     /// Charging with unit reservation: reserved now, debited at the end.
     Reserve,
+    /// The same for a service that goes on: units are reserved and debited while it lasts.
+    Lasting,
     /// Whether there is credit, without debit or reservation.
     CheckBalance,
     /// What it would cost.
@@ -82,7 +84,7 @@ pub enum Order {
     },
 }
 
-/// More charges are under way than this client was made for.
+/// More charges, or sessions of services that last, are under way than this client was made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0} charges are under way")]
 pub struct Full(pub usize);
@@ -101,10 +103,25 @@ struct Entry {
     asked: Option<Question>,
     server: Option<String>,
     peer: Option<PeerId>,
-    /// What the store has.
+    /// What the store has, as far as it was written here.
     kept: Option<Kept>,
+    /// When what the store has is to catch up with what was used.
+    late: Option<Instant>,
+    /// What happened since the service was granted and before it is known what became of it: until then the store is
+    /// written by whoever gives the service.
+    handed: Option<Vec<Held>>,
+    lasting: bool,
     deadline: Option<Instant>,
 }
+
+/// An input that waits, with the request that it is, if any.
+type Held = (Input, Option<(ConnectionId, Vec<u8>)>);
+
+/// RARs and ASRs of one session that wait until its service is known to be given.
+const HELD_MAX: usize = 4;
+
+/// Sessions of an earlier process that are asked for in a millisecond.
+const RESUMED_EACH_MS: u64 = 1;
 
 /// The charges of one node, by a key of the owner's choice.
 #[derive(Debug)]
@@ -112,6 +129,8 @@ pub struct Client {
     policy: Policy,
     units_in: UnitsIn,
     max: usize,
+    max_sessions: usize,
+    lasting: usize,
     entries: BTreeMap<u64, Entry>,
     sessions: BTreeMap<String, u64>,
     due: BTreeSet<(Instant, u64)>,
@@ -125,10 +144,20 @@ impl Client {
             policy,
             units_in,
             max,
+            max_sessions: max,
+            lasting: 0,
             entries: BTreeMap::new(),
             sessions: BTreeMap::new(),
             due: BTreeSet::new(),
             orders: VecDeque::new(),
+        }
+    }
+
+    /// For at most `max` services that last, besides.
+    pub fn with_sessions(self, max: usize) -> Client {
+        Client {
+            max_sessions: max,
+            ..self
         }
     }
 
@@ -140,8 +169,13 @@ impl Client {
         session_id: String,
         charge: Charge,
     ) -> Result<(), Full> {
-        if self.entries.len() >= self.max {
-            return Err(Full(self.max));
+        let lasting = charge == Charge::Lasting;
+        let (used, max) = match lasting {
+            true => (self.lasting, self.max_sessions),
+            false => (self.entries.len() - self.lasting, self.max),
+        };
+        if used >= max {
+            return Err(Full(max));
         }
         let mut out = Vec::new();
         let event = |action, out: &mut Vec<Output>| {
@@ -151,32 +185,63 @@ impl Client {
             Charge::Debit => event(RequestedAction::DirectDebiting, &mut out),
             Charge::CheckBalance => event(RequestedAction::CheckBalance, &mut out),
             Charge::PriceEnquiry => event(RequestedAction::PriceEnquiry, &mut out),
-            Charge::Reserve => {
-                Machine::Session(Box::new(Session::start(now, &self.policy, &mut out)))
+            Charge::Reserve | Charge::Lasting => {
+                let session = Session::start(now, &self.policy, lasting, &mut out);
+                Machine::Session(Box::new(session))
             }
         };
-        self.insert(key, session_id, machine, None);
-        self.follow(key, out, None);
+        self.insert(key, session_id, machine, lasting, None);
+        self.follow(now, key, out, None);
         Ok(())
     }
 
-    /// Takes up what the store kept of an earlier process. What is owed is never refused for lack of room.
-    pub fn resume(&mut self, now: Instant, key: u64, session_id: String, kept: Kept) {
-        let event = OneTime::resume(kept.owed, now).map(Machine::Event);
+    /// Takes up what the store kept of an earlier process. What is owed is never refused for lack of room. `lives`: the
+    /// service still goes on, where it is one that lasts.
+    pub fn resume(&mut self, now: Instant, key: u64, session_id: String, kept: Kept, lives: bool) {
+        let owed = match kept.owed {
+            Owed::Open {
+                number,
+                used,
+                report,
+                ..
+            } if !lives => Owed::Close {
+                number,
+                used,
+                report,
+            },
+            Owed::Uncontrolled if !lives => Owed::Nothing,
+            owed => owed,
+        };
+        let goes_on = matches!(owed, Owed::Open { .. } | Owed::Uncontrolled);
+        if lives && !goes_on {
+            let why = Withdrawal::Denied(Denial::Unavailable); // it had been, and was not heard of
+            self.orders.push_back(Order::Withdrawn { key, why });
+        }
+        // So many that they would crowd out each other are asked for one after the other.
+        let at = now.after(self.lasting as u64 / RESUMED_EACH_MS);
+        let event = OneTime::resume(owed, now).map(Machine::Event);
         let session = || {
-            let session = Session::resume(kept.owed, now, &self.policy)?;
+            let session = Session::resume(owed, at, &self.policy)?;
             Some(Machine::Session(Box::new(session)))
         };
         match event.or_else(session) {
             Some(machine) => {
-                self.insert(key, session_id, machine, Some(kept));
-                self.follow(key, Vec::new(), None);
+                self.insert(key, session_id, machine, goes_on, Some(kept));
+                self.follow(now, key, Vec::new(), None);
             }
             None => self.orders.push_back(Order::Forget { key }),
         }
     }
 
-    fn insert(&mut self, key: u64, session_id: String, machine: Machine, kept: Option<Kept>) {
+    fn insert(
+        &mut self,
+        key: u64,
+        session_id: String,
+        machine: Machine,
+        lasting: bool,
+        kept: Option<Kept>,
+    ) {
+        self.lasting += usize::from(lasting);
         self.sessions.insert(session_id.clone(), key);
         let entry = Entry {
             machine,
@@ -185,6 +250,9 @@ impl Client {
             server: kept.as_ref().and_then(|kept| kept.server.clone()),
             peer: None,
             kept,
+            late: None,
+            handed: None,
+            lasting,
             deadline: None,
         };
         self.entries.insert(key, entry);
@@ -208,14 +276,40 @@ impl Client {
         self.handle(now, key, input, None);
     }
 
-    /// The service has used a unit and goes on.
-    pub fn used(&mut self, now: Instant, key: u64) {
-        self.handle(now, key, Input::Used, None);
+    /// A service that lasts goes on, and the store says so: it has used so many units that were not told before, none
+    /// at its begin.
+    pub fn used(&mut self, now: Instant, key: u64, units: u64) {
+        if self.entries.get(&key).is_some_and(|e| e.handed.is_some()) {
+            self.fated(now, key, Input::Begun);
+        }
+        self.handle(now, key, Input::Used { units }, None);
     }
 
-    /// The service is over: `used` is 1 when it was delivered, and 0 when it was not.
+    /// The service is over, and the store says so: it used so many units that were not told before. Of one that does
+    /// not last that is 1 when it was delivered, and 0 when it was not.
     pub fn ended(&mut self, now: Instant, key: u64, used: u64) {
-        self.handle(now, key, Input::Ended { used }, None);
+        self.fated(now, key, Input::Ended { used });
+    }
+
+    /// What became of the service is known: the store is written here again, and what happened meanwhile follows.
+    fn fated(&mut self, now: Instant, key: u64, input: Input) {
+        let held = self.entries.get_mut(&key).and_then(|e| e.handed.take());
+        if held.is_some() {
+            self.overwrite(key);
+        }
+        self.handle(now, key, input, None);
+        for (input, from) in held.into_iter().flatten() {
+            let from = from.as_ref().map(|(id, bytes)| (*id, bytes.as_slice()));
+            self.handle(now, key, input, from);
+        }
+    }
+
+    /// The store has what another wrote, which has to go whatever this client thinks is there.
+    fn overwrite(&mut self, key: u64) {
+        if let Some(entry) = self.entries.get_mut(&key) {
+            let (owed, server) = (Owed::Nothing, None);
+            entry.kept = Some(Kept { owed, server }); // unlike all that is ever stored
+        }
     }
 
     /// A RAR or ASR, from [`Output::Asked`](crate::node::Output::Asked).
@@ -263,7 +357,11 @@ impl Client {
     /// What would be owed if the service were given now; `None` for a charge that is over.
     pub fn if_given(&self, key: u64, now: Instant) -> Option<Kept> {
         let entry = self.entries.get(&key)?;
-        let (given, mut out) = (Input::Ended { used: 1 }, Vec::new());
+        let given = match entry.lasting {
+            true => Input::Begun,
+            false => Input::Ended { used: 1 },
+        };
+        let mut out = Vec::new();
         let owed = match &entry.machine {
             Machine::Event(event) => {
                 let mut event = event.clone();
@@ -299,16 +397,30 @@ impl Client {
         let Some(entry) = self.entries.get_mut(&key) else {
             return;
         };
+        if let Some(held) = &mut entry.handed {
+            if from.is_none() || held.len() < HELD_MAX {
+                held.push((input, from.map(|(id, bytes)| (id, bytes.to_vec()))));
+            } else {
+                self.reply(from, ResultCode::TOO_BUSY);
+            }
+            return;
+        }
         let mut out = Vec::new();
         match &mut entry.machine {
             Machine::Event(event) => event.handle(now, input, &self.policy, &mut out),
             Machine::Session(session) => session.handle(now, input, &self.policy, &mut out),
         }
-        self.follow(key, out, from);
+        self.follow(now, key, out, from);
     }
 
     /// Turns what a machine said into orders: first what has to be stored, then what depends on it.
-    fn follow(&mut self, key: u64, out: Vec<Output>, from: Option<(ConnectionId, &[u8])>) {
+    fn follow(
+        &mut self,
+        now: Instant,
+        key: u64,
+        out: Vec<Output>,
+        from: Option<(ConnectionId, &[u8])>,
+    ) {
         let Some(entry) = self.entries.get_mut(&key) else {
             return;
         };
@@ -318,7 +430,12 @@ impl Client {
         };
         let server = entry.server.clone();
         let kept = (owed != Owed::Nothing).then_some(Kept { owed, server });
-        if kept != entry.kept {
+        if kept == entry.kept {
+            entry.late = None;
+        } else if out.is_empty() && entry.may_wait(now, kept.as_ref()) {
+            entry.late.get_or_insert(now.after(self.policy.lag));
+        } else {
+            entry.late = None;
             self.orders.push_back(match kept.clone() {
                 Some(kept) => Order::Keep { key, kept },
                 None => Order::Forget { key },
@@ -328,7 +445,12 @@ impl Client {
         if let Some(old) = entry.deadline {
             self.due.remove(&(old, key));
         }
-        entry.deadline = deadline.filter(|_| !done);
+        let granted = |o: &Output| matches!(o, Output::Decided(Decision::Granted | Decision::Free));
+        if !done && out.iter().any(granted) {
+            entry.handed = Some(Vec::new());
+        }
+        let next = deadline.into_iter().chain(entry.late).min();
+        entry.deadline = next.filter(|_| !done && entry.handed.is_none());
         self.due.extend(entry.deadline.map(|at| (at, key)));
         for output in out {
             match output {
@@ -346,6 +468,7 @@ impl Client {
             }
         }
         if done && let Some(entry) = self.entries.remove(&key) {
+            self.lasting -= usize::from(entry.lasting);
             self.sessions.remove(&entry.session_id);
         }
     }
@@ -362,6 +485,15 @@ impl Client {
 }
 
 impl Entry {
+    /// Whether the store may be behind for a while: a session goes on, and nothing but the count of its units, or what
+    /// was learnt of them, has changed.
+    fn may_wait(&self, now: Instant, kept: Option<&Kept>) -> bool {
+        let open = |kept: &Kept| matches!(kept.owed, Owed::Open { .. });
+        self.late.is_none_or(|at| now < at)
+            && kept.is_some_and(open)
+            && self.kept.as_ref().is_some_and(open)
+    }
+
     fn ask(&mut self, key: u64, question: Question) -> Order {
         self.asked = Some(question);
         // Until the server has named itself, or when it may be any, the choice is the node's.

@@ -92,7 +92,9 @@ impl OneTime {
             Owed::Debit => (DirectDebiting, Account::Perhaps, Service::Delivered),
             Owed::Undo => (DirectDebiting, Account::Perhaps, Service::Failed),
             Owed::Refund => (RefundAccount, Account::Debited, Service::Failed),
-            Owed::Nothing | Owed::Close { .. } => return None,
+            Owed::Nothing | Owed::Close { .. } | Owed::Open { .. } | Owed::Uncontrolled => {
+                return None;
+            }
         };
         Some(OneTime {
             action,
@@ -147,7 +149,7 @@ impl OneTime {
         match input {
             Input::Tick => self.tick(now, out),
             Input::Ended { used } => self.ended(now, used > 0, out),
-            Input::Used => self.ended(now, true, out),
+            Input::Used { .. } | Input::Begun => self.ended(now, true, out),
             // An event has no session at the server: "any event not listed ... MUST be considered an error" (§7).
             Input::ReAuth | Input::Abort => {
                 out.push(Output::Reply(crate::fault::ResultCode::UNKNOWN_SESSION_ID));

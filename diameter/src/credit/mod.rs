@@ -3,7 +3,7 @@
 //!
 //! - [`verdict`] reads what an answer means for one service;
 //! - [`event`] is the one-time event of Table 5: debit, refund, balance check, price enquiry;
-//! - [`session`] is Tables 3 and 4: units reserved before the service and reported after it;
+//! - [`session`] is Tables 3 and 4: units reserved before the service and reported after it, or while it lasts;
 //! - [`client`] keeps many of both, with their timers, beside a [`node::Node`](crate::node::Node).
 //!
 //! Both machines are told what happened ([`Input`]) and say what to do ([`Output`]). What a process that died at this
@@ -35,6 +35,12 @@ pub struct Policy {
     pub failover: bool,
     /// First and longest wait before what is stored is sent again; doubled in between.
     pub retry: (u64, u64),
+    /// Units asked for at once, for a service that lasts.
+    pub units: u64,
+    /// How long the store may be behind what a service that goes on has used: what a process that dies forgives.
+    pub lag: u64,
+    /// How long a service that was taken up goes on while its server cannot be reached, before CCFH decides.
+    pub grace: u64,
 }
 
 impl Default for Policy {
@@ -45,6 +51,9 @@ impl Default for Policy {
             debit_failure: DebitFailureHandling::TerminateOrBuffer,
             failover: false,
             retry: (1_000, 300_000),
+            units: 1,
+            lag: 1_000,
+            grace: 60_000,
         }
     }
 }
@@ -60,8 +69,10 @@ pub enum Input {
     Lost,
     /// A [`deadline`](event::OneTime::deadline) has come.
     Tick,
-    /// The service has used a unit and goes on.
-    Used,
+    /// A service that lasts is given from now on.
+    Begun,
+    /// The service has used so many units and goes on.
+    Used { units: u64 },
     /// The service is over and has used so many units more: 1 when it was delivered, 0 when it failed.
     Ended { used: u64 },
     /// RAR: the server wants to decide again (§5.5).
@@ -172,6 +183,17 @@ pub enum Owed {
         used: u64,
         report: Option<(u32, u64)>,
     },
+    /// A session is open and its service goes on: both are taken up. `number`, `used` and `report` as before.
+    Open {
+        number: u32,
+        used: u64,
+        report: Option<(u32, u64)>,
+        /// CCFH and CC-Session-Failover, as the server has them.
+        failure: FailureHandling,
+        failover: bool,
+    },
+    /// A service goes on that lasts and has no session: nothing is owed for it.
+    Uncontrolled,
 }
 
 /// Waits between attempts to settle what is stored.

@@ -18,9 +18,10 @@ enum State {
     Open,
     PendingU,
     PendingT,
-    /// The server could not be reached, and the service goes on without it (CONTINUE): Idle, in the tables.
+    /// The service goes on without the server, which could not be reached (CONTINUE) or does not charge for it: Idle,
+    /// in the tables.
     Uncontrolled,
-    /// The service is over; the server is told then.
+    /// The server is told then: the service is over, or is taken up after the death of its process.
     Stored(Instant),
     Closed,
 }
@@ -48,6 +49,13 @@ pub struct Session {
     state: State,
     remote: Remote,
     service: Service,
+    /// The service goes on after its begin, until it is said to have ended.
+    lasting: bool,
+    begun: bool,
+    /// The server does not charge for the service.
+    free: bool,
+    /// Units asked for at once.
+    wanted: u64,
     /// The question under way or, when its fate is not known, stored.
     asked: Option<Question>,
     /// Number of the next question.
@@ -62,6 +70,8 @@ pub struct Session {
     failover: bool,
     tx: Option<Instant>,
     validity: Option<Instant>,
+    /// Until then a service that was taken up waits for its server.
+    patience: Option<Instant>,
     /// An alternative server has been tried for this question.
     retried: bool,
     /// A sending of this question was not answered: the T flag is due.
@@ -71,11 +81,21 @@ pub struct Session {
 
 impl Session {
     /// Idle, client requests service: send CC initial request, start Tx.
-    pub fn start(now: Instant, policy: &Policy, out: &mut Vec<Output>) -> Session {
-        let mut session = Session {
+    pub fn start(now: Instant, policy: &Policy, lasting: bool, out: &mut Vec<Output>) -> Session {
+        let mut session = Session::new(now, policy, lasting);
+        session.ask(RequestType::Initial, out);
+        session
+    }
+
+    fn new(now: Instant, policy: &Policy, lasting: bool) -> Session {
+        Session {
             state: State::PendingI,
             remote: Remote::Closed,
             service: Service::Waiting,
+            lasting,
+            begun: false,
+            free: false,
+            wanted: if lasting { policy.units } else { 1 },
             asked: None,
             next: 0,
             used: 0,
@@ -86,52 +106,11 @@ impl Session {
             failover: policy.failover,
             tx: Some(now.after(policy.tx)),
             validity: None,
+            patience: None,
             retried: false,
             lost: false,
             backoff: Backoff::default(),
-        };
-        session.ask(RequestType::Initial, out);
-        session
-    }
-
-    /// Takes up what an earlier process owed; nothing for what is not owed by a session.
-    pub fn resume(owed: Owed, now: Instant, policy: &Policy) -> Option<Session> {
-        let Owed::Close {
-            number,
-            used,
-            report,
-        } = owed
-        else {
-            return None;
-        };
-        let mut session = Session::start(now, policy, &mut Vec::new());
-        session.state = State::Stored(now);
-        session.remote = Remote::Perhaps;
-        session.service = Service::Over;
-        // Each of them may have been sent before.
-        let question = match report {
-            Some((number, used)) => Question {
-                requested: Some(1),
-                used: Some(used),
-                ..Question::new(RequestType::Update, number)
-            },
-            None => Question {
-                used: Some(used),
-                cause: Some(TerminationCause::Logout),
-                ..Question::new(RequestType::Termination, number)
-            },
-        };
-        let first = report.is_none();
-        session.asked = Some(Question {
-            bound: !policy.failover,
-            ..question
-        });
-        session.next = number + u32::from(first);
-        session.used = if first { 0 } else { used };
-        session.tx = None;
-        session.cause = TerminationCause::Logout;
-        session.lost = true;
-        Some(session)
+        }
     }
 
     /// When a `Tick` is due.
@@ -149,31 +128,13 @@ impl Session {
         self.state == State::Closed
     }
 
-    /// What a process that died now would leave behind.
-    pub fn owed(&self) -> Owed {
-        if self.state == State::Closed || self.remote == Remote::Closed && self.asked.is_none() {
-            return Owed::Nothing;
-        }
-        let asked = self.asked;
-        let of = |kind| asked.filter(|question| question.kind == kind);
-        let (number, used) = match of(RequestType::Termination) {
-            Some(last) => (last.number, last.used.unwrap_or(0)),
-            None => (self.next, self.used),
-        };
-        let report = of(RequestType::Update).map(|q| (q.number, q.used.unwrap_or(0)));
-        Owed::Close {
-            number,
-            used,
-            report,
-        }
-    }
-
     pub fn handle(&mut self, now: Instant, input: Input, policy: &Policy, out: &mut Vec<Output>) {
         match input {
             Input::Answered(told) => self.answered(now, &told, policy, out),
             Input::Lost | Input::Unsent => self.unreached(now, input, policy, out),
             Input::Tick => self.tick(now, policy, out),
-            Input::Used => self.used(now, policy, out),
+            Input::Begun => self.begun = self.service == Service::Granted,
+            Input::Used { units } => self.used(units, now, policy, out),
             Input::Ended { used } => self.ended(used, now, out),
             Input::ReAuth => self.re_auth(now, policy, out),
             Input::Abort => self.abort(now, out),
@@ -201,6 +162,9 @@ impl Session {
                     true => Remote::Open,
                     false => Remote::Closed,
                 };
+                if verdict == Verdict::Failed && self.remote == Remote::Closed {
+                    self.used += question.used.unwrap_or(0); // no session has counted them
+                }
                 match verdict {
                     Verdict::Free => self.go_on_without(Decision::Free, now, out),
                     // Pending, answer with END_USER_SERVICE_DENIED or USER_UNKNOWN: terminate service
@@ -220,6 +184,7 @@ impl Session {
     fn granted(&mut self, now: Instant, told: &Told, policy: &Policy, out: &mut Vec<Output>) {
         self.asked = None;
         (self.state, self.remote, self.tx) = (State::Open, Remote::Open, None);
+        (self.free, self.patience) = (false, None);
         self.quota = told.granted;
         self.last_units = told.final_unit;
         let seconds = told.validity.filter(|seconds| *seconds > 0);
@@ -275,6 +240,10 @@ impl Session {
     /// Pending, failure to send or temporary error.
     fn no_server(&mut self, now: Instant, policy: &Policy, out: &mut Vec<Output>) {
         self.tx = None;
+        if self.service == Service::Granted && self.patience.is_some_and(|until| now < until) {
+            self.state = State::Stored(self.backoff.next(now, policy));
+            return;
+        }
         match self.asked {
             // An update that may have been counted is kept as it is; one that was not is used units again.
             Some(question) if question.kind == RequestType::Update => {
@@ -320,11 +289,11 @@ impl Session {
         }
     }
 
-    fn used(&mut self, now: Instant, policy: &Policy, out: &mut Vec<Output>) {
-        if self.service != Service::Granted {
+    fn used(&mut self, units: u64, now: Instant, policy: &Policy, out: &mut Vec<Output>) {
+        if self.service != Service::Granted || self.free {
             return;
         }
-        self.used += 1;
+        self.used = self.used.saturating_add(units);
         self.cause = TerminationCause::Logout;
         let spent = self.quota.is_some_and(|quota| self.used >= quota);
         if self.state == State::Open && spent {
@@ -351,9 +320,11 @@ impl Session {
             Service::Waiting if used == 0 => {} // the user has left before the decision
             _ => return,                        // denied or withdrawn before, or told twice
         }
-        self.used += used;
+        if !self.free {
+            self.used = self.used.saturating_add(used);
+        }
         self.service = Service::Over;
-        if self.used > 0 {
+        if self.used > 0 || self.begun {
             self.cause = TerminationCause::Logout;
         }
         match self.state {
@@ -372,6 +343,13 @@ impl Session {
             }
             // PendingU, RAR received: send RAA. 2001, since one is under way.
             State::PendingI | State::PendingU => out.push(Output::Reply(ResultCode::SUCCESS)),
+            // Idle, in the tables, but the server has the session and comes back to it.
+            State::Uncontrolled | State::Stored(_)
+                if self.service == Service::Granted && self.remote != Remote::Closed =>
+            {
+                out.push(Output::Reply(ResultCode::LIMITED_SUCCESS));
+                self.send_stored(out);
+            }
             _ => out.push(Output::Reply(ResultCode::UNKNOWN_SESSION_ID)),
         }
     }
@@ -428,17 +406,17 @@ impl Session {
     fn go_on_without(&mut self, decision: Decision, now: Instant, out: &mut Vec<Output>) {
         self.decide(decision, out);
         if decision == Decision::Free {
-            self.used = 0;
+            (self.used, self.free) = (0, true);
         }
         match self.service {
             Service::Over => self.over(now, out),
             // 4011 for the service alone: the session that it is the only service of is ended.
-            _ if decision == Decision::Free && self.remote == Remote::Open => {
+            _ if decision == Decision::Free && !self.lasting && self.remote == Remote::Open => {
                 self.service = Service::Over;
                 self.cause = TerminationCause::Logout;
                 self.terminate(out);
             }
-            _ if decision == Decision::Free => self.state = State::Closed,
+            _ if decision == Decision::Free && !self.lasting => self.state = State::Closed,
             _ => self.state = State::Uncontrolled,
         }
     }
@@ -466,24 +444,6 @@ impl Session {
             Remote::Closed if self.asked.is_none() => State::Closed,
             _ => State::Stored(now),
         };
-    }
-
-    /// In storage: an update whose fate is not known goes before the termination.
-    fn send_stored(&mut self, out: &mut Vec<Output>) {
-        self.retried = true; // each attempt is a new choice of server anyway
-        match self.asked {
-            Some(question) => {
-                self.state = match question.kind {
-                    RequestType::Termination => State::PendingT,
-                    _ => State::PendingU,
-                };
-                out.push(Output::Ask(Question {
-                    retransmitted: self.lost,
-                    ..question
-                }));
-            }
-            None => self.terminate(out),
-        }
     }
 
     fn update(&mut self, now: Instant, policy: &Policy, out: &mut Vec<Output>) {
@@ -535,11 +495,11 @@ impl Session {
         let question = Question::new(kind, number);
         let question = match kind {
             RequestType::Initial | RequestType::Event => Question {
-                requested: Some(1),
+                requested: Some(self.wanted),
                 ..question
             },
             RequestType::Update => Question {
-                requested: Some(1),
+                requested: Some(self.wanted),
                 used: Some(std::mem::take(&mut self.used)),
                 bound: !self.failover,
                 ..question
@@ -557,5 +517,6 @@ impl Session {
     }
 }
 
+mod stored;
 #[cfg(test)]
 mod tests;

@@ -164,7 +164,8 @@ pub enum Effect {
     Charge(Box<charge::Event>),
     /// Ask for credit. It is answered by [`Input::Credit`] with its number.
     Credit(Box<charge::credit::Request>),
-    /// A lasting service has used so many units.
+    /// A lasting service goes on and has used so many units more. It is said with none when the service has begun, after
+    /// the batch that says so, and before anything else of it.
     CreditUsed { number: u64, units: u64 },
     /// A service that was granted has been given, or not: then what it cost is given back. A lasting one is over.
     CreditEnded { number: u64, delivered: bool },

@@ -2,6 +2,7 @@
 
 use diameter::credit::Owed;
 use diameter::credit::client::Kept;
+use diameter::ro::FailureHandling;
 use ims::charge::{Event, record};
 use ims::record::{decode, encode};
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,15 @@ enum Debt {
         used: u64,
         report: Option<(u32, u64)>,
     },
+    Open {
+        number: u32,
+        used: u64,
+        report: Option<(u32, u64)>,
+        /// By its number on the wire (RFC 8506 §8.14).
+        ccfh: u8,
+        failover: bool,
+    },
+    Uncontrolled,
 }
 
 /// The value of a record; `None` when nothing is owed.
@@ -46,6 +56,24 @@ pub fn write(kept: &Kept, event: &Event, ecf: &[String]) -> Option<Vec<u8>> {
             used,
             report,
         },
+        Owed::Open {
+            number,
+            used,
+            report,
+            failure,
+            failover,
+        } => Debt::Open {
+            number,
+            used,
+            report,
+            ccfh: match failure {
+                FailureHandling::Terminate => 0,
+                FailureHandling::Continue => 1,
+                FailureHandling::RetryAndTerminate => 2,
+            },
+            failover,
+        },
+        Owed::Uncontrolled => Debt::Uncontrolled,
     };
     Some(encode(&Stored {
         debt,
@@ -71,6 +99,24 @@ pub fn read(value: &[u8]) -> Option<(Kept, Event, Vec<String>)> {
             used,
             report,
         },
+        Debt::Open {
+            number,
+            used,
+            report,
+            ccfh,
+            failover,
+        } => Owed::Open {
+            number,
+            used,
+            report,
+            failure: match ccfh {
+                1 => FailureHandling::Continue,
+                2 => FailureHandling::RetryAndTerminate,
+                _ => FailureHandling::Terminate,
+            },
+            failover,
+        },
+        Debt::Uncontrolled => Owed::Uncontrolled,
     };
     let server = stored.server;
     let event = record::read(&stored.event).ok()?;
@@ -95,6 +141,21 @@ mod tests {
                 used: 1,
                 report: Some((1, 3)),
             },
+            Owed::Open {
+                number: 900,
+                used: 7,
+                report: Some((899, 10)),
+                failure: FailureHandling::RetryAndTerminate,
+                failover: true,
+            },
+            Owed::Open {
+                number: 1,
+                used: 0,
+                report: None,
+                failure: FailureHandling::Continue,
+                failover: false,
+            },
+            Owed::Uncontrolled,
         ] {
             let kept = Kept {
                 owed,

@@ -204,7 +204,7 @@ impl Worker {
                 lasting: false,
             };
             self.charges.insert(number, charged);
-            self.client.resume(self.now(), number, session, kept);
+            self.client.resume(self.now(), number, session, kept, false);
         }
     }
 
@@ -235,9 +235,7 @@ impl Worker {
         match order {
             Some(Order::Ask(request)) => self.ask(now, *request),
             Some(Order::Used { number, units }) => {
-                for _ in 0..units {
-                    self.client.used(now, number);
-                }
+                self.client.used(now, number, units);
             }
             Some(Order::Ended { number, delivered }) => {
                 let lasting = self.charges.get(&number).is_some_and(|c| c.lasting);
@@ -267,7 +265,7 @@ impl Worker {
         } = request;
         let session = self.session_id(&event);
         let kind = match lasting {
-            true => Some(Charge::Reserve),
+            true => Some(Charge::Lasting),
             false => self.given.charge(event.method),
         };
         let Some(charge) = kind else {

@@ -35,6 +35,14 @@ fn answer(session: &str, kind: i32, number: u32, result: u32) -> Outcome {
     Outcome::Answer(w.finish(1_000).unwrap())
 }
 
+/// A client with a session that was granted, under this key.
+fn lasting(key: u64) -> Client {
+    let mut client = client();
+    client.begin(NOW, key, "a".into(), Charge::Lasting).unwrap();
+    client.outcome(NOW, key, Some(PEER), &answer("a", 1, 0, 2001));
+    client
+}
+
 fn keep(owed: Owed, server: Option<&str>) -> Order {
     let server = server.map(str::to_owned);
     Order::Keep {
@@ -134,7 +142,7 @@ fn charges_are_bounded_and_what_is_owed_is_not() {
         owed: Owed::Refund,
         server: None,
     };
-    client.resume(NOW, 4, "4".into(), kept);
+    client.resume(NOW, 4, "4".into(), kept, false);
     assert_eq!((client.len(), client.deadline()), (3, Some(NOW)));
     orders(&mut client);
     client.tick(NOW);
@@ -146,7 +154,7 @@ fn charges_are_bounded_and_what_is_owed_is_not() {
         owed: Owed::Nothing,
         server: None,
     };
-    client.resume(NOW, 5, "5".into(), kept);
+    client.resume(NOW, 5, "5".into(), kept, false);
     assert_eq!(orders(&mut client), [Order::Forget { key: 5 }]);
 }
 
@@ -182,9 +190,8 @@ fn a_server_finds_its_session_and_no_other() {
         ("ASR", CMD_ABORT_SESSION, "a", 2001, "Withdrawn"),
         ("ASR for nobody", CMD_ABORT_SESSION, "", 5002, ""),
     ] {
-        let mut client = client();
-        client.begin(NOW, 1, "a".into(), Charge::Reserve).unwrap();
-        client.outcome(NOW, 1, Some(PEER), &answer("a", 1, 0, 2001));
+        let mut client = lasting(1);
+        client.used(NOW, 1, 0);
         orders(&mut client);
         let request = about(command, session);
         client.asked(NOW, CONNECTION, &request);
@@ -204,4 +211,137 @@ fn a_server_finds_its_session_and_no_other() {
             "{case}: {next}"
         );
     }
+}
+
+#[test]
+fn what_comes_while_the_service_is_being_given_waits_for_its_fate() {
+    let mut w = Writer::request(CMD_ABORT_SESSION, APP_CREDIT_CONTROL);
+    w.utf8(&SESSION_ID, "a");
+    let abort = w.finish(100).unwrap();
+    for (case, fate, expected) in [
+        (
+            "it was given",
+            Some(0),
+            &["Keep", "Reply", "Withdrawn", "Ask"][..],
+        ),
+        ("it failed", None, &["Keep", "Ask", "Reply"]),
+    ] {
+        let mut client = lasting(1);
+        orders(&mut client);
+        client.asked(NOW, CONNECTION, &abort);
+        client.tick(NOW.after(600_000));
+        assert_eq!(orders(&mut client), [], "{case}: another writes the store");
+        match fate {
+            Some(units) => client.used(NOW, 1, units),
+            None => client.ended(NOW, 1, 0),
+        }
+        let words: Vec<String> = orders(&mut client)
+            .iter()
+            .map(|order| format!("{order:?}"))
+            .collect();
+        let mut rest = words.iter();
+        for word in expected {
+            assert!(
+                rest.any(|w| w.starts_with(word)),
+                "{case}: {word} in {words:?}"
+            );
+        }
+    }
+    // a server that asks without end is told so
+    let mut client = lasting(1);
+    orders(&mut client);
+    for _ in 0..=HELD_MAX {
+        client.asked(NOW, CONNECTION, &abort);
+    }
+    let busy = Order::Reply {
+        connection: CONNECTION,
+        request: abort,
+        result: ResultCode::TOO_BUSY,
+    };
+    assert_eq!(orders(&mut client), [busy]);
+}
+
+#[test]
+fn the_store_is_behind_what_was_used_by_no_more_than_was_agreed() {
+    let mut client = lasting(1);
+    client.used(NOW, 1, 0);
+    orders(&mut client);
+    client.used(NOW, 1, 1);
+    client.used(NOW.after(900), 1, 2);
+    assert_eq!(orders(&mut client), []);
+    assert_eq!(client.deadline(), Some(NOW.after(1_000)));
+    client.tick(NOW.after(1_000));
+    let stored = orders(&mut client);
+    let [Order::Keep { kept, .. }] = &stored[..] else {
+        panic!("{stored:?}");
+    };
+    assert!(
+        matches!(
+            kept.owed,
+            Owed::Open {
+                number: 1,
+                used: 3,
+                ..
+            }
+        ),
+        "{kept:?}"
+    );
+    assert_eq!(client.deadline(), None);
+}
+
+#[test]
+fn sessions_have_a_limit_of_their_own_and_are_taken_up_one_after_the_other() {
+    let mut client = client().with_sessions(1);
+    client.begin(NOW, 1, "1".into(), Charge::Lasting).unwrap();
+    let full = client.begin(NOW, 2, "2".into(), Charge::Lasting);
+    assert_eq!(full, Err(Full(1)));
+    client.begin(NOW, 3, "3".into(), Charge::Debit).unwrap();
+    let mut client = self::client().with_sessions(1);
+    let open = Owed::Open {
+        number: 1,
+        used: 0,
+        report: None,
+        failure: Policy::default().failure,
+        failover: false,
+    };
+    for (key, lives, orders_then) in [(1, true, ""), (2, true, ""), (3, false, "Keep")] {
+        let kept = Kept {
+            owed: open,
+            server: None,
+        };
+        client.resume(NOW, key, key.to_string(), kept, lives);
+        let told = orders(&mut client)
+            .first()
+            .map_or(String::new(), |o| format!("{o:?}"));
+        assert!(
+            told.starts_with(orders_then) && told.is_empty() == orders_then.is_empty(),
+            "{told}"
+        );
+    }
+    for (at, key) in [(NOW, 1), (NOW, 3), (NOW.after(1), 2)] {
+        client.tick(at);
+        let asked: Vec<u64> = orders(&mut client)
+            .iter()
+            .filter_map(|order| match order {
+                Order::Ask { key, .. } => Some(*key),
+                _ => None,
+            })
+            .collect();
+        assert!(asked.contains(&key) || key == 3, "{key} in {asked:?}");
+    }
+    assert_eq!(client.len(), 3, "what is owed is not bounded");
+    // a service that lives and has no session is told to end
+    let kept = Kept {
+        owed: Owed::Close {
+            number: 1,
+            used: 0,
+            report: None,
+        },
+        server: None,
+    };
+    client.resume(NOW, 4, "4".into(), kept, true);
+    assert!(matches!(
+        orders(&mut client)[..],
+        [Order::Withdrawn { key: 4, .. }]
+    ));
 }

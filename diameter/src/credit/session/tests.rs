@@ -14,6 +14,10 @@ struct World {
 
 impl World {
     fn start(handling: FailureHandling, failover: bool) -> World {
+        World::begin(handling, failover, false)
+    }
+
+    fn begin(handling: FailureHandling, failover: bool, lasting: bool) -> World {
         let policy = Policy {
             failure: handling,
             failover,
@@ -21,7 +25,7 @@ impl World {
         };
         let now = Instant(1_000_000);
         let mut out = Vec::new();
-        let session = Session::start(now, &policy, &mut out);
+        let session = Session::start(now, &policy, lasting, &mut out);
         let done = out.iter().map(word).collect();
         World {
             session,
@@ -40,7 +44,8 @@ impl World {
             let input = match step {
                 "unsent" => Input::Unsent,
                 "lost" => Input::Lost,
-                "used" => Input::Used,
+                "used" => Input::Used { units: 1 },
+                "begun" => Input::Begun,
                 "given" => Input::Ended { used: 1 },
                 "failed" => Input::Ended { used: 0 },
                 "rar" => Input::ReAuth,
@@ -477,4 +482,139 @@ fn an_earlier_process_leaves_what_has_to_be_told() {
         );
     }
     assert!(Session::resume(Owed::Refund, Instant(5), &policy).is_none());
+}
+
+/// The same for a service that has begun and lasts.
+fn check_lasting(handlings: &[FailureHandling], rows: &[Row]) {
+    for handling in handlings {
+        for (script, told, over) in rows {
+            let mut world = World::begin(*handling, false, true);
+            world.play("2001 begun").done.clear();
+            world.play(script);
+            let case = format!("{handling:?}: {script}");
+            assert_eq!(world.done.join(", "), *told, "{case}");
+            assert_eq!(world.session.is_done(), *over, "{case}");
+        }
+    }
+}
+
+#[test]
+fn a_subscription_has_its_session_as_long_as_it_lasts() {
+    check_lasting(
+        &[STRICT, CONTINUE, RETRY],
+        &[
+            ("used used failed", "T1:2", false),
+            (
+                "rar one used one failed 2001",
+                "reply 2002, U1:0, U2:1, T3:0",
+                true,
+            ),
+            // free from here on, and there all the same
+            ("used rar 4011 used failed", "reply 2002, U1:1", true),
+            (
+                "rar s4011 used failed due 2001",
+                "reply 2002, U1:0, T2:0",
+                true,
+            ),
+            (
+                "rar s4011 rar one used",
+                "reply 2002, U1:0, reply 2002, U2:0, U3:1",
+                false,
+            ),
+        ],
+    );
+    check_lasting(
+        &[CONTINUE],
+        &[
+            // what an unknown session has not counted is for the operator
+            (
+                "used rar 5002 used failed",
+                "reply 2002, U1:1, unsettled",
+                true,
+            ),
+            // the server comes back to a session that was given up
+            (
+                "rar unsent used rar one",
+                "reply 2002, U1:0, reply 2002, U2:1",
+                false,
+            ),
+            (
+                "used rar lost rar",
+                "reply 2002, U1:1, reply 2002, U1:1 T",
+                false,
+            ),
+        ],
+    );
+    check_lasting(
+        &[STRICT, RETRY],
+        &[(
+            "used rar 5002",
+            "reply 2002, U1:1, withdrawn Denied(Unavailable), unsettled",
+            true,
+        )],
+    );
+}
+
+#[test]
+fn a_session_is_taken_up_where_its_process_left_it() {
+    let policy = Policy::default();
+    let open = |number, used, report| Owed::Open {
+        number,
+        used,
+        report,
+        failure: STRICT,
+        failover: false,
+    };
+    for (owed, script, told, over) in [
+        // what was used is told, and more is asked for: no T, since nothing was sent with this number
+        (open(3, 2, None), "due one used", "U3:2, U4:1", false),
+        (open(3, 2, None), "used failed due 2001", "T3:3", true),
+        // an update whose fate is not known goes before
+        (
+            open(4, 2, Some((3, 5))),
+            "due 2001 failed",
+            "U3:5 T, T4:2",
+            false,
+        ),
+        (open(4, 0, Some((3, 5))), "rar", "reply 2002, U3:5 T", false),
+        (
+            open(4, 1, Some((3, 5))),
+            "asr due 2001",
+            "reply 2001, withdrawn Aborted, U3:5 T, T4:1",
+            false,
+        ),
+        // its server is waited for, and not for ever
+        (
+            open(3, 2, None),
+            "due unsent due unsent due one",
+            "U3:2, U3:2, U3:2",
+            false,
+        ),
+        (
+            open(3, 2, None),
+            "due lost due lost due lost due lost due lost due lost due lost",
+            "U3:2, U3:2 T, U3:2 T, U3:2 T, U3:2 T, U3:2 T, U3:2 T, withdrawn Denied(Unavailable)",
+            false,
+        ),
+        (
+            open(3, 2, None),
+            "due 4012",
+            "U3:2, withdrawn Denied(NoCredit)",
+            true,
+        ),
+        (Owed::Uncontrolled, "used rar failed", "reply 5002", true),
+    ] {
+        let now = Instant(5);
+        let session = Session::resume(owed, now, &policy).expect("owed by a session");
+        assert_eq!(session.owed(), owed);
+        let mut later = World {
+            session,
+            now,
+            policy,
+            done: Vec::new(),
+        };
+        later.play(script);
+        assert_eq!(later.done.join(", "), told, "{owed:?}: {script}");
+        assert_eq!(later.session.is_done(), over, "{owed:?}: {script}");
+    }
 }

@@ -1,0 +1,157 @@
+//! A session beyond its process: what it leaves behind, and how the next process takes it up.
+
+use super::{Remote, Service, Session, State};
+use crate::Instant;
+use crate::credit::{Output, Owed, Policy, Question};
+use crate::ro::{FailureHandling, RequestType, TerminationCause};
+
+impl Session {
+    /// Takes up what an earlier process owed, not before `at`; nothing for what is not owed by a session.
+    pub fn resume(owed: Owed, at: Instant, policy: &Policy) -> Option<Session> {
+        match owed {
+            Owed::Close {
+                number,
+                used,
+                report,
+            } => Some(Session::closing(at, policy, (number, used, report))),
+            Owed::Open {
+                number,
+                used,
+                report,
+                failure,
+                failover,
+            } => {
+                let told = (failure, failover);
+                Some(Session::going_on(at, policy, (number, used, report), told))
+            }
+            Owed::Uncontrolled => {
+                let mut session = Session::new(at, policy, true);
+                session.state = State::Uncontrolled;
+                (session.service, session.begun) = (Service::Granted, true);
+                (session.free, session.tx) = (true, None);
+                Some(session)
+            }
+            Owed::Nothing | Owed::Debit | Owed::Undo | Owed::Refund => None,
+        }
+    }
+
+    /// The service is over: its end is told, after an update whose fate is not known.
+    fn closing(
+        at: Instant,
+        policy: &Policy,
+        (number, used, report): (u32, u64, Option<(u32, u64)>),
+    ) -> Session {
+        let mut session = Session::new(at, policy, false);
+        session.state = State::Stored(at);
+        session.remote = Remote::Perhaps;
+        session.service = Service::Over;
+        // Each of them may have been sent before.
+        let question = match report {
+            Some(report) => session.reported(report),
+            None => Question {
+                used: Some(used),
+                cause: Some(TerminationCause::Logout),
+                bound: !policy.failover,
+                ..Question::new(RequestType::Termination, number)
+            },
+        };
+        let first = report.is_none();
+        session.asked = Some(question);
+        session.next = number + u32::from(first);
+        session.used = if first { 0 } else { used };
+        session.tx = None;
+        session.cause = TerminationCause::Logout;
+        session.lost = true;
+        session
+    }
+
+    /// The service goes on: its server is asked for more, and told what was used. Nothing was sent with `number`, since
+    /// what is sent is stored before.
+    fn going_on(
+        at: Instant,
+        policy: &Policy,
+        (number, used, report): (u32, u64, Option<(u32, u64)>),
+        (failure, failover): (FailureHandling, bool),
+    ) -> Session {
+        let mut session = Session::new(at, policy, true);
+        session.state = State::Stored(at);
+        session.remote = Remote::Open;
+        (session.service, session.begun) = (Service::Granted, true);
+        (session.handling, session.failover) = (failure, failover);
+        (session.next, session.used) = (number, used);
+        session.asked = report.map(|report| session.reported(report));
+        session.lost = report.is_some();
+        session.tx = None;
+        session.patience = Some(at.after(policy.grace));
+        session.cause = TerminationCause::Logout;
+        session
+    }
+
+    /// An update that may have been sent before.
+    fn reported(&self, (number, used): (u32, u64)) -> Question {
+        Question {
+            requested: Some(self.wanted),
+            used: Some(used),
+            bound: !self.failover,
+            ..Question::new(RequestType::Update, number)
+        }
+    }
+
+    /// What a process that died now would leave behind.
+    pub fn owed(&self) -> Owed {
+        let goes_on = self.begun && self.service == Service::Granted;
+        if self.state == State::Closed {
+            return Owed::Nothing;
+        }
+        if self.remote == Remote::Closed && self.asked.is_none() {
+            return match goes_on {
+                true => Owed::Uncontrolled,
+                false => Owed::Nothing,
+            };
+        }
+        let asked = self.asked;
+        let of = |kind| asked.filter(|question| question.kind == kind);
+        let (number, used) = match of(RequestType::Termination) {
+            Some(last) => (last.number, last.used.unwrap_or(0)),
+            None => (self.next, self.used),
+        };
+        let report = of(RequestType::Update).map(|q| (q.number, q.used.unwrap_or(0)));
+        match goes_on {
+            true => Owed::Open {
+                number,
+                used,
+                report,
+                failure: self.handling,
+                failover: self.failover,
+            },
+            false => Owed::Close {
+                number,
+                used,
+                report,
+            },
+        }
+    }
+
+    /// In storage: an update whose fate is not known goes before what follows it.
+    pub(super) fn send_stored(&mut self, out: &mut Vec<Output>) {
+        self.retried = true; // each attempt is a new choice of server anyway
+        match self.asked {
+            Some(question) => {
+                self.state = match question.kind {
+                    RequestType::Termination => State::PendingT,
+                    _ => State::PendingU,
+                };
+                out.push(Output::Ask(Question {
+                    retransmitted: self.lost,
+                    ..question
+                }));
+            }
+            // Nobody waits for it: there is no Tx.
+            None if self.service == Service::Granted => {
+                self.state = State::PendingU;
+                self.ask(RequestType::Update, out);
+            }
+            None => self.terminate(out),
+        }
+    }
+}
