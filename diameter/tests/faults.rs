@@ -285,6 +285,144 @@ fn a_peer_makes_the_reader_hold_no_more_than_one_message_and_one_reading() {
     );
 }
 
+#[test]
+fn a_late_success_of_what_was_sent_again_disturbs_nothing_and_the_second_one_counts() {
+    let mut world = World::new();
+    let cdf = world.up("cdf1.test", 0);
+    world.ask(1);
+    let (_, first) = world.sent();
+    world.pass(10_000);
+    assert_eq!(world.answered(), (1, Outcome::Unanswered));
+    world.ask_with(2, |request| {
+        request.end_to_end = 1;
+        request.retransmitted = true;
+    });
+    let (_, second) = world.sent();
+    let header = |bytes: &[u8]| Message::parse(bytes).unwrap().header;
+    assert_eq!(header(&first).end_to_end, header(&second).end_to_end);
+    assert_ne!(header(&first).hop_by_hop, header(&second).hop_by_hop);
+    world.receive(cdf, &answer(&first, "cdf1.test", 2001));
+    assert_eq!((world.node.stray_answers(), world.node.in_flight()), (1, 1));
+    world.receive(cdf, &answer(&second, "cdf1.test", 2001));
+    assert!(matches!(world.answered(), (2, Outcome::Answer(_))));
+    world.receive(cdf, &answer(&second, "cdf1.test", 5012));
+    assert_eq!(world.node.stray_answers(), 2, "and nothing after it");
+}
+
+/// An answer from this realm, with what lets a CEA pass.
+fn from_realm(request: &[u8], host: &str, realm: &str) -> Vec<u8> {
+    let header = Message::parse(request).unwrap().header;
+    let mut w = Writer::answer(&header, ResultCode::SUCCESS);
+    w.u32(&RESULT_CODE, 2001)
+        .utf8(&ORIGIN_HOST, host)
+        .utf8(&ORIGIN_REALM, realm)
+        .u32(&ACCT_APPLICATION_ID, APP_ACCOUNTING);
+    w.finish(100_000).unwrap()
+}
+
+#[test]
+fn another_realm_or_host_than_expected_does_harm_to_nobody() {
+    // A peer may be an agent in a realm of its own: requests go to the realm that is configured all the same.
+    let mut world = World::new();
+    world.peer_in("cdf1.test", "cdf.test");
+    let cdf = world.connect();
+    let local = [127, 0, 0, 1].into();
+    world.handle(Input::Connected {
+        connection: cdf,
+        local,
+    });
+    let (_, cer) = world.sent();
+    world.receive(cdf, &from_realm(&cer, "cdf1.test", "elsewhere.test"));
+    assert_eq!(world.node.condition(cdf.peer), Some(Condition::Up));
+    world.ask(1);
+    let (_, acr) = world.sent();
+    let realm = Message::parse(&acr).unwrap().find(&DESTINATION_REALM);
+    assert_eq!(realm.unwrap().text(), Some("cdf.test"));
+    // The server behind an agent answers with its own names.
+    world.receive(cdf, &from_realm(&acr, "behind.test", "far.test"));
+    assert!(matches!(world.answered(), (1, Outcome::Answer(_))));
+
+    // A CEA with a realm or host that is no name at all, or of another host, opens nothing.
+    let long = "x".repeat(60_000);
+    for (host, realm) in [
+        ("cdf1.test", ""),
+        ("cdf1.test", "a b"),
+        ("cdf1.test", &long),
+        ("", "cdf.test"),
+        ("cdf2.test", "cdf.test"),
+        (&long, "cdf.test"),
+    ] {
+        let mut world = World::new();
+        world.peer_in("cdf1.test", "cdf.test");
+        let cdf = world.connect();
+        world.handle(Input::Connected {
+            connection: cdf,
+            local,
+        });
+        let (_, cer) = world.sent();
+        world.receive(cdf, &from_realm(&cer, host, realm));
+        assert_eq!(world.closed(), cdf, "{:.20} {:.20}", host, realm);
+    }
+}
+
+#[test]
+fn what_cannot_be_framed_ends_an_open_connection_with_an_answer_if_its_header_is_there() {
+    let dwr = dwr();
+    let with_start = |start: [u8; 4]| [&start[..], &dwr[4..]].concat();
+    for (case, stream, told) in [
+        ("length 0", with_start([1, 0, 0, 0]), Some(5015)),
+        ("length 3", with_start([1, 0, 0, 3]), Some(5015)),
+        ("length 19", with_start([1, 0, 0, 19]), Some(5015)),
+        ("length 21", with_start([1, 0, 0, 21]), Some(5015)),
+        ("above the limit", with_start([1, 1, 0, 4]), Some(5015)),
+        ("version 2", with_start([2, 0, 0, 20]), Some(5011)),
+        ("four bytes only", vec![1, 0, 0, 3], None),
+    ] {
+        let mut world = World::new();
+        let cdf = world.up("cdf1.test", 0);
+        world.ask(1);
+        world.sent();
+        let mut framer = Framer::new(65_536);
+        framer.push(&stream);
+        let error = framer.next_message().unwrap_err();
+        let start = framer.rest();
+        world.handle(Input::Garbled {
+            connection: cdf,
+            start,
+            error,
+        });
+        if let Some(code) = told {
+            assert_eq!(result(&world.sent().1), code, "{case}");
+        }
+        assert_eq!(world.closed(), cdf, "{case}");
+        assert_eq!(world.answered(), (1, Outcome::Unanswered), "{case}");
+    }
+}
+
+#[test]
+fn an_answer_that_cannot_be_read_resolves_its_request_and_a_cea_ends_the_attempt() {
+    let mut world = World::new();
+    let cdf = world.up("cdf1.test", 0);
+    world.ask(1);
+    let (_, acr) = world.sent();
+    let aca = answer(&acr, "cdf1.test", 2001);
+    world.receive(cdf, &extended(aca, &[0, 0, 1, 8, 0x40, 0, 1, 0]));
+    assert_eq!(world.answered(), (1, Outcome::Unreadable));
+
+    let mut world = World::new();
+    world.peer("cdf1.test", 0, true);
+    let cdf = world.connect();
+    let local = [127, 0, 0, 1].into();
+    world.handle(Input::Connected {
+        connection: cdf,
+        local,
+    });
+    let (_, cer) = world.sent();
+    let cea = answer(&cer, "cdf1.test", 2001);
+    world.receive(cdf, &extended(cea, &nested(9)));
+    assert_eq!(world.closed(), cdf);
+}
+
 /// A DWR that says this Origin-State-Id.
 fn restarted(state: u32) -> Vec<u8> {
     request(CMD_DEVICE_WATCHDOG, 0, |w| {

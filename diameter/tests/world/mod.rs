@@ -86,17 +86,26 @@ impl World {
     }
 
     pub fn peer(&mut self, host: &str, priority: u16, general: bool) -> PeerId {
-        let host = Some(host.to_owned());
-        let share = Some(Share { priority, general });
-        let id = self.node.add_peer(
-            self.now,
-            PeerSettings {
-                host,
-                realm: None,
-                accounting: share,
-                credit_control: share,
-            },
-        );
+        self.add(host, None, Share { priority, general })
+    }
+
+    /// A peer whose requests go to this realm.
+    pub fn peer_in(&mut self, host: &str, realm: &str) -> PeerId {
+        let share = Share {
+            priority: 0,
+            general: true,
+        };
+        self.add(host, Some(realm.to_owned()), share)
+    }
+
+    fn add(&mut self, host: &str, realm: Option<String>, share: Share) -> PeerId {
+        let settings = PeerSettings {
+            host: Some(host.to_owned()),
+            realm,
+            accounting: Some(share),
+            credit_control: Some(share),
+        };
+        let id = self.node.add_peer(self.now, settings);
         while let Some(output) = self.node.poll_output() {
             self.seen.push_back(output);
         }
