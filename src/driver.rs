@@ -194,7 +194,7 @@ pub struct Driver {
     vouched: Vouched,
     committer: Arc<Committer>,
     charging: Option<Charging>,
-    online: Option<Arc<Online>>,
+    online: Option<Online>,
     metrics: Metrics,
     inbox: Inbox,
     handle: Handle,
@@ -264,7 +264,7 @@ impl Driver {
     }
 
     /// Asks for credit through this.
-    pub fn asking(self, online: Option<Arc<Online>>) -> Driver {
+    pub fn asking(self, online: Option<Online>) -> Driver {
         Driver { online, ..self }
     }
 

@@ -4,7 +4,7 @@ mod documents;
 mod settings;
 
 use crate::admin::Readiness;
-use crate::charging::online::{self, Online};
+use crate::charging::online;
 use crate::charging::{self, Charging};
 use crate::cli::Exit;
 use crate::config::Config;
@@ -91,7 +91,6 @@ struct Running {
     ended: Ended,
     readiness: Arc<Readiness>,
     charging: Option<Arc<Charging>>,
-    online: Option<Arc<Online>>,
     stop_http: watch::Sender<bool>,
 }
 
@@ -103,26 +102,25 @@ impl Running {
         let clock = Clock::start();
         let engine = store::open(&config.store)?;
         let backlog = engine.reader();
-        let reader = backlog.clone();
         let (node, first, recovery) = recover(&config, engine.as_ref(), clock)?;
         let committer = Arc::new(start_committer(&config, engine, &metrics)?);
         let readiness = Arc::new(Readiness::new(committer.watch()));
         let (handle, inbox) = driver::channel(config.limits.queue);
         let tcp = listen_tcp(&config, &handle, &metrics).await?;
         let (stop_http, stopping) = watch::channel(false);
-        let charging = start_charging(&config, backlog, &committer, &metrics)?;
+        let charging = start_charging(&config, backlog, &committer, &metrics, &handle)?;
         let http = http::Service::new(
             config.clone(),
             Arc::new(handle.clone()),
             metrics.clone(),
             readiness.clone(),
         )?;
-        let http = http.with_charging(charging.as_ref().map(|charging| charging.desk()));
+        let http = http.with_charging(charging.as_ref().and_then(|charging| charging.desk()));
         let vouched = http::Vouched::new(&config.remote_xdms.servers);
         let vouched = vouched.map_err(http::SetupError::from)?;
         serve_http(&config, Arc::new(http), stopping).await?;
-        let online = start_online(&config, &*reader, &committer, &metrics, &handle)?;
-        let (events, credit) = (charging.clone(), online.clone());
+        let events = charging.clone();
+        let credit = charging.as_ref().and_then(|charging| charging.online());
         let driver = |udp| {
             let charging = events.map(charge_through);
             let door = (inbox, handle.clone());
@@ -139,7 +137,6 @@ impl Running {
             ended,
             readiness,
             charging,
-            online,
             stop_http,
         })
     }
@@ -157,9 +154,6 @@ impl Running {
         let drained = tokio::time::timeout_at((until + GRACE).into(), &mut self.ended).await;
         self.stop_http.send_replace(true);
         // the driver has ended and let go of its handles
-        if let Some(online) = self.online.and_then(Arc::into_inner) {
-            online.shutdown(GRACE).await;
-        }
         if let Some(charging) = self.charging.and_then(Arc::into_inner) {
             charging.shutdown(GRACE).await;
         }
@@ -276,46 +270,30 @@ fn start_committer(
     Committer::start(engine, settings, metrics.commit_observer())
 }
 
-/// Charging, where a CDF is configured.
+/// Charging, where a CDF or an OCS is configured.
 fn start_charging(
     config: &Config,
     backlog: Arc<dyn Reader>,
     committer: &Arc<Committer>,
     metrics: &Metrics,
+    handle: &driver::Handle,
 ) -> Result<Option<Arc<Charging>>, Error> {
-    let Some(mut checked) = config.charging.check(settings::home_domain(config))? else {
-        return Ok(None);
-    };
+    let mut checked = config.charging.complete(settings::home_domain(config))?;
     if checked.as_uri.is_empty() {
         checked.as_uri = config.as_uri();
     }
-    let charging = charging::start(checked, backlog, committer.clone(), metrics.clone())?;
-    Ok(Some(Arc::new(charging)))
-}
-
-/// Online charging, where an OCS is configured.
-fn start_online(
-    config: &Config,
-    reader: &dyn Reader,
-    committer: &Arc<Committer>,
-    metrics: &Metrics,
-    handle: &driver::Handle,
-) -> Result<Option<Arc<Online>>, Error> {
-    let home = settings::home_domain(config);
-    let Some(mut checked) = config.charging.online.check(&config.charging, home)? else {
+    let online = config.charging.online.check(&checked)?;
+    if checked.peers.is_empty() && online.is_none() {
         return Ok(None);
-    };
-    if checked.peers.as_uri.is_empty() {
-        checked.peers.as_uri = config.as_uri();
     }
     let notices = handle.notices();
-    let tell = move |number, word| {
+    let tell = Box::new(move |number, word| {
         // a driver that has ended has refused what waited
         let _ = notices.send(driver::Notice::Credit { number, word });
-    };
-    let (committer, metrics) = (committer.clone(), metrics.clone());
-    let online = online::start(checked, reader, committer, metrics, Box::new(tell))?;
-    Ok(Some(Arc::new(online)))
+    });
+    let online = online.map(|settings| online::Wanted { settings, tell });
+    let charging = charging::start(checked, online, backlog, committer.clone(), metrics.clone())?;
+    Ok(Some(Arc::new(charging)))
 }
 
 /// Starts the deciding thread with a runtime of its own; returns when its sockets are bound.

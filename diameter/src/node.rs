@@ -383,6 +383,12 @@ impl Node {
         self.peers.get(&peer).and_then(Association::open_connection)
     }
 
+    /// What a peer and we both serve, as of its last CEA.
+    pub fn applications(&self, peer: PeerId) -> Applications {
+        let peer = self.peers.get(&peer);
+        peer.map(|peer| peer.applications).unwrap_or_default()
+    }
+
     /// Requests in flight.
     pub fn in_flight(&self) -> usize {
         self.pending.len()

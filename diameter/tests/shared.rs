@@ -1,5 +1,9 @@
 //! One peer, one connection, two applications: what each has for itself (RFC 6733 §2.1).
-#![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test stops at what it did not expect"
+)]
 
 mod world;
 

@@ -41,6 +41,14 @@ impl Sender {
         }
     }
 
+    /// As for requests for credit: a profile says what records are to be like.
+    pub fn without_profile(settings: &Checked) -> Sender {
+        Sender {
+            profile: Profile::default(),
+            ..Sender::of(settings)
+        }
+    }
+
     /// The Session-Id of an event: the same at each sending, so that a duplicate is recognised. The time of the
     /// event keeps it apart from the event that had this number in a store that has since been replaced.
     pub fn session_id(&self, event: &Event) -> String {

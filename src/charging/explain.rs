@@ -104,7 +104,7 @@ mod tests {
     fn checked(extra: &str) -> Checked {
         let text = format!("{extra}\n[[peers]]\nhost = 'cdf1.a.test'\naddress = '192.0.2.1:3868'");
         let settings: Settings = toml::from_str(&text).unwrap();
-        settings.check("a.test").unwrap().unwrap()
+        settings.complete("a.test").unwrap()
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Diameter runs over TCP here, with TLS where it is configured. SCTP (RFC 6733 §2.1) is not offered.
 
-use super::cdf::{At, Place};
+use super::place::{At, Place};
 use super::tls::Tls;
 use diameter::fault::FrameError;
 use diameter::frame::Framer;

@@ -1,8 +1,10 @@
-//! Offline charging: `ims` events become Rf accounting requests, kept in the store until a CDF has acknowledged them.
+//! Charging: `ims` events become Rf accounting requests, kept in the store until a CDF has acknowledged them, and
+//! requests ask an OCS for credit over Ro before they are served.
 //!
-//! The driver commits each event in the batch of the state change that it reports and then hands it over here with
-//! [`Charging::committed`], which never blocks: SIP does not wait for a CDF (TS 32.260 §5.2.1). What is not handed
-//! over, or does not fit in memory, is read back from the store.
+//! One thread does both, over one Diameter node. The driver commits each event in the batch of the state change that
+//! it reports and then hands it over here with [`Charging::committed`], which never blocks: SIP does not wait for a CDF
+//! (TS 32.260 §5.2.1). What is not handed over, or does not fit in memory, is read back from the store. What waits for
+//! credit comes through [`Charging::online`].
 
 use crate::http::FileError;
 use crate::store::{Committer, Reader, StoreError};
@@ -13,6 +15,8 @@ use desk::{Desk, Recent};
 use export::Export;
 use ims::charge::Event;
 use ims::record::{Batch, Table};
+use online::Online;
+use records::Order;
 use settings::Checked;
 use spool::Spool;
 use std::io;
@@ -22,21 +26,24 @@ use std::time::Duration;
 use tls::Tls;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tracing::{error, info};
-use worker::{Order, Start};
+use worker::{Rf, Start, Stop};
 
 pub mod accounts;
 pub mod acr;
-mod cdf;
 pub mod cdr;
 pub mod desk;
 mod dictionary;
+mod directory;
 pub mod explain;
 mod export;
+mod line;
 mod link;
 pub mod online;
 mod payers;
+mod place;
 mod profile;
 pub mod quarantine;
+mod records;
 pub mod settings;
 mod spool;
 mod tls;
@@ -68,76 +75,134 @@ pub enum StartError {
 /// The charging thread. Dropping it ends the thread within a second; [`Charging::shutdown`] does so in good order.
 #[derive(Debug)]
 pub struct Charging {
+    offline: Option<Offline>,
+    online: Option<Online>,
+    stop: oneshot::Sender<Stop>,
+    thread: JoinHandle<()>,
+}
+
+/// Where events are handed over.
+#[derive(Debug)]
+struct Offline {
     orders: mpsc::Sender<Order>,
     unseen: Arc<Unseen>,
     desk: Desk,
-    thread: Option<JoinHandle<()>>,
 }
 
-/// Starts charging with the records that `reader` finds in the store. Blocks while it counts them.
+/// Starts charging: offline if `settings` has a CDF, with the records that `reader` finds in the store; online if that
+/// is wanted. Blocks while it reads.
 pub fn start(
     settings: Checked,
+    online: Option<online::Wanted>,
     reader: Arc<dyn Reader>,
     committer: Arc<Committer>,
     metrics: Metrics,
 ) -> Result<Charging, StartError> {
-    let (count, highest) = waiting(&*reader)?;
-    if count > 0 {
-        info!(count, "charging records of an earlier run wait for a CDF");
-    }
-    check_accounts(&*reader, &committer, &metrics)?;
-    let accounts = Accounts::load(&*reader)?;
-    let export = Export::start(&settings.given.export).map_err(StartError::Export)?;
     let tls = Tls::load(&settings.given.tls)?;
+    let (offline, rf) = match settings.peers.is_empty() {
+        true => (None, None),
+        false => {
+            let (reader, committer) = (reader.clone(), committer.clone());
+            let (offline, rf) = Offline::prepare(&settings, reader, committer, metrics.clone())?;
+            (Some(offline), Some(rf))
+        }
+    };
+    let (online, ro) = match online {
+        None => (None, None),
+        Some(wanted) => {
+            let sender = Sender::without_profile(&settings);
+            let (online, ro) = online::prepare(wanted, sender, &*reader, committer)?;
+            (Some(online), Some(ro))
+        }
+    };
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(StartError::Random)?;
-    let (orders, waiting) = mpsc::channel(QUEUE);
-    let unseen = Arc::new(Unseen::default());
-    let memory = settings.given.spool_memory_records as usize;
-    let window = settings.given.max_in_flight as usize;
-    let spool = Spool::new(memory, window, count, highest);
-    let sender = Arc::new(Sender::of(&settings));
-    let desk = Desk {
-        reader: reader.clone(),
-        committer: committer.clone(),
-        orders: orders.clone(),
-        sender: sender.clone(),
-        recent: Arc::new(Recent::default()),
-        releasing: Arc::default(),
-    };
+    let (stop, stopped) = oneshot::channel();
     let start = Start {
-        sender,
-        accounts,
-        export,
-        recent: desk.recent.clone(),
         settings,
-        spool,
-        committer,
         metrics,
-        orders: waiting,
-        unseen: unseen.clone(),
         tls,
         seed,
+        rf,
+        ro,
+        stop: stopped,
     };
+    Ok(Charging {
+        offline,
+        online,
+        stop,
+        thread: spawn(start)?,
+    })
+}
+
+fn spawn(start: Start) -> Result<JoinHandle<()>, StartError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(StartError::Thread)?;
-    let thread = std::thread::Builder::new()
+    std::thread::Builder::new()
         .name("charging".into())
         .spawn(move || {
-            let told = runtime.block_on(worker::run(start, reader));
+            let told = runtime.block_on(worker::run(start));
             runtime.shutdown_background(); // a name that is being resolved is not waited for
             // Whoever asked for the end may have stopped waiting for it.
             let _ = told.map(|told| told.send(()));
         })
-        .map_err(StartError::Thread)?;
-    Ok(Charging {
-        orders,
-        unseen,
-        desk,
-        thread: Some(thread),
-    })
+        .map_err(StartError::Thread)
+}
+
+impl Offline {
+    fn prepare(
+        settings: &Checked,
+        reader: Arc<dyn Reader>,
+        committer: Arc<Committer>,
+        metrics: Metrics,
+    ) -> Result<(Offline, Rf), StartError> {
+        let given = settings.given.clone();
+        let (count, highest) = waiting(&*reader)?;
+        if count > 0 {
+            info!(count, "charging records of an earlier run wait for a CDF");
+        }
+        check_accounts(&*reader, &committer, &metrics)?;
+        let (orders, ordered) = mpsc::channel(QUEUE);
+        let (told, stored) = mpsc::unbounded_channel(); // one batch is under way at a time
+        let unseen = Arc::new(Unseen::default());
+        let (memory, window) = (given.spool_memory_records, given.max_in_flight);
+        let spool = Spool::new(memory as usize, window as usize, count, highest);
+        let sender = Arc::new(Sender::of(settings));
+        let desk = Desk {
+            reader: reader.clone(),
+            committer: committer.clone(),
+            orders: orders.clone(),
+            sender: sender.clone(),
+            recent: Arc::new(Recent::default()),
+            releasing: Arc::default(),
+        };
+        let start = records::Start {
+            sender,
+            accounts: Accounts::load(&*reader)?,
+            export: Export::start(&given.export).map_err(StartError::Export)?,
+            recent: desk.recent.clone(),
+            settings: given,
+            spool,
+            reader,
+            committer,
+            metrics,
+            stored: told,
+        };
+        let rf = Rf {
+            start,
+            orders: ordered,
+            stored,
+            unseen: unseen.clone(),
+        };
+        let offline = Offline {
+            orders,
+            unseen,
+            desk,
+        };
+        Ok((offline, rf))
+    }
 }
 
 /// Compares what was emitted with what became of it, says what is missing, and forgets old accounts.
@@ -194,33 +259,38 @@ pub fn waiting(reader: &dyn Reader) -> Result<(u64, Option<u64>), StoreError> {
 }
 
 impl Charging {
-    /// Where the operator asks.
-    pub fn desk(&self) -> Desk {
-        self.desk.clone()
+    /// Where the operator asks. `None`: nothing is charged offline.
+    pub fn desk(&self) -> Option<Desk> {
+        self.offline.as_ref().map(|offline| offline.desk.clone())
+    }
+
+    /// Where credit is asked for. `None`: nothing is charged online.
+    pub fn online(&self) -> Option<Online> {
+        self.online.clone()
     }
 
     /// These events have been committed. Never blocks; may be called from any thread.
     pub fn committed(&self, events: Vec<Event>) {
-        if events.is_empty() {
+        let Some(offline) = self.offline.as_ref().filter(|_| !events.is_empty()) else {
             return;
-        }
-        if let Err(refused) = self.orders.try_send(Order::Committed(events))
+        };
+        if let Err(refused) = offline.orders.try_send(Order::Committed(events))
             && let Order::Committed(events) = refused.into_inner()
         {
-            self.unseen.add(&events);
+            offline.unseen.add(&events);
         }
     }
 
-    /// Waits for the answers that are under way, takes leave of the CDFs and ends the thread, all within `within`.
-    /// Records that are not acknowledged by then stay in the store.
-    pub async fn shutdown(mut self, within: Duration) {
+    /// Waits for the answers that are under way, takes leave of the peers and ends the thread, all within `within`.
+    /// Records that are not acknowledged by then stay in the store, and so does what is owed to accounts.
+    pub async fn shutdown(self, within: Duration) {
         let (done, ended) = oneshot::channel();
-        if self.orders.send(Order::Stop { within, done }).await.is_ok() {
+        if self.stop.send(Stop { within, done }).is_ok() {
             // The worker keeps to the time itself; the margin is for a machine that is busy.
             let _ = tokio::time::timeout(within + Duration::from_secs(1), ended).await;
         }
-        if let Some(thread) = self.thread.take().filter(JoinHandle::is_finished) {
-            let _ = thread.join(); // a panic was already reported by its hook
+        if self.thread.is_finished() {
+            let _ = self.thread.join(); // a panic was already reported by its hook
         }
     }
 }

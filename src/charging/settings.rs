@@ -1,24 +1,26 @@
 //! Section `[charging]` of the configuration: which events are charged, to which CDF, and what happens when it is down.
 
+pub use peers::{CheckedPeer, PeerSettings};
 pub use triggers::Triggers;
 
-use super::cdf::Place;
 use super::profile::Profile;
 use super::{dictionary, export, online, tls};
 use diameter::vocabulary::Vocabulary;
 use ims::charge;
 use ims::time::{Millis, Seconds};
+use peers::identity;
 use serde::Deserialize;
 use std::path::PathBuf;
 use thiserror::Error;
 
+pub(super) mod peers;
 mod triggers;
 
 /// Offline charging over Diameter Rf (RFC 6733 accounting, TS 32.260). Off while `peers` is empty.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// CDFs, or Diameter agents in front of them. Default: none, and charging is off.
+    /// CDFs, or Diameter agents in front of them. Default: none, and offline charging is off.
     pub peers: Vec<PeerSettings>,
     /// Our DiameterIdentity; it is part of every Session-Id and must be unique to this node.
     /// Default: `presentia.` and the home domain.
@@ -102,26 +104,6 @@ impl From<Payer> for charge::Payer {
     }
 }
 
-/// One CDF.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PeerSettings {
-    /// Its DiameterIdentity. A peer that says another Origin-Host in its CEA is disconnected.
-    pub host: String,
-    /// Its realm. Default: `destination_realm`.
-    #[serde(default)]
-    pub realm: Option<String>,
-    /// Where it listens: `192.0.2.1:3868`, `[2001:db8::1]:3868` or `cdf1.home1.net:3868`, over TCP. A name is
-    /// resolved at each attempt to connect.
-    pub address: String,
-    /// Whether it is reached over TLS; its certificate must name `host`. Default: false.
-    #[serde(default)]
-    pub tls: bool,
-    /// The lowest number that is up is used; equal numbers share the load. Default: 0.
-    #[serde(default)]
-    pub priority: u16,
-}
-
 impl Default for Settings {
     fn default() -> Self {
         Settings {
@@ -172,9 +154,9 @@ pub struct Checked {
     pub origin_host: String,
     pub origin_realm: String,
     pub as_uri: String,
-    /// Peers, each with its realm.
+    /// CDFs, each with its realm. None: nothing is charged offline.
     pub peers: Vec<CheckedPeer>,
-    /// Realm for CDFs named by a `ccf` only.
+    /// Realm for peers that do not name their own.
     pub destination_realm: String,
     /// AVPs of `dictionary`.
     pub vocabulary: Vocabulary,
@@ -183,23 +165,8 @@ pub struct Checked {
     pub given: Settings,
 }
 
-/// One CDF with its realm.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CheckedPeer {
-    pub host: String,
-    pub realm: String,
-    pub place: Place,
-    pub priority: u16,
-}
-
 impl Settings {
-    /// Completes the settings with the home domain and checks them. `Ok(None)`: charging is off.
-    pub fn check(&self, home_domain: &str) -> Result<Option<Checked>, BadValue> {
-        let checked = self.complete(home_domain)?;
-        Ok((!checked.peers.is_empty()).then_some(checked))
-    }
-
-    /// The same, also where charging is off.
+    /// Completes the settings with the home domain and checks them, also where charging is off.
     pub fn complete(&self, home_domain: &str) -> Result<Checked, BadValue> {
         self.check_ranges()?;
         let or_home = |given: &Option<String>| given.clone().unwrap_or_else(|| home_domain.into());
@@ -213,7 +180,7 @@ impl Settings {
                 .unwrap_or_else(|| format!("presentia.{home_domain}")),
             origin_realm: or_home(&self.origin_realm),
             as_uri: String::new(),
-            peers: self.check_peers(&destination_realm)?,
+            peers: peers::check(&self.peers, &destination_realm, !self.tls.is_empty())?,
             profile: self.load_profile(&vocabulary)?,
             vocabulary,
             destination_realm,
@@ -239,37 +206,6 @@ impl Settings {
             return Ok(Profile::default());
         }
         Profile::load(&self.profile, vocabulary).map_err(|why| bad("profile", &why.to_string()))
-    }
-
-    fn check_peers(&self, destination_realm: &str) -> Result<Vec<CheckedPeer>, BadValue> {
-        let mut checked: Vec<CheckedPeer> = Vec::new();
-        for (i, peer) in self.peers.iter().enumerate() {
-            let key = |name: &str| format!("peers[{i}].{name}");
-            let realm = peer.realm.as_deref().unwrap_or(destination_realm);
-            identity(&key("host"), &peer.host)?;
-            identity(&key("realm"), realm)?;
-            if checked
-                .iter()
-                .any(|p| p.host.eq_ignore_ascii_case(&peer.host))
-            {
-                return Err(bad(&key("host"), "a host that no other peer has"));
-            }
-            if peer.tls && self.tls.is_empty() {
-                return Err(bad(&key("tls"), "authorities in charging.tls.ca with it"));
-            }
-            let place = Place::parse(&peer.address).ok_or_else(|| {
-                let expected =
-                    "an address with a port, as in \"192.0.2.1:3868\" or \"cdf1.home1.net:3868\"";
-                bad(&key("address"), expected)
-            })?;
-            checked.push(CheckedPeer {
-                host: peer.host.clone(),
-                realm: realm.to_owned(),
-                place: place.secured(peer.tls.then(|| peer.host.clone())),
-                priority: peer.priority,
-            });
-        }
-        Ok(checked)
     }
 
     fn check_ranges(&self) -> Result<(), BadValue> {
@@ -334,21 +270,6 @@ impl Settings {
     }
 }
 
-/// DiameterIdentity is a fully qualified domain name (RFC 6733 §4.3.1).
-fn identity(key: &str, value: &str) -> Result<(), BadValue> {
-    let label = |l: &str| {
-        !l.is_empty()
-            && l.bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-    };
-    let fine = value.len() <= 255 && value.split('.').all(label);
-    if fine {
-        Ok(())
-    } else {
-        Err(bad(key, "a domain name, as in \"cdf1.home1.net\""))
-    }
-}
-
 pub(super) fn bad(key: &str, expected: &str) -> BadValue {
     BadValue {
         key: key.into(),
@@ -367,13 +288,14 @@ mod tests {
     #[test]
     fn without_a_peer_charging_is_off() {
         assert_eq!(parse("").unwrap(), Settings::default());
-        assert_eq!(Settings::default().check("ims.test"), Ok(None));
+        let checked = Settings::default().complete("ims.test").unwrap();
+        assert!(checked.peers.is_empty());
     }
 
     #[test]
     fn what_is_not_given_follows_from_the_home_domain() {
         let s = parse("[[peers]]\nhost = 'cdf1.ims.test'\naddress = '127.0.0.1:3868'").unwrap();
-        let c = s.check("ims.test").unwrap().unwrap();
+        let c = s.complete("ims.test").unwrap();
         assert_eq!(
             (c.origin_host.as_str(), c.origin_realm.as_str()),
             ("presentia.ims.test", "ims.test")
@@ -436,7 +358,7 @@ mod tests {
                 "peers[1].host",
             ),
         ] {
-            let refused = parse(text).unwrap().check("ims.test").unwrap_err();
+            let refused = parse(text).unwrap().complete("ims.test").unwrap_err();
             assert_eq!(refused.key, key, "{case}");
         }
     }

@@ -157,7 +157,7 @@ impl Bench {
             gather: Duration::ZERO,
         };
         let committer = Arc::new(Committer::start(Box::new(engine), store, ()).unwrap());
-        let settings = settings.check("ims.test").unwrap().unwrap();
+        let settings = settings.complete("ims.test").unwrap();
         Bench {
             disk,
             reader,
@@ -171,6 +171,7 @@ impl Bench {
         let settings = self.settings.clone();
         start(
             settings,
+            None,
             self.reader.clone(),
             self.committer.clone(),
             self.metrics.clone(),

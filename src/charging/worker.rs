@@ -1,114 +1,78 @@
-//! The thread that charges: it owns the node, the spool and the links, and is the only one to touch them.
+//! The charging thread: it owns the line to the charging systems and its two users, and is the only one to touch them.
 //!
-//! Here is its loop and its peers; [`records`] is the way of a record from the store to its answer, [`files`]
-//! its way out of the store.
-
-mod files;
-mod records;
+//! Each turn takes a share of what has come, lets those who wait for credit go first, and then a share of the records:
+//! a flood of records delays a question by a share, not by the flood.
 
 use super::Unseen;
-use super::accounts::Accounts;
-use super::acr::Sender;
-use super::cdf::Directory;
-use super::desk::Recent;
-use super::export::Export;
-use super::link::{self, Links};
-use super::quarantine::Range;
+use super::line::{self, Line, News};
+use super::link;
+use super::online;
+use super::online::worker::Credit;
+use super::records::{self, Records};
 use super::settings::Checked;
-use super::spool::Spool;
 use super::tls::Tls;
-use crate::store::{Committer, Reader, StoreError};
+use crate::store::StoreError;
 use crate::telemetry::Metrics;
-use crate::telemetry::metrics::{ChargingOutcome, Queue};
 use diameter::Instant;
-use diameter::base::{Applications, Local};
-use diameter::dictionary::{APP_ACCOUNTING, CMD_ACCOUNTING};
+use diameter::dictionary::{APP_ACCOUNTING, APP_CREDIT_CONTROL};
 use diameter::fault::ResultCode;
-use diameter::message::Header;
-use diameter::node::{
-    Condition, ConnectionId, Input, Limits, Node, Output, PeerSettings, Settings, Share,
-};
-use diameter::route::PeerId;
-use ims::charge::Event;
-use ims::time::Timestamp;
-use std::collections::BTreeMap;
+use diameter::node::ConnectionId;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
-use tracing::{info, warn};
 
-/// What others tell the worker.
+/// Taken from one source in one turn at most.
+const SHARE: usize = 64;
+
+/// The end: within this time, and whom to tell then.
 #[derive(Debug)]
-pub(super) enum Order {
-    /// These events are in the store.
-    Committed(Vec<Event>),
-    /// These records are in the store again, after they were in quarantine.
-    Released(Range),
-    /// No more events; end within this time, then say so.
-    Stop {
-        within: Duration,
-        done: oneshot::Sender<()>,
-    },
+pub(super) struct Stop {
+    pub within: Duration,
+    pub done: oneshot::Sender<()>,
 }
 
-/// Everything the worker is started with.
-#[derive(Debug)]
+/// Everything the thread is started with.
 pub(super) struct Start {
-    pub sender: Arc<Sender>,
-    pub accounts: Accounts,
-    pub export: Option<Export>,
-    pub recent: Arc<Recent>,
     pub settings: Checked,
-    pub spool: Spool,
-    pub committer: Arc<Committer>,
     pub metrics: Metrics,
-    pub orders: mpsc::Receiver<Order>,
-    pub unseen: Arc<Unseen>,
     pub tls: Option<Tls>,
     pub seed: [u8; 32],
+    pub rf: Option<Rf>,
+    pub ro: Option<Ro>,
+    /// Dropped without a word: the end, within a second.
+    pub stop: oneshot::Receiver<Stop>,
+}
+
+/// What is charged offline.
+pub(super) struct Rf {
+    pub start: records::Start,
+    pub orders: mpsc::Receiver<records::Order>,
+    pub stored: mpsc::UnboundedReceiver<Result<(), StoreError>>,
+    pub unseen: Arc<Unseen>,
+}
+
+/// What is charged online.
+pub(super) struct Ro {
+    pub start: online::worker::Start,
+    pub orders: mpsc::UnboundedReceiver<online::worker::Order>,
+    pub stored: mpsc::UnboundedReceiver<(u64, Result<(), StoreError>)>,
+}
+
+/// Where everything arrives that the thread acts upon. What is not used stays silent.
+struct Inbox {
+    heard: mpsc::Receiver<(ConnectionId, link::Event)>,
+    records: mpsc::Receiver<records::Order>,
+    records_stored: mpsc::UnboundedReceiver<Result<(), StoreError>>,
+    unseen: Arc<Unseen>,
+    credit: mpsc::UnboundedReceiver<online::worker::Order>,
+    credit_stored: mpsc::UnboundedReceiver<(u64, Result<(), StoreError>)>,
 }
 
 struct Worker {
-    sender: Arc<Sender>,
-    accounts: Accounts,
-    export: Option<Export>,
-    recent: Arc<Recent>,
-    bounds: Bounds,
-    node: Node,
-    spool: Spool,
-    links: Links,
-    directory: Directory,
-    reader: Arc<dyn Reader>,
-    committer: Arc<Committer>,
-    metrics: Metrics,
-    started: tokio::time::Instant,
-    stored: mpsc::UnboundedSender<Result<(), StoreError>>,
-    /// When answered records leave at the latest.
-    flush: Option<Instant>,
-    /// The store is left alone until then, after an error.
-    store_rest: Instant,
-    alarm: Alarm,
-    max_message: usize,
-    /// Why each peer that is not up was not up when it was last said: each attempt fails in the same way.
-    said: BTreeMap<PeerId, String>,
+    line: Line,
+    rf: Option<Records>,
+    ro: Option<Credit>,
     stopping: Option<Stopping>,
-}
-
-/// What the spool may hold before its oldest records are exported.
-#[derive(Clone, Copy, Debug)]
-struct Bounds {
-    /// Records; 0: any number.
-    records: u64,
-    /// Milliseconds; 0: any age.
-    age: u64,
-    /// The operator has been told that records are pushed out.
-    told: bool,
-}
-
-/// The depth at which the operator is told: the first, and each doubling of it.
-struct Alarm {
-    first: u64,
-    next: u64,
 }
 
 struct Stopping {
@@ -122,308 +86,260 @@ struct Stopping {
 
 /// Runs until it is told to stop, and then until everything has ended or the time for it is over. Returns whom to
 /// tell, once everything it held has been dropped.
-pub(super) async fn run(start: Start, reader: Arc<dyn Reader>) -> Option<oneshot::Sender<()>> {
-    let (events, mut heard) = mpsc::channel(256);
-    let (stored, mut outcomes) = mpsc::unbounded_channel(); // one batch is under way at a time
-    let Start {
-        sender,
-        accounts,
-        export,
-        recent,
-        settings,
-        spool,
-        committer,
-        metrics,
-        mut orders,
-        unseen,
-        tls,
-        seed,
-    } = start;
-    let max_message = settings.given.max_message_bytes as usize;
+pub(super) async fn run(start: Start) -> Option<oneshot::Sender<()>> {
+    let mut stop = start.stop;
+    let (events, heard) = mpsc::channel(256);
+    let line = Line::new(line::Start {
+        settings: &start.settings,
+        online: start.ro.as_ref().map(|ro| &ro.start.settings),
+        metrics: start.metrics,
+        tls: start.tls,
+        seed: start.seed,
+        events,
+    });
     let mut worker = Worker {
-        sender,
-        accounts,
-        export,
-        recent,
-        bounds: Bounds {
-            records: settings.given.spool_max_records,
-            age: u64::from(settings.given.spool_max_age_s.0) * 1_000,
-            told: false,
-        },
-        node: Node::new(node_settings(&settings), seed),
-        spool,
-        links: Links::new(events, max_message, tls),
-        directory: Directory::new(&settings),
-        reader,
-        committer,
-        metrics,
-        started: tokio::time::Instant::now(),
-        stored,
-        flush: None,
-        store_rest: Instant(0),
-        alarm: Alarm {
-            first: settings.given.spool_alarm_records,
-            next: settings.given.spool_alarm_records,
-        },
-        max_message,
-        said: BTreeMap::new(),
+        line,
+        rf: None,
+        ro: None,
         stopping: None,
     };
-    worker.configure(&settings);
+    let mut inbox = worker.open(heard, start.rf, start.ro);
     loop {
-        worker.work();
+        worker.gather(&mut inbox);
+        let more = worker.work();
         if worker.has_ended() {
-            worker.complete_file();
-            return worker.stopping.map(|stopping| stopping.done);
+            return worker.end();
         }
-        let wake = worker.started + Duration::from_millis(worker.deadline().0);
+        if more {
+            // The connections are served by the same runtime.
+            tokio::task::yield_now().await;
+            continue;
+        }
+        let due = worker.deadline();
+        let wake = worker.line.moment(due);
+        let open = worker.stopping.is_none();
         tokio::select! {
-            order = orders.recv(), if worker.stopping.is_none() => worker.ordered(order),
-            () = unseen.told() => {}
-            Some((connection, event)) = heard.recv() => worker.heard(connection, event),
-            Some(outcome) = outcomes.recv() => worker.stored(outcome),
-            () = tokio::time::sleep_until(wake) => worker.node.handle(worker.now(), Input::Tick),
-        }
-        if let Some((lowest, highest, count)) = unseen.take() {
-            worker.spool.committed_unseen(lowest, highest, count);
+            Some(order) = inbox.credit.recv(), if open => worker.credit_ordered(order),
+            Some((connection, event)) = inbox.heard.recv() => worker.line.heard(connection, event),
+            Some((turn, outcome)) = inbox.credit_stored.recv() => worker.credit_stored(turn, outcome),
+            Some(outcome) = inbox.records_stored.recv() => worker.records_stored(outcome),
+            Some(order) = inbox.records.recv(), if open => worker.records_ordered(order),
+            () = inbox.unseen.told() => {}
+            asked = &mut stop, if open => {
+                worker.gather(&mut inbox); // what was said before
+                worker.stop(asked.ok());
+            }
+            () = tokio::time::sleep_until(wake) => worker.tick(),
         }
     }
-}
-
-fn node_settings(settings: &Checked) -> Settings {
-    let given = &settings.given;
-    let limits = Limits {
-        answer_timeout: given.answer_timeout_ms.0,
-        max_pending: given.max_in_flight as usize,
-    };
-    Settings {
-        local: Local {
-            host: settings.origin_host.clone(),
-            realm: settings.origin_realm.clone(),
-            product: "Presentia".into(),
-            state_id: u32::try_from(wall_clock().0 / 1000).unwrap_or(u32::MAX),
-            applications: Applications::ACCOUNTING,
-        },
-        watchdog: u64::from(given.watchdog_s.0) * 1000,
-        accounting: limits,
-        credit_control: limits,
-        connect_timeout: given.connect_timeout_ms.0,
-        backoff: (given.reconnect_min_ms.0, given.reconnect_max_ms.0),
-        max_message: given.max_message_bytes as usize,
-        vocabulary: settings.vocabulary.clone(),
-        overload_control: given.overload_control,
-    }
-}
-
-fn wall_clock() -> Timestamp {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 impl Worker {
-    fn configure(&mut self, settings: &Checked) {
-        for peer in &settings.peers {
-            self.metrics.set_peer(&peer.host, false);
-            let known = PeerSettings {
-                host: Some(peer.host.clone()),
-                realm: Some(peer.realm.clone()),
-                accounting: Some(Share {
-                    priority: peer.priority,
-                    general: true,
-                }),
-                credit_control: None,
+    /// Starts the users, and says where what they are told comes from.
+    fn open(
+        &mut self,
+        heard: mpsc::Receiver<(ConnectionId, link::Event)>,
+        rf: Option<Rf>,
+        ro: Option<Ro>,
+    ) -> Inbox {
+        let mut inbox = Inbox {
+            heard,
+            records: mpsc::channel(1).1,
+            records_stored: mpsc::unbounded_channel().1,
+            unseen: Arc::default(),
+            credit: mpsc::unbounded_channel().1,
+            credit_stored: mpsc::unbounded_channel().1,
+        };
+        if let Some(rf) = rf {
+            self.rf = Some(Records::new(rf.start));
+            inbox.records = rf.orders;
+            inbox.records_stored = rf.stored;
+            inbox.unseen = rf.unseen;
+        }
+        if let Some(ro) = ro {
+            self.ro = Some(Credit::new(&self.line, ro.start));
+            inbox.credit = ro.orders;
+            inbox.credit_stored = ro.stored;
+        }
+        inbox
+    }
+
+    /// Takes a share of everything that has come.
+    fn gather(&mut self, inbox: &mut Inbox) {
+        for _ in 0..SHARE {
+            let Ok((turn, outcome)) = inbox.credit_stored.try_recv() else {
+                break;
             };
-            let id = self.node.add_peer(self.now(), known);
-            self.directory.configured(id, peer.clone());
+            self.credit_stored(turn, outcome);
+        }
+        for _ in 0..SHARE {
+            let Ok((connection, event)) = inbox.heard.try_recv() else {
+                break;
+            };
+            self.line.heard(connection, event);
+        }
+        while let Ok(outcome) = inbox.records_stored.try_recv() {
+            self.records_stored(outcome); // one batch is under way at a time
+        }
+        if self.stopping.is_some() {
+            return;
+        }
+        for _ in 0..SHARE {
+            let Ok(order) = inbox.credit.try_recv() else {
+                break;
+            };
+            self.credit_ordered(order);
+        }
+        for _ in 0..SHARE {
+            let Ok(order) = inbox.records.try_recv() else {
+                break;
+            };
+            self.records_ordered(order);
+        }
+        let unseen = inbox.unseen.take();
+        if let (Some(rf), Some((lowest, highest, count))) = (&mut self.rf, unseen) {
+            rf.unseen(lowest, highest, count);
         }
     }
 
-    fn now(&self) -> Instant {
-        Instant(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
+    fn records_ordered(&mut self, order: records::Order) {
+        if let Some(rf) = &mut self.rf {
+            rf.ordered(&mut self.line, order);
+        }
+    }
+
+    fn records_stored(&mut self, outcome: Result<(), StoreError>) {
+        if let Some(rf) = &mut self.rf {
+            rf.stored(self.line.now(), outcome);
+        }
+    }
+
+    fn credit_ordered(&mut self, order: online::worker::Order) {
+        if let Some(ro) = &mut self.ro {
+            ro.ordered(&self.line, order);
+        }
+    }
+
+    fn credit_stored(&mut self, turn: u64, outcome: Result<(), StoreError>) {
+        if let Some(ro) = &mut self.ro {
+            ro.committed(&mut self.line, turn, outcome);
+        }
+    }
+
+    fn tick(&mut self) {
+        self.line.tick();
+        if let Some(ro) = &mut self.ro {
+            ro.tick(&self.line);
+        }
+    }
+
+    /// What can be done without waiting: all that is about credit, and a share of the records. Returns whether there
+    /// is more.
+    fn work(&mut self) -> bool {
+        self.settle();
+        let more = self.rf.as_mut().is_some_and(|rf| rf.work(&mut self.line));
+        self.settle();
+        self.say_goodbye();
+        more
+    }
+
+    /// Brings the news to those whom they concern, and does what the credit part wants done.
+    fn settle(&mut self) {
+        loop {
+            while let Some(news) = self.line.poll() {
+                self.bring(news);
+            }
+            let acted = self.ro.as_mut().map(|ro| ro.advance(&mut self.line));
+            if !acted.unwrap_or(false) {
+                return;
+            }
+        }
+    }
+
+    fn bring(&mut self, news: News) {
+        let now = self.line.now();
+        match news {
+            News::Answered {
+                application,
+                ticket,
+                peer,
+                outcome,
+            } => match application {
+                APP_ACCOUNTING => {
+                    if let Some(rf) = &mut self.rf {
+                        rf.answered(now, ticket, peer, outcome);
+                    }
+                }
+                APP_CREDIT_CONTROL => {
+                    if let Some(ro) = &mut self.ro {
+                        ro.answered(now, ticket, peer, &outcome);
+                    }
+                }
+                _ => {} // nobody asks anything else
+            },
+            News::Asked {
+                connection,
+                request,
+            } => match &mut self.ro {
+                Some(ro) => ro.asked(now, connection, &request),
+                None => {
+                    let result = ResultCode::UNKNOWN_SESSION_ID;
+                    self.line.reply(connection, &request, result);
+                }
+            },
+            News::Resent { peer, session_id } => {
+                if let Some(rf) = &mut self.rf {
+                    rf.resent(&self.line, peer, &session_id);
+                }
+            }
+            News::PeerChanged => {}
+        }
     }
 
     fn deadline(&mut self) -> Instant {
-        let spool = self
-            .spool
-            .deadline()
-            .filter(|_| self.node.is_up_for(APP_ACCOUNTING) && self.stopping.is_none());
+        let rf = self.rf.as_mut().and_then(|rf| rf.deadline(&self.line));
+        let ro = self.ro.as_ref().and_then(Credit::deadline);
         let stopping = self
             .stopping
             .as_ref()
             .map(|s| if s.leaving { s.end } else { s.answers });
-        let rest = Some(self.store_rest).filter(|at| *at > self.now());
-        let file = self.file_due();
-        let wakes = [
-            self.node.deadline(),
-            spool,
-            self.flush,
-            stopping,
-            rest,
-            file,
-        ];
-        wakes
-            .into_iter()
-            .flatten()
-            .min()
-            .unwrap_or(self.now().after(60_000))
+        let wakes = [self.line.deadline(), rf, ro, stopping];
+        let next = wakes.into_iter().flatten().min();
+        next.unwrap_or(self.line.now().after(60_000))
     }
 
-    fn ordered(&mut self, order: Option<Order>) {
-        match order {
-            Some(Order::Committed(events)) => {
-                for event in events {
-                    self.prepare(&event);
-                    self.spool.committed(event);
-                }
-            }
-            Some(Order::Stop { within, done }) => self.stop(within, done),
-            Some(Order::Released(Range {
-                lowest,
-                highest,
-                count,
-            })) => self.spool.committed_unseen(lowest, highest, count),
-            // The handle was dropped: the same, with no one to wait for it.
-            None => self.stop(Duration::from_secs(1), oneshot::channel().0),
-        }
-    }
-
-    fn stop(&mut self, within: Duration, done: oneshot::Sender<()>) {
+    /// Ends in good order; `None`: with no one to wait for it.
+    fn stop(&mut self, asked: Option<Stop>) {
+        let Stop { within, done } = asked.unwrap_or_else(|| Stop {
+            within: Duration::from_secs(1),
+            done: oneshot::channel().0,
+        });
         let millis = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
-        let now = self.now();
-        let (answers, end) = (now.after(millis / 2), now.after(millis));
+        let now = self.line.now();
         self.stopping = Some(Stopping {
             done,
-            answers,
-            end,
+            answers: now.after(millis / 2),
+            end: now.after(millis),
             leaving: false,
         });
-    }
-
-    fn heard(&mut self, connection: ConnectionId, event: link::Event) {
-        let input = self.links.heard(connection, &event);
-        self.node.handle(self.now(), input);
-    }
-
-    /// Everything that can be done without waiting.
-    fn work(&mut self) {
-        self.outputs();
-        if !self.node.is_up_for(APP_ACCOUNTING) {
-            self.spool.outage();
-        }
-        while self.stopping.is_none() && self.read_store() {}
-        while self.stopping.is_none() && self.node.is_up_for(APP_ACCOUNTING) {
-            let Some(sending) = self.spool.next_sending(self.now()) else {
-                break;
-            };
-            self.send(sending);
-            self.outputs();
-        }
-        self.overflow();
-        self.clear_store();
-        self.say_goodbye();
-        self.show();
-    }
-
-    fn outputs(&mut self) {
-        while let Some(output) = self.node.poll_output() {
-            match output {
-                Output::Connect { connection } => match self.directory.place(connection.peer) {
-                    Some(place) => self.links.connect(connection, place),
-                    // Removed since; nothing waits for it.
-                    None => {
-                        let why = "nobody knows where it listens".to_owned();
-                        self.node
-                            .handle(self.now(), Input::ConnectFailed { connection, why });
-                    }
-                },
-                Output::Close { connection } => self.links.close(connection),
-                Output::Send { connection, bytes } => {
-                    let header = Header::read(&bytes);
-                    if header
-                        .is_some_and(|h| h.command == CMD_ACCOUNTING && h.flags.retransmitted())
-                    {
-                        self.metrics.charging(ChargingOutcome::Resent);
-                        self.note_resent(connection.peer, &bytes);
-                    }
-                    if !self.links.send(connection, bytes) {
-                        self.links.close(connection);
-                        self.node
-                            .handle(self.now(), Input::Disconnected { connection });
-                    }
-                }
-                Output::Answered {
-                    ticket,
-                    peer,
-                    outcome,
-                    ..
-                } => self.answered(ticket, peer, outcome),
-                // Accounting by events opens no session that a peer could ask about.
-                Output::Asked {
-                    connection,
-                    request,
-                } => {
-                    let result = ResultCode::UNKNOWN_SESSION_ID;
-                    let reply = Input::Reply {
-                        connection,
-                        request: &request,
-                        result,
-                    };
-                    self.node.handle(self.now(), reply);
-                }
-                Output::Restarted { peer } => {
-                    let peer = self.directory.label(peer).unwrap_or("named by ccf");
-                    info!(peer, "CDF has restarted: its Origin-State-Id has risen");
-                }
-                Output::PeerState {
-                    peer,
-                    condition,
-                    why,
-                } => self.peer_state(peer, condition, &why),
-            }
-        }
-    }
-
-    fn peer_state(&mut self, peer: PeerId, condition: Condition, why: &str) {
-        if matches!(condition, Condition::Up | Condition::Closed) {
-            self.directory.settled(peer);
-        }
-        let label = self.directory.label(peer);
-        if let Some(host) = label {
-            self.metrics.set_peer(host, condition == Condition::Up);
-        }
-        let host = label.unwrap_or("named by ccf");
-        match condition {
-            Condition::Up => {
-                self.said.remove(&peer);
-                info!(peer = host, "CDF is up");
-            }
-            Condition::Reopening => {
-                info!(peer = host, "CDF is back and must answer three watchdogs")
-            }
-            Condition::Closed | Condition::Suspect => {
-                let news = self.said.get(&peer).is_none_or(|said| said != why);
-                if news && self.stopping.is_none() {
-                    warn!(peer = host, state = ?condition, why, "CDF is not up");
-                    self.said.insert(peer, why.to_owned());
-                }
-            }
-            Condition::Connecting | Condition::Closing => {}
+        if let Some(rf) = &mut self.rf {
+            rf.stop();
         }
     }
 
     /// Once the answers are in, or their time is over, the peers are told that we leave.
     fn say_goodbye(&mut self) {
-        let now = self.now();
+        let now = self.line.now();
         let Some(stopping) = &mut self.stopping else {
             return;
         };
-        if !stopping.leaving && (self.spool.in_flight() == 0 || stopping.answers <= now) {
+        if !stopping.leaving && (self.line.in_flight() == 0 || stopping.answers <= now) {
             stopping.leaving = true;
-            self.node.handle(now, Input::Stop);
-            self.outputs();
-            self.clear_store();
+            self.line.leave();
+            self.settle();
+            if let Some(rf) = &mut self.rf {
+                rf.work(&mut self.line);
+            }
         }
     }
 
@@ -431,24 +347,15 @@ impl Worker {
         let Some(stopping) = &self.stopping else {
             return false;
         };
-        let clear = self.spool.waiting_to_leave() == 0 && !self.spool.is_leaving();
-        stopping.end <= self.now() || stopping.leaving && self.node.has_stopped() && clear
+        let clear = self.rf.as_ref().is_none_or(Records::is_clear)
+            && self.ro.as_ref().is_none_or(Credit::is_clear);
+        stopping.end <= self.line.now() || stopping.leaving && self.line.has_left() && clear
     }
 
-    fn show(&mut self) {
-        let depth = self.spool.depth();
-        self.metrics.set_spool_depth(depth);
-        self.metrics
-            .set_queue(Queue::Charging, self.spool.in_flight());
-        if depth >= self.alarm.next {
-            warn!(
-                depth,
-                "charging records pile up: no CDF takes them as fast as they come"
-            );
-            self.alarm.next = self.alarm.next.saturating_mul(2);
-        } else if self.alarm.next > self.alarm.first && depth < self.alarm.first / 2 {
-            info!(depth, "the pile of charging records is gone");
-            self.alarm.next = self.alarm.first;
+    fn end(self) -> Option<oneshot::Sender<()>> {
+        if let Some(mut rf) = self.rf {
+            rf.complete_file(self.line.now());
         }
+        self.stopping.map(|stopping| stopping.done)
     }
 }

@@ -21,10 +21,9 @@ pub(super) fn check(config: &Config) -> Result<(), BadValue> {
     config.http.check()?;
     let home = config.sip.home_domains.first().map_or("", String::as_str);
     let charging = &config.charging;
-    let online = |_| charging.online.check(charging, home).map(|_| ());
     charging
-        .check(home)
-        .and_then(online)
+        .complete(home)
+        .and_then(|checked| charging.online.check(&checked).map(|_| ()))
         .map_err(|bad| BadValue {
             key: format!("charging.{}", bad.key),
             expected: bad.expected,

@@ -381,7 +381,7 @@ fn requests_are_granted_denied_and_refunded_as_the_ocs_has_it() {
     let folder = tempfile::tempdir().unwrap();
     let mut sim = Sim::start(folder.path(), &["ocs", "--balance", "sip:bob@ims.test=3"]);
     let server = Server::start(&format!(
-        "[charging.online]\norigin_host = \"ro.ps.test\"\npublish = \"iec\"\nsubscribe = \"ecur\"\ntx_ms = 2000\n\
+        "[charging.online]\npublish = \"iec\"\nsubscribe = \"ecur\"\ntx_ms = 2000\n\
          [[charging.online.peers]]\nhost = \"ocs.test\"\nrealm = \"test\"\naddress = \"{}\"\n",
         sim.address
     ));

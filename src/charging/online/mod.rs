@@ -1,27 +1,25 @@
 //! Online charging: requests ask an OCS for credit over Ro before they are served (TS 32.260 §5.3).
 //!
-//! The driver hands over what waits with [`Online::ask`] and is told the answer through the function given to
-//! [`start`]; what became of the service comes with [`Online::ended`]. The thread here owns its Diameter node and the
-//! credit-control client, and commits what is owed before it asks: whenever the process is killed, the store says what
-//! still has to be debited or given back.
+//! The driver hands over what waits with [`Online::ask`] and is told the answer through [`Wanted::tell`]; what became
+//! of the service comes with [`Online::used`] and [`Online::ended`]. Here is the part of the charging thread that holds
+//! the credit-control client. It commits what is owed before it asks: whenever the process is killed, the store says
+//! what still has to be debited or given back.
 
 mod record;
 pub mod settings;
 #[cfg(test)]
 mod tests;
-mod worker;
+pub(super) mod worker;
 
-use super::StartError;
-use super::tls::Tls;
-use crate::store::{Committer, Reader};
-use crate::telemetry::Metrics;
+use super::acr::Sender;
+use super::worker::Ro;
+use crate::store::{Committer, Reader, Record, StoreError};
 use ims::charge::credit::{Answer, Request, Withdrawal};
 use ims::record::Table;
 use settings::Checked;
+use std::fmt;
 use std::sync::Arc;
-use std::thread::JoinHandle;
-use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tracing::info;
 use worker::{Order, Start};
 
@@ -40,22 +38,60 @@ pub enum Word {
 /// Tells the node about the charge of this number.
 pub type Tell = Box<dyn Fn(u64, Word) + Send>;
 
-/// The credit thread.
-#[derive(Debug)]
+/// Where charges are asked for. Cheap to share.
+#[derive(Clone, Debug)]
 pub struct Online {
     /// As many as requests wait in the node, which bounds them.
     orders: mpsc::UnboundedSender<Order>,
-    thread: Option<JoinHandle<()>>,
 }
 
-/// Starts online charging with what the store says is owed.
-pub fn start(
-    settings: Checked,
+/// What is needed to ask for credit.
+pub struct Wanted {
+    pub settings: Checked,
+    pub tell: Tell,
+}
+
+impl fmt::Debug for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut wanted = f.debug_struct("Wanted");
+        wanted.field("settings", &self.settings);
+        wanted.finish_non_exhaustive()
+    }
+}
+
+/// Prepares online charging with what the store says is owed.
+pub(super) fn prepare(
+    wanted: Wanted,
+    sender: Sender,
     reader: &dyn Reader,
     committer: Arc<Committer>,
-    metrics: Metrics,
-    tell: Tell,
-) -> Result<Online, StartError> {
+) -> Result<(Online, Ro), StoreError> {
+    let owed = owed(reader)?;
+    if !owed.is_empty() {
+        info!(
+            count = owed.len(),
+            "charges of an earlier run are still to be settled with the OCS"
+        );
+    }
+    let (orders, waiting) = mpsc::unbounded_channel();
+    let (told, stored) = mpsc::unbounded_channel(); // one outcome for each batch that was submitted
+    let start = Start {
+        sender,
+        settings: wanted.settings,
+        owed,
+        committer,
+        tell: wanted.tell,
+        stored: told,
+    };
+    let ro = Ro {
+        start,
+        orders: waiting,
+        stored,
+    };
+    Ok((Online { orders }, ro))
+}
+
+fn owed(reader: &dyn Reader) -> Result<Vec<Record>, StoreError> {
     let mut owed = Vec::new();
     let mut from = vec![0; 8];
     loop {
@@ -67,46 +103,9 @@ pub fn start(
         }
         owed.extend(page);
         if !full {
-            break;
+            return Ok(owed);
         }
     }
-    if !owed.is_empty() {
-        info!(
-            count = owed.len(),
-            "charges of an earlier run are still to be settled with the OCS"
-        );
-    }
-    let tls = Tls::load(&settings.peers.given.tls)?;
-    let mut seed = [0; 32];
-    getrandom::fill(&mut seed).map_err(StartError::Random)?;
-    let (orders, waiting) = mpsc::unbounded_channel();
-    let start = Start {
-        settings,
-        owed,
-        committer,
-        metrics,
-        orders: waiting,
-        tell,
-        tls,
-        seed,
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(StartError::Thread)?;
-    let thread = std::thread::Builder::new()
-        .name("credit".into())
-        .spawn(move || {
-            let told = runtime.block_on(worker::run(start));
-            runtime.shutdown_background(); // a name that is being resolved is not waited for
-            // Whoever asked for the end may have stopped waiting for it.
-            let _ = told.map(|told| told.send(()));
-        })
-        .map_err(StartError::Thread)?;
-    Ok(Online {
-        orders,
-        thread: Some(thread),
-    })
 }
 
 impl Online {
@@ -124,17 +123,5 @@ impl Online {
     /// A service that was granted was given, or was not. Never blocks.
     pub fn ended(&self, number: u64, delivered: bool) {
         let _ = self.orders.send(Order::Ended { number, delivered });
-    }
-
-    /// Takes leave of the OCSs and ends the thread, within `within`. What is still owed stays in the store.
-    pub async fn shutdown(mut self, within: Duration) {
-        let (done, ended) = oneshot::channel();
-        if self.orders.send(Order::Stop { within, done }).is_ok() {
-            // The worker keeps to the time itself; the margin is for a machine that is busy.
-            let _ = tokio::time::timeout(within + Duration::from_secs(1), ended).await;
-        }
-        if let Some(thread) = self.thread.take().filter(JoinHandle::is_finished) {
-            let _ = thread.join(); // a panic was already reported by its hook
-        }
     }
 }

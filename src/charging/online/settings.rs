@@ -1,8 +1,10 @@
 //! Section `[charging.online]`: which requests ask which OCS for credit, and what happens when it cannot be asked.
 
-use super::super::settings::{self, BadValue, PeerSettings, bad};
+use super::super::settings::peers::{agree, check as check_peers};
+use super::super::settings::{self, BadValue, CheckedPeer, PeerSettings, bad};
 use diameter::credit::Policy;
 use diameter::credit::client::Charge;
+use diameter::node::Limits;
 use diameter::ro::{DebitFailureHandling, FailureHandling, UnitsIn};
 use ims::charge::Chargeable;
 use ims::charge::credit;
@@ -44,11 +46,9 @@ pub enum OnDebitFailure {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// OCSs, or Diameter agents in front of them. Default: none, and online charging is off.
+    /// OCSs, or Diameter agents in front of them. One that is also in `[[charging.peers]]` is one peer with one
+    /// connection; only its priority may be another. Default: none, and online charging is off.
     pub peers: Vec<PeerSettings>,
-    /// Our DiameterIdentity towards them. Default: that of `[charging]`. It must be another one where an OCS is also a
-    /// CDF, since there is one connection for each pair of identities (RFC 6733 §5.1).
-    pub origin_host: Option<String>,
     /// How PUBLISH, SUBSCRIBE and third-party REGISTER are charged. Default: `off`.
     pub publish: Mode,
     pub subscribe: Mode,
@@ -78,7 +78,6 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             peers: Vec::new(),
-            origin_host: None,
             publish: Mode::Off,
             subscribe: Mode::Off,
             register: Mode::Off,
@@ -98,21 +97,19 @@ impl Default for Settings {
 /// Settings with every default filled in and every range checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checked {
-    /// Identity and OCSs, in the form of offline charging.
-    pub peers: settings::Checked,
+    pub peers: Vec<CheckedPeer>,
     pub given: Settings,
 }
+
+/// OCSs at most.
+const PEERS: usize = 64;
 
 /// Beyond Tx, for the way there and back between threads.
 const GRACE: Millis = Millis(2_000);
 
 impl Settings {
     /// Completes the settings with those of `[charging]` and checks them. `Ok(None)`: online charging is off.
-    pub fn check(
-        &self,
-        charging: &settings::Settings,
-        home_domain: &str,
-    ) -> Result<Option<Checked>, BadValue> {
+    pub fn check(&self, charging: &settings::Checked) -> Result<Option<Checked>, BadValue> {
         let ranges = [
             ("tx_ms", self.tx_ms.0, 100, 20_000),
             (
@@ -132,44 +129,20 @@ impl Settings {
         if !matches!(self.denied_status, 402 | 403) {
             return Err(bad("online.denied_status", "402 or 403"));
         }
-        if self.peers.is_empty() {
-            return Ok(None);
+        if self.peers.len() > PEERS {
+            let expected = format!("at most {PEERS}");
+            return Err(bad("online.peers", &expected));
         }
-        let as_offline = settings::Settings {
-            peers: self.peers.clone(),
-            origin_host: self.origin_host.clone().or(charging.origin_host.clone()),
-            use_ccf: true, // here: ecf
-            dynamic_peers: 0,
-            // what is done with records is no matter of credit
-            profile: Default::default(),
-            spool_max_records: 0,
-            spool_max_age_s: Default::default(),
-            export: Default::default(),
-            ..charging.clone()
-        };
         let within = |bad: BadValue| BadValue {
             key: format!("online.{}", bad.key),
             ..bad
         };
-        let Some(peers) = as_offline.check(home_domain).map_err(within)? else {
-            return Ok(None);
-        };
-        let offline = charging.check(home_domain)?;
-        let shared = offline.is_some_and(|offline| {
-            let both = |host: &str| {
-                peers
-                    .peers
-                    .iter()
-                    .any(|p| p.host.eq_ignore_ascii_case(host))
-            };
-            offline.origin_host == peers.origin_host && offline.peers.iter().any(|p| both(&p.host))
-        });
-        if shared {
-            let expected = "another name than charging.origin_host, since an OCS is also a CDF";
-            return Err(bad("online.origin_host", expected));
-        }
+        let has_tls = !charging.given.tls.is_empty();
+        let peers = check_peers(&self.peers, &charging.destination_realm, has_tls);
+        let peers = peers.map_err(within)?;
+        agree(&peers, &charging.peers).map_err(within)?;
         let given = self.clone();
-        Ok(Some(Checked { peers, given }))
+        Ok((!peers.is_empty()).then_some(Checked { peers, given }))
     }
 
     /// What the node asks for; nothing while there is no OCS.
@@ -220,6 +193,19 @@ impl Settings {
         }
     }
 
+    /// Charges under way at most: those that wait for a decision, and as many services that run.
+    pub(super) fn charges(&self) -> usize {
+        self.waiting as usize * 2
+    }
+
+    /// What the Diameter node allows requests for credit.
+    pub(in crate::charging) fn limits(&self) -> Limits {
+        Limits {
+            answer_timeout: self.answer_timeout_ms.0,
+            max_pending: self.charges(),
+        }
+    }
+
     pub(super) fn units_in(&self) -> UnitsIn {
         match self.multiple_services {
             true => UnitsIn::Services {
@@ -239,9 +225,8 @@ mod tests {
 
     fn check(text: &str, offline: &str) -> Result<Option<Checked>, BadValue> {
         let charging: settings::Settings = toml::from_str(offline).unwrap();
-        toml::from_str::<Settings>(text)
-            .unwrap()
-            .check(&charging, "ims.test")
+        let charging = charging.complete("ims.test").unwrap();
+        toml::from_str::<Settings>(text).unwrap().check(&charging)
     }
 
     #[test]
@@ -257,19 +242,33 @@ mod tests {
 
     #[test]
     fn a_bad_value_is_refused_by_its_key() {
-        let cdf = "origin_host = 'ps.test'\n[[peers]]\nhost = 'OCS.test'\naddress = '127.0.0.1:1'";
-        for (text, offline, key) in [
-            ("tx_ms = 99", "", "online.tx_ms"),
-            ("tx_ms = 20001", "", "online.tx_ms"),
-            ("answer_timeout_ms = 2999", "", "online.answer_timeout_ms"),
-            ("waiting = 0", "", "online.waiting"),
-            ("denied_status = 404", "", "online.denied_status"),
-            ("origin_host = '?'", "", "online.origin_host"),
-            ("", cdf, "online.origin_host"),
+        for (text, key) in [
+            ("tx_ms = 99", "online.tx_ms"),
+            ("tx_ms = 20001", "online.tx_ms"),
+            ("answer_timeout_ms = 2999", "online.answer_timeout_ms"),
+            ("waiting = 0", "online.waiting"),
+            ("denied_status = 404", "online.denied_status"),
         ] {
-            let bad = check(&format!("{text}\n{PEER}"), offline).unwrap_err();
+            let bad = check(&format!("{text}\n{PEER}"), "").unwrap_err();
             assert_eq!(bad.key, key, "{text}");
         }
-        assert!(check(&format!("origin_host = 'ro.ps.test'\n{PEER}"), cdf).is_ok());
+    }
+
+    #[test]
+    fn an_ocs_that_is_also_a_cdf_is_the_same_peer_but_for_its_priority() {
+        let cdf = PEER.replace("ocs.test", "OCS.test");
+        for (text, key) in [
+            ("priority = 7", None),
+            ("realm = 'other.test'", Some("online.peers[0].realm")),
+            ("tls = true", Some("online.peers[0].tls")),
+        ] {
+            let checked = check(
+                &format!("{PEER}{text}"),
+                &format!("{cdf}\n[tls]\nca = 'ca.pem'"),
+            );
+            assert_eq!(checked.err().map(|bad| bad.key).as_deref(), key, "{text}");
+        }
+        let elsewhere = check(PEER, &cdf.replace("3868", "3869")).unwrap_err();
+        assert_eq!(elsewhere.key, "online.peers[0].address");
     }
 }

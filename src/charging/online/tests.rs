@@ -3,12 +3,14 @@
 use super::*;
 use crate::charging::acr::tests::full;
 use crate::charging::settings::Settings as Charging;
+use crate::charging::{self, Charging as Thread};
 use crate::sim::ocs::Terms;
 use crate::sim::script::Script;
 use crate::sim::{self, serve};
 use crate::store::Engine;
 use crate::store::committer;
 use crate::store::memory::{Disk, Memory};
+use crate::telemetry::Metrics;
 use diameter::base::{Applications, Local};
 use ims::charge::credit::{Settled, Verdict};
 use ims::charge::{Chargeable, Event};
@@ -17,7 +19,9 @@ use serde_json::Value;
 use std::cell::RefCell;
 use std::future::Future;
 use std::rc::Rc;
+use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 
 /// A test that waits longer has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -111,6 +115,7 @@ async fn until<T>(mut look: impl FnMut() -> Option<T>, what: &str) -> T {
 /// A process: what it answered, and the thread that asks.
 struct Process {
     online: Online,
+    charging: Thread,
     committer: Arc<Committer>,
     metrics: Metrics,
     answers: mpsc::UnboundedReceiver<(u64, Answer)>,
@@ -123,20 +128,17 @@ fn process(ocs: &str, disk: &Disk, more: &str) -> Process {
          [[online.peers]]\nhost = 'ocs.test'\naddress = '{ocs}'\n"
     );
     let charging: Charging = toml::from_str(&text).unwrap();
-    let checked = charging
-        .online
-        .check(&charging, "ims.test")
-        .unwrap()
-        .unwrap();
+    let common = charging.complete("ims.test").unwrap();
+    let settings = charging.online.check(&common).unwrap().unwrap();
     let engine = Memory::open(disk.clone());
     let reader = engine.reader();
-    let settings = committer::Settings {
+    let store = committer::Settings {
         queue: 64,
         reserve: 0,
         gather: Duration::ZERO,
     };
     let metrics = Metrics::new();
-    let committer = Committer::start(Box::new(engine), settings, metrics.commit_observer());
+    let committer = Committer::start(Box::new(engine), store, metrics.commit_observer());
     let committer = Arc::new(committer.unwrap());
     let (told, answers) = mpsc::unbounded_channel();
     let tell = Box::new(move |number, word| {
@@ -144,9 +146,13 @@ fn process(ocs: &str, disk: &Disk, more: &str) -> Process {
             let _ = told.send((number, answer));
         }
     });
-    let online = start(checked, &*reader, committer.clone(), metrics.clone(), tell).unwrap();
+    let wanted = Some(Wanted { settings, tell });
+    let (written, seen) = (committer.clone(), metrics.clone());
+    let charging = charging::start(common, wanted, reader, written, seen).unwrap();
+    let online = charging.online().unwrap();
     Process {
         online,
+        charging,
         committer,
         metrics,
         answers,
@@ -242,7 +248,7 @@ fn a_unit_is_taken_for_a_service_and_given_back_for_one_that_failed() {
             process.online.ended(7, !fails);
             until(|| (owed(&disk) == 0).then_some(()), "nothing is owed").await;
             assert_eq!(ocs.balance().await, left, "{method:?}, fails: {fails}");
-            process.online.shutdown(Duration::from_secs(1)).await;
+            process.charging.shutdown(Duration::from_secs(1)).await;
         });
     }
 }
@@ -368,13 +374,15 @@ fn a_process_that_dies_leaves_what_the_next_one_settles() {
                 dies.give(7, answer.settled).await;
             }
             let Process {
-                online, committer, ..
+                charging,
+                committer,
+                ..
             } = dies;
-            drop((online, committer)); // without a word about the service
+            drop((charging, committer)); // without a word about the service
             let next = process(&ocs.address, &disk, "");
             until(|| (owed(&disk) == 0).then_some(()), case).await;
             assert_eq!(ocs.balance().await, left, "{case}: {:#?}", ocs.asked());
-            next.online.shutdown(Duration::from_secs(1)).await;
+            next.charging.shutdown(Duration::from_secs(1)).await;
         });
     }
 }

@@ -40,7 +40,7 @@ async fn emit(bench: &Bench, count: u32) -> Vec<Event> {
 async fn until(charging: &Charging, wanted: impl Fn(&Report) -> bool) -> Report {
     let end = tokio::time::Instant::now() + PATIENCE;
     loop {
-        let report = charging.desk().report().unwrap();
+        let report = charging.desk().unwrap().report().unwrap();
         if wanted(&report) {
             return report;
         }
@@ -71,7 +71,7 @@ async fn every_event_is_accounted_for_from_emission_through_quarantine_to_its_re
     assert_eq!(hour.peers["cdf1.ims.test"].refused, 1);
     assert_eq!(hour.resent, 5, "they lay in the store at the start");
 
-    let desk = charging.desk();
+    let desk = charging.desk().unwrap();
     let refused = desk.quarantine(&Wanted::default()).unwrap();
     assert_eq!((refused.len(), refused[0].result), (1, Some(5004)));
     assert_eq!(desk.release(&[77]).await, Ok(0), "no such record");
@@ -121,7 +121,10 @@ async fn what_the_accounts_miss_at_a_start_is_told() {
             .encode()
             .contains("charging_missing_records 1")
     );
-    assert_eq!(charging.desk().report().unwrap().hours[0].missing, 1);
+    assert_eq!(
+        charging.desk().unwrap().report().unwrap().hours[0].missing,
+        1
+    );
 }
 
 /// Every line of the files of an export that are complete.

@@ -1,17 +1,16 @@
 //! The way of a record out of the store: to a file where that is wanted, into the accounts, and then deleted.
 
-use super::records::STORE_WAIT;
-use super::{Worker, wall_clock};
+use super::Records;
+use super::sending::STORE_WAIT;
 use crate::charging::accounts::Outcome;
 use crate::charging::acr::Sender;
-use crate::charging::cdf::Directory;
 use crate::charging::cdr::Cdr;
+use crate::charging::line::{Line, wall_clock};
 use crate::charging::spool::Done;
 use crate::store::StoreError;
 use crate::telemetry::metrics::ChargingOutcome;
 use diameter::Instant;
-use diameter::dictionary::SESSION_ID;
-use diameter::message::Message;
+use diameter::dictionary::APP_ACCOUNTING;
 use diameter::route::PeerId;
 use ims::time::Timestamp;
 use std::io;
@@ -25,10 +24,10 @@ const LEAVING_WAIT: u64 = 20;
 /// Records pushed out at once.
 const PUSHED: u64 = 512;
 
-impl Worker {
+impl Records {
     /// Keeps the spool within its bounds: its oldest records are exported.
-    pub(super) fn overflow(&mut self) {
-        if self.export.is_none() || self.spool.is_leaving() || self.now() < self.store_rest {
+    pub(super) fn overflow(&mut self, line: &Line) {
+        if self.export.is_none() || self.spool.is_leaving() || line.now() < self.store_rest {
             return;
         }
         let mut pushed = 0;
@@ -44,22 +43,19 @@ impl Worker {
         if self.bounds.age > 0 && self.spool.oldest().is_some_and(|at| at < oldest) {
             pushed += self.spool.evict(PUSHED, oldest);
         }
+        let is_up = line.is_up_for(APP_ACCOUNTING);
         if pushed > 0 && !self.bounds.told {
             error!(
                 "the spool is at its limit: charging records are exported to files instead of a CDF"
             );
-        } else if pushed == 0 && self.bounds.told && self.node_is_up() {
+        } else if pushed == 0 && self.bounds.told && is_up {
             info!("the spool is within its limit again");
         }
-        self.bounds.told = pushed > 0 || self.bounds.told && !self.node_is_up();
-    }
-
-    fn node_is_up(&self) -> bool {
-        self.node.is_up_for(diameter::dictionary::APP_ACCOUNTING)
+        self.bounds.told = pushed > 0 || self.bounds.told && !is_up;
     }
 
     /// Writes what the files are to have of the batch under way.
-    fn write_files(&mut self) -> io::Result<()> {
+    fn write_files(&mut self, line: &Line) -> io::Result<()> {
         let Some(export) = &mut self.export else {
             return Ok(());
         };
@@ -68,61 +64,57 @@ impl Worker {
         let wanted = self.spool.batch();
         let wanted = wanted.filter(|done| all || done.outcome == Outcome::Exported);
         let cdrs: Vec<Cdr> = wanted
-            .filter_map(|done| cdr_of(&self.sender, done, &self.directory, now))
+            .filter_map(|done| cdr_of(&self.sender, done, line, now))
             .collect();
         export.write(&cdrs, now.0)
     }
 
     /// Notes what became of the records of the batch under way.
-    fn settle(&mut self) {
+    fn settle(&mut self, line: &Line) {
         let now = wall_clock();
         let mut cdrs = Vec::new();
         for done in self.spool.batch() {
             let hour = done.event.as_ref().map_or(0, |event| event.booked.hour);
-            let peer = label_of(done, &self.directory);
+            let peer = label_of(done, line);
             self.accounts.note(hour, done.outcome, peer);
             if done.outcome == Outcome::Exported {
                 self.metrics.charging(ChargingOutcome::Exported);
             }
-            cdrs.extend(cdr_of(&self.sender, done, &self.directory, now));
+            cdrs.extend(cdr_of(&self.sender, done, line, now));
         }
         self.recent.add(cdrs);
     }
 
-    /// A record was sent with the T flag.
-    pub(super) fn note_resent(&mut self, peer: PeerId, acr: &[u8]) {
-        let hour = Message::parse(acr)
-            .ok()
-            .and_then(|acr| acr.find(&SESSION_ID)?.text())
-            .and_then(number_of)
+    pub(super) fn note_resent(&mut self, line: &Line, peer: PeerId, session_id: &str) {
+        let hour = number_of(session_id)
             .and_then(|number| self.spool.event(number))
             .map_or(0, |event| event.booked.hour);
-        let peer = self.directory.label(peer).unwrap_or(NAMED);
+        let peer = line.label(peer).unwrap_or(NAMED);
         self.accounts.note(hour, Outcome::Resent, peer);
     }
 
     /// When the file of the export is to be completed; by then it is.
-    pub(super) fn file_due(&mut self) -> Option<Instant> {
+    pub(super) fn file_due(&mut self, now: Instant) -> Option<Instant> {
         let due = self.export.as_ref()?.due()?;
         let left = due.saturating_sub(wall_clock().0);
-        if left == 0 && self.now() >= self.store_rest {
-            self.complete_file();
+        if left == 0 && now >= self.store_rest {
+            self.complete_file(now);
             return None;
         }
-        Some(self.now().after(left))
+        Some(now.after(left))
     }
 
-    pub(super) fn complete_file(&mut self) {
+    pub fn complete_file(&mut self, now: Instant) {
         let rotated = self.export.as_mut().map(|export| export.rotate());
         if let Some(Err(error)) = rotated {
             error!(%error, "a file of charging records could not be completed");
-            self.store_rest = self.now().after(STORE_WAIT);
+            self.store_rest = now.after(STORE_WAIT);
         }
     }
 
     /// Takes answered records out of the store: many at once when many come, at once when nothing else is under way.
-    pub(super) fn clear_store(&mut self) {
-        let now = self.now();
+    pub(super) fn clear_store(&mut self, line: &Line) {
+        let now = line.now();
         let waiting = self.spool.waiting_to_leave();
         if waiting == 0 {
             self.flush = None;
@@ -131,31 +123,30 @@ impl Worker {
         let at = *self
             .flush
             .get_or_insert(now.after(LEAVING_WAIT).max(self.store_rest));
-        let enough = waiting >= LEAVING
-            || self.spool.in_flight() == 0
-            || self.stopping.is_some()
-            || at <= now;
+        let enough =
+            waiting >= LEAVING || self.spool.in_flight() == 0 || self.stopping || at <= now;
         if now < self.store_rest || !enough {
             return;
         }
         self.flush = None;
         if let Some(mut batch) = self.spool.take_batch() {
-            if let Err(error) = self.write_files() {
+            if let Err(error) = self.write_files(line) {
                 error!(%error, "charging records could not be exported; they stay in the spool");
                 self.spool.stayed();
                 self.store_rest = now.after(STORE_WAIT);
                 return;
             }
-            self.settle();
+            self.settle(line);
             self.accounts.add_to(&mut batch);
             let told = self.stored.clone();
-            // The worker is gone only when nobody needs to know.
+            // The thread is gone only when nobody needs to know.
             self.committer
                 .submit(batch, Box::new(move |outcome| _ = told.send(outcome)));
         }
     }
 
-    pub(super) fn stored(&mut self, outcome: Result<(), StoreError>) {
+    /// The changes of a batch are in the store, or are not.
+    pub fn stored(&mut self, now: Instant, outcome: Result<(), StoreError>) {
         match outcome {
             Ok(()) => {
                 self.spool.left();
@@ -165,7 +156,7 @@ impl Worker {
                 error!(%error, "acknowledged charging records could not be taken out of the store");
                 self.spool.stayed();
                 self.accounts.stayed();
-                self.store_rest = self.now().after(STORE_WAIT);
+                self.store_rest = now.after(STORE_WAIT);
             }
         }
     }
@@ -174,14 +165,14 @@ impl Worker {
 /// What a CDF that is named only by a `ccf` is called in the accounts: over time there may be many.
 const NAMED: &str = "named by ccf";
 
-fn label_of<'a>(done: &Done, directory: &'a Directory) -> &'a str {
+fn label_of<'a>(done: &Done, line: &'a Line) -> &'a str {
     match done.peer {
-        Some(peer) => directory.label(peer).unwrap_or(NAMED),
+        Some(peer) => line.label(peer).unwrap_or(NAMED),
         None => "",
     }
 }
 
-fn cdr_of(sender: &Sender, done: &Done, directory: &Directory, now: Timestamp) -> Option<Cdr> {
+fn cdr_of(sender: &Sender, done: &Done, line: &Line, now: Timestamp) -> Option<Cdr> {
     let event = done.event.as_ref()?;
     let state = match done.outcome {
         Outcome::Quarantined => "quarantined",
@@ -190,7 +181,7 @@ fn cdr_of(sender: &Sender, done: &Done, directory: &Directory, now: Timestamp) -
     };
     let refused = done.quarantined.as_ref();
     Some(Cdr {
-        cdf: label_of(done, directory).to_owned(),
+        cdf: label_of(done, line).to_owned(),
         result: refused.map(|q| q.result),
         reason: refused.map(|q| q.reason.clone()).unwrap_or_default(),
         ..Cdr::new(sender, event, state).at(now)

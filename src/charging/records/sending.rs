@@ -1,13 +1,14 @@
 //! The way of a record: read from the store, sent, answered, taken out of the store.
 
-use super::{Worker, wall_clock};
+use super::Records;
 use crate::charging::acr::RECORD_NUMBER;
-use crate::charging::cdf::Step;
+use crate::charging::line::{Line, wall_clock};
 use crate::charging::spool::{Fate, Sending};
 use crate::telemetry::metrics::ChargingOutcome;
+use diameter::Instant;
 use diameter::fault::Class;
 use diameter::message::Message;
-use diameter::node::{Condition, Input, Outcome, PeerSettings, Request, Share};
+use diameter::node::{Outcome, Request};
 use diameter::rf::AccountingAnswer;
 use diameter::route::PeerId;
 use ims::charge::{Event, record};
@@ -21,42 +22,26 @@ const NAMED_WAIT: u64 = 100;
 /// Wait before the store is tried again after an error, in milliseconds.
 pub(super) const STORE_WAIT: u64 = 1_000;
 
-/// Records read from the store at once.
-const PAGE: usize = 1_024;
+/// Records read from the store in one turn of the thread, so that those who wait for credit are not kept waiting.
+const PAGE: usize = 256;
 
-impl Worker {
-    /// Adds the CDFs that an event names, if need be.
-    pub(super) fn prepare(&mut self, event: &Event) {
-        if event.ccf.is_empty() {
-            return;
-        }
-        let now = self.now();
-        for step in self.directory.prepare(&event.ccf, now.0) {
-            match step {
-                Step::Add { key, host, .. } => {
-                    let named = PeerSettings {
-                        host,
-                        realm: None,
-                        accounting: Some(Share {
-                            priority: u16::MAX,
-                            general: false,
-                        }),
-                        credit_control: None,
-                    };
-                    let id = self.node.add_peer(now, named);
-                    self.directory.added(&key, id);
-                }
-                Step::Remove(id) => {
-                    self.said.remove(&id);
-                    self.node.remove_peer(now, id);
-                }
-            }
+impl Records {
+    /// Connects to the CDFs that an event names, if need be.
+    pub(super) fn prepare(&self, line: &mut Line, event: &Event) {
+        line.meet(self.named(event));
+    }
+
+    /// The CDFs that a record is for, if they are heeded.
+    fn named<'a>(&self, event: &'a Event) -> &'a [String] {
+        match self.use_ccf {
+            true => &event.ccf,
+            false => &[],
         }
     }
 
     /// Reads a page of records if there is room and there are any. Returns whether it did.
-    pub(super) fn read_store(&mut self) -> bool {
-        let now = self.now();
+    pub(super) fn read_store(&mut self, line: &mut Line) -> bool {
+        let now = line.now();
         if now < self.store_rest {
             return false;
         }
@@ -96,61 +81,65 @@ impl Worker {
             }
         }
         for event in &events {
-            self.prepare(event);
+            self.prepare(line, event);
         }
         self.spool.read(events, last.filter(|_| full));
         true
     }
 
-    pub(super) fn send(&mut self, sending: Sending) {
+    pub(super) fn send(&mut self, line: &mut Line, sending: Sending) {
         let Sending {
             event,
             retransmitted,
             avoid,
         } = sending;
-        let now = self.now();
-        let (prefer, unsettled) = self.directory.preferred(&event.ccf);
-        let up = |id: &PeerId| self.node.condition(*id) == Some(Condition::Up);
-        if unsettled && !prefer.iter().any(up) {
+        let now = line.now();
+        let (prefer, wait) = line.named(self.named(&event));
+        if wait {
             return self.spool.postpone(event.number, now, NAMED_WAIT);
         }
-        match self.sender.acr(&event, self.max_message) {
+        match self.sender.acr(&event, line.max_message()) {
             Ok(message) => {
                 let request = Request {
                     ticket: event.number,
                     // Numbers rise by one, from a start that follows the clock, as RFC 6733 §3 has it for these
                     // identifiers; and a record that is sent again after a restart has the one it had.
-                    end_to_end: (event.number & 0x7fff_ffff) as u32,
+                    end_to_end: (event.number & 0x3fff_ffff) as u32,
                     retransmitted,
                     prefer,
                     avoid,
                     bound: None,
                     message,
                 };
-                self.node.handle(now, Input::Request(request));
+                line.request(request);
             }
-            Err(too_long) => {
-                self.reject(event.number, None, 0, String::new(), too_long.to_string())
-            }
+            Err(too_long) => self.reject(
+                now,
+                event.number,
+                None,
+                0,
+                String::new(),
+                too_long.to_string(),
+            ),
         }
     }
 
-    pub(super) fn answered(&mut self, number: u64, peer: Option<PeerId>, outcome: Outcome) {
+    /// A sending has ended.
+    pub fn answered(&mut self, now: Instant, number: u64, peer: Option<PeerId>, outcome: Outcome) {
         let fate = match outcome {
-            Outcome::Answer(bytes) => return self.judge(number, peer, &bytes),
+            Outcome::Answer(bytes) => return self.judge(now, number, peer, &bytes),
             Outcome::Unreadable | Outcome::Unanswered => Fate::Unanswered,
             Outcome::NoPeer | Outcome::Full | Outcome::Spared => Fate::NotSent,
             Outcome::TooLong => {
                 let reason = "longer than a message may be".to_owned();
-                return self.reject(number, peer, 0, String::new(), reason);
+                return self.reject(now, number, peer, 0, String::new(), reason);
             }
         };
-        self.spool
-            .ended(number, peer, fate, self.now(), wall_clock());
+        self.spool.ended(number, peer, fate, now, wall_clock());
     }
 
     /// What the answer to a record means for it.
-    fn judge(&mut self, number: u64, peer: Option<PeerId>, bytes: &[u8]) {
+    fn judge(&mut self, now: Instant, number: u64, peer: Option<PeerId>, bytes: &[u8]) {
         let message = Message::parse(bytes).ok();
         let answer = message.as_ref().and_then(AccountingAnswer::read);
         let session = self
@@ -185,16 +174,16 @@ impl Worker {
                 Class::Permanent => {
                     let text = |t: Option<&str>| t.unwrap_or_default().to_owned();
                     let (host, reason) = (text(answer.origin_host), text(answer.error_message));
-                    return self.reject(number, peer, answer.result.0, host, reason);
+                    return self.reject(now, number, peer, answer.result.0, host, reason);
                 }
             },
         };
-        self.spool
-            .ended(number, peer, fate, self.now(), wall_clock());
+        self.spool.ended(number, peer, fate, now, wall_clock());
     }
 
     fn reject(
         &mut self,
+        now: Instant,
         number: u64,
         id: Option<PeerId>,
         result: u32,
@@ -211,6 +200,6 @@ impl Worker {
             peer,
             reason,
         };
-        self.spool.ended(number, id, fate, self.now(), wall_clock());
+        self.spool.ended(number, id, fate, now, wall_clock());
     }
 }
