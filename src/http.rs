@@ -26,6 +26,7 @@ pub use listen::{BindError, bind, serve};
 
 use crate::admin::{self, Readiness};
 use crate::charging::desk::Desk;
+use crate::charging::online::enquiry::Enquirer;
 use crate::config::{Config, any_contains};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::Method;
@@ -115,6 +116,8 @@ pub struct Service {
     access: Option<access::Log>,
     /// Where charging is on.
     charging: Option<Desk>,
+    /// Where online charging is on.
+    enquirer: Option<Enquirer>,
 }
 
 impl fmt::Debug for Service {
@@ -193,7 +196,13 @@ impl Service {
             guard,
             access,
             charging: None,
+            enquirer: None,
         })
+    }
+
+    /// With questions to the OCS.
+    pub fn with_enquiries(self, enquirer: Option<Enquirer>) -> Service {
+        Service { enquirer, ..self }
     }
 
     /// With the records of charging.
@@ -307,10 +316,11 @@ impl Service {
             let below = below.to_owned();
             return overrides::answer(self, peer.address, &below, request).await;
         }
+        let charges = self.charging.is_some() || self.enquirer.is_some();
         let below = path.strip_prefix(charging::PATH);
-        if let (Some(desk), Some(below)) = (&self.charging, below.filter(|_| peer.is_trusted)) {
+        if let Some(below) = below.filter(|_| peer.is_trusted && charges) {
             let below = below.to_owned();
-            return charging::answer(self, desk, peer.address, &below, request).await;
+            return charging::answer(self, peer.address, &below, request).await;
         }
         let page = match peer.is_trusted {
             true => admin::page(path, &self.metrics, &self.readiness),

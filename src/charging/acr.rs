@@ -83,6 +83,7 @@ impl Sender {
 
     /// In the order of the grammar, TS 32.299 §7.2.73.
     /// A request that is still to be answered has the status 0: then neither the response's time nor a cause is known.
+    /// An enquiry is about no request, which has neither Call-ID nor target.
     pub(super) fn ims_information(&self, w: &mut Writer, event: &Event) {
         let answered = event.status != 0;
         w.group(&EVENT_TYPE, |w| {
@@ -94,11 +95,15 @@ impl Sender {
         });
         w.i32(&ROLE_OF_NODE, role_of_node(event.role));
         w.i32(&NODE_FUNCTIONALITY, AS);
-        w.utf8(&USER_SESSION_ID, &event.call_id);
+        if !event.call_id.is_empty() {
+            w.utf8(&USER_SESSION_ID, &event.call_id);
+        }
         for identity in &event.calling {
             w.utf8(&CALLING_PARTY_ADDRESS, identity);
         }
-        w.utf8(&CALLED_PARTY_ADDRESS, &event.called);
+        if !event.called.is_empty() {
+            w.utf8(&CALLED_PARTY_ADDRESS, &event.called);
+        }
         text(w, &REQUESTED_PARTY_ADDRESS, event.requested.as_deref());
         for identity in &event.associated {
             w.utf8(&ASSOCIATED_URI, identity);

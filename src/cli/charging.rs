@@ -1,5 +1,6 @@
 //! `presentia charging`: the accounts, the records that a CDF has refused, the last ones, and what one would look like.
 
+mod enquiry;
 mod explain;
 mod place;
 
@@ -20,6 +21,8 @@ Examples:
   presentia charging export --format csv >refused.csv
   presentia charging trace --icid 4f3a9c
   presentia charging tail
+  presentia charging price PUBLISH sip:bob@home1.example
+  presentia charging balance tel:+15551230001 --units 10
   presentia charging explain PUBLISH --config /etc/presentia.toml
   presentia charging list --config /etc/presentia.toml
 
@@ -28,7 +31,7 @@ store of a server that is stopped. A line of the list is, separated by tabs: num
 method, IMS charging identifier, reason. Released records are sent again. The number is the one in the server's log; see
 docs/charging.md.
 
-Exit status: 0 done, 1 refused, or the accounts do not add up, 2 wrong usage, 69 no server, 74 the store cannot be used (a
+Exit status: 0 done, 1 refused, not enough credit, or the accounts do not add up, 2 wrong usage, 69 no server, 74 the store cannot be used (a
 running server has it), 78 no such configuration.";
 
 /// Look after charging records: accounts, quarantine, traces, live view
@@ -95,6 +98,10 @@ enum Action {
         #[arg(long)]
         once: bool,
     },
+    /// Ask the OCS of a user what a request would cost, over the running server
+    Price(enquiry::Price),
+    /// Ask the OCS of a user whether the account covers something, over the running server
+    Balance(enquiry::Balance),
     /// Print the accounting request that a SIP method makes, AVP by AVP
     Explain {
         #[arg(value_name = "METHOD", value_parser = ["PUBLISH", "SUBSCRIBE", "NOTIFY", "REGISTER"])]
@@ -158,6 +165,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         }
         Action::Report { json } => report(&place.report()?, *json),
         Action::Tail { once } => tail(&mut place, *once),
+        Action::Price(price) => enquiry::price(&place, price),
+        Action::Balance(balance) => enquiry::balance(&place, balance),
         Action::Explain { .. } => Ok(()), // done above
     }
 }

@@ -1,9 +1,10 @@
 //! The records of charging over HTTP, for trusted peers: `/charging/report`, `/charging/quarantine`, `/charging/trace`,
-//! `/charging/tail`, and POST `/charging/release`, which leaves a line of the target `audit`.
+//! `/charging/tail`, and POST `/charging/release`, which leaves a line of the target `audit`; questions to an OCS.
 
 use super::{Answer, Service, plain, xcap};
 use crate::charging::cdr::Cdr;
 use crate::charging::desk::{Desk, Wanted};
+use crate::charging::online::enquiry::{Enquirer, Enquiry, Kind};
 use crate::store::StoreError;
 use crate::telemetry::log::AUDIT_TARGET;
 use bytes::Bytes;
@@ -48,13 +49,50 @@ pub(crate) struct Refused {
     pub error: String,
 }
 
+/// What an OCS is asked through, and passes back: `/charging/price` and `/charging/balance`. `None`: something else.
+async fn enquire(
+    enquirer: Option<&Enquirer>,
+    below: &str,
+    request: &Request<Incoming>,
+) -> Option<Answer> {
+    let kind = match below {
+        "/price" => Kind::Price,
+        "/balance" => Kind::Balance,
+        _ => return None,
+    };
+    if !matches!(request.method().as_str(), "GET" | "HEAD") {
+        return Some(not_allowed("GET, HEAD"));
+    }
+    let Some(enquirer) = enquirer else {
+        return Some(unavailable("online charging is off"));
+    };
+    let query = request.uri().query().unwrap_or_default();
+    let of = |name| parameter(query, name);
+    let user = of("user").unwrap_or_default();
+    let enquiry = Enquiry::read(kind, of("method").as_deref(), &user, of("units").as_deref());
+    Some(match enquiry {
+        Err(bad) => refused(&bad.to_string()),
+        Ok(enquiry) => match enquirer.ask(enquiry).await {
+            // also a refusal of the OCS is its answer
+            Ok(said) => json(StatusCode::OK, &said),
+            Err(busy) => unavailable(&busy.to_string()),
+        },
+    })
+}
+
 pub(super) async fn answer(
     service: &Service,
-    desk: &Desk,
     peer: IpAddr,
     below: &str,
     request: Request<Incoming>,
 ) -> Answer {
+    let enquirer = service.enquirer.as_ref();
+    if let Some(answer) = enquire(enquirer, below, &request).await {
+        return answer;
+    }
+    let Some(desk) = &service.charging else {
+        return plain(StatusCode::NOT_FOUND);
+    };
     let method = request.method().clone();
     let query = request.uri().query().unwrap_or_default().to_owned();
     match (method.as_str(), below) {
@@ -132,8 +170,7 @@ async fn read<T: Serialize + Send + 'static>(
 
 fn failed(error: &StoreError) -> Answer {
     warn!(%error, "the store could not answer a question about charging");
-    let error = "the store cannot be used; see the log".to_owned();
-    json(StatusCode::SERVICE_UNAVAILABLE, &Refused { error })
+    unavailable("the store cannot be used; see the log")
 }
 
 fn wanted(query: &str) -> Result<Wanted, std::num::ParseIntError> {
@@ -155,6 +192,11 @@ fn parameter(query: &str, name: &str) -> Option<String> {
 fn refused(error: &str) -> Answer {
     let error = error.to_owned();
     json(StatusCode::BAD_REQUEST, &Refused { error })
+}
+
+fn unavailable(error: &str) -> Answer {
+    let error = error.to_owned();
+    json(StatusCode::SERVICE_UNAVAILABLE, &Refused { error })
 }
 
 fn not_allowed(methods: &'static str) -> Answer {

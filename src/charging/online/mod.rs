@@ -5,6 +5,7 @@
 //! the credit-control client. It commits what is owed before it asks: whenever the process is killed, the store says
 //! what still has to be debited or given back.
 
+pub mod enquiry;
 mod record;
 pub mod settings;
 #[cfg(test)]

@@ -6,6 +6,7 @@ use super::super::{Exit, Failure};
 use crate::charging::accounts::Report;
 use crate::charging::cdr::Cdr;
 use crate::charging::desk::{self, Wanted};
+use crate::charging::online::enquiry::Said;
 use crate::charging::quarantine;
 use crate::config::Config;
 use crate::http::charging::{Order, PATH, Refused, Released, Tail};
@@ -99,6 +100,17 @@ impl Place {
         }
     }
 
+    /// Asks an OCS through the running server: `/price` or `/balance`.
+    pub fn enquire(&self, below: &str, pairs: &[(&str, Option<&str>)]) -> Result<Said, Failure> {
+        match self {
+            Place::Server(server) => get(server, below, &written(pairs)),
+            Place::Store { .. } => {
+                let message = "a server that is stopped asks nobody: leave --config out";
+                Err(Failure::new(Exit::Failed, message))
+            }
+        }
+    }
+
     pub fn release(
         &mut self,
         numbers: &[u64],
@@ -127,6 +139,16 @@ impl Place {
 }
 
 fn query(wanted: &Wanted) -> String {
+    let number = wanted.number.map(|number| number.to_string());
+    written(&[
+        ("icid", wanted.icid.as_deref()),
+        ("call_id", wanted.call_id.as_deref()),
+        ("number", number.as_deref()),
+    ])
+}
+
+/// A query of what is there, escaped.
+fn written(pairs: &[(&str, Option<&str>)]) -> String {
     let escaped = |text: &str| -> String {
         text.bytes()
             .map(
@@ -137,15 +159,9 @@ fn query(wanted: &Wanted) -> String {
             )
             .collect()
     };
-    let number = wanted.number.map(|number| number.to_string());
-    let pairs = [
-        ("icid", &wanted.icid),
-        ("call_id", &wanted.call_id),
-        ("number", &number),
-    ];
     let pairs: Vec<String> = pairs
-        .into_iter()
-        .filter_map(|(name, value)| Some(format!("{name}={}", escaped(value.as_ref()?))))
+        .iter()
+        .filter_map(|(name, value)| Some(format!("{name}={}", escaped((*value)?))))
         .collect();
     format!("?{}", pairs.join("&"))
 }
