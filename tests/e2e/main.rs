@@ -6,6 +6,7 @@
 
 mod aggregation;
 mod authorisation;
+mod charging_events;
 mod clients;
 mod conformance;
 mod content;

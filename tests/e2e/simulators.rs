@@ -23,14 +23,14 @@ impl Drop for Peer {
 }
 
 /// A simulator as a process, with what it prints in a file.
-struct Sim {
+pub struct Sim {
     peer: Peer,
     out: PathBuf,
-    address: String,
+    pub address: String,
 }
 
 impl Sim {
-    fn start(folder: &Path, args: &[&str]) -> Sim {
+    pub fn start(folder: &Path, args: &[&str]) -> Sim {
         let out = folder.join("sim");
         let file = File::create(&out).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_presentia"))
@@ -67,25 +67,26 @@ impl Sim {
     }
 
     /// Requests of this name so far.
-    fn requests(&self, name: &str) -> Vec<Value> {
+    pub fn requests(&self, name: &str) -> Vec<Value> {
         let lines = self.lines().into_iter();
         lines.filter(|line| line["event"] == name).collect()
     }
 
-    fn wait(&self, name: &str, count: usize) -> Vec<Value> {
+    pub fn wait(&self, name: &str, count: usize) -> Vec<Value> {
         let come = || Some(self.requests(name)).filter(|requests| requests.len() >= count);
         eventually(SOON, come).unwrap_or_else(|| panic!("{count} {name} in {:#?}", self.lines()))
     }
 
-    fn command(&mut self, line: &str) {
+    pub fn command(&mut self, line: &str) {
         writeln!(self.peer.0.stdin.as_mut().unwrap(), "{line}").unwrap();
     }
 }
 
-fn server(sim: &Sim) -> Server {
+/// A server that charges there, with these settings besides.
+pub fn charging_at(sim: &Sim, more: &str) -> Server {
     Server::start(&format!(
         "[charging]\norigin_host = \"ps.test\"\norigin_realm = \"ps.test\"\ndestination_realm = \"test\"\n\
-         watchdog_s = 6\nreconnect_min_ms = 100\nreconnect_max_ms = 500\nanswer_timeout_ms = 1000\n\
+         watchdog_s = 6\nreconnect_min_ms = 100\nreconnect_max_ms = 500\nanswer_timeout_ms = 1000\n{more}\n\
          [[charging.peers]]\nhost = \"cdf.test\"\naddress = \"{}\"\n",
         sim.address
     ))
@@ -104,6 +105,10 @@ fn spool_is_empty(server: &Server) {
             .map(|_| ())
     };
     eventually(SOON, empty).expect("the spool is empty");
+}
+
+fn server(sim: &Sim) -> Server {
+    charging_at(sim, "")
 }
 
 /// CHG-01 and CHG-02: what becomes of a record whatever its CDF does with it at first.

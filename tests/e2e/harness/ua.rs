@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub struct Ua {
     pub socket: UdpSocket,
-    server: SocketAddr,
+    pub server: SocketAddr,
     pub answer: Option<&'static str>,
     /// Requests that came in, retransmissions left out.
     inbox: VecDeque<Message>,
