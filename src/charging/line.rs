@@ -46,8 +46,6 @@ pub(super) enum News {
     },
     /// A record was sent that may have been received before.
     Resent { peer: PeerId, session_id: String },
-    /// A peer has come up or gone, or could not be connected.
-    PeerChanged,
 }
 
 /// The node, its connections and who they lead to.
@@ -60,6 +58,8 @@ pub(super) struct Line {
     started: tokio::time::Instant,
     /// What is offered to peers that are named.
     named: Applications,
+    /// Requests that wait for a peer which is being connected for the first time, and the values that name it.
+    held: Vec<(Vec<String>, Request)>,
     /// Why each peer that is not up was not up when it was last said: each attempt fails in the same way.
     said: BTreeMap<PeerId, String>,
     max_message: usize,
@@ -98,8 +98,9 @@ impl Line {
             started: tokio::time::Instant::now(),
             named: Applications {
                 accounting: !settings.peers.is_empty() && settings.given.use_ccf,
-                credit_control: false,
+                credit_control: online.is_some_and(|online| online.given.use_ecf),
             },
+            held: Vec::new(),
             said: BTreeMap::new(),
             max_message,
             leaving: false,
@@ -211,7 +212,6 @@ impl Line {
                 why,
             } => {
                 self.peer_state(peer, condition, &why);
-                return Some(News::PeerChanged);
             }
         }
         None
@@ -247,6 +247,9 @@ impl Line {
     fn peer_state(&mut self, peer: PeerId, condition: Condition, why: &str) {
         if matches!(condition, Condition::Up | Condition::Closed) {
             self.directory.settled(peer);
+            for (values, request) in std::mem::take(&mut self.held) {
+                self.request_of(&values, request);
+            }
         }
         let label = self.directory.label(peer);
         if let Some(host) = label {
@@ -288,6 +291,22 @@ impl Line {
 
     pub fn request(&mut self, request: Request) {
         self.node.handle(self.now(), Input::Request(request));
+    }
+
+    /// Sends a request to one of those that these values name, if any of them can be reached: it waits for one that is
+    /// being connected for the first time.
+    pub fn request_of(&mut self, values: &[String], request: Request) {
+        self.meet(values);
+        let (named, wait) = self.named(values);
+        if wait && !request.prefer.iter().any(|peer| self.is_up(*peer)) {
+            return self.held.push((values.to_vec(), request));
+        }
+        let prefer = request.prefer.iter().copied().chain(named).collect();
+        self.request(Request { prefer, ..request });
+    }
+
+    fn is_up(&self, peer: PeerId) -> bool {
+        self.node.condition(peer) == Some(Condition::Up)
     }
 
     /// Answers what came as [`News::Asked`].
@@ -334,8 +353,7 @@ impl Line {
     /// being connected for the first time and none is up.
     pub fn named(&self, values: &[String]) -> (Vec<PeerId>, bool) {
         let (ids, unsettled) = self.directory.preferred(values);
-        let up = |id: &PeerId| self.node.condition(*id) == Some(Condition::Up);
-        let wait = unsettled && !ids.iter().any(up);
+        let wait = unsettled && !ids.iter().any(|id| self.is_up(*id));
         (ids, wait)
     }
 

@@ -41,8 +41,8 @@ pub struct Settings {
     pub payer: Payer,
     /// Whether a `ccf` of P-Charging-Function-Addresses chooses the CDF, when a trusted peer sent one. Default: true.
     pub use_ccf: bool,
-    /// How many CDFs that are named only by a `ccf`, not in `peers`, may be connected at once; 0 means that a
-    /// `ccf` can choose among `peers` only. Default: 8. Range: 0-64.
+    /// How many CDFs and OCSs that are named only by a `ccf` or `ecf` may be connected at once; 0 means that those can
+    /// choose among the peers of the configuration only. Default: 8. Range: 0-64.
     pub dynamic_peers: u32,
     /// Records sent and not yet answered, at most. Default: 64. Range: 1-1024.
     pub max_in_flight: u32,

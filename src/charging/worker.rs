@@ -292,7 +292,6 @@ impl Worker {
                     rf.resent(&self.line, peer, &session_id);
                 }
             }
-            News::PeerChanged => {}
         }
     }
 

@@ -47,8 +47,12 @@ pub enum OnDebitFailure {
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// OCSs, or Diameter agents in front of them. One that is also in `[[charging.peers]]` is one peer with one
-    /// connection; only its priority may be another. Default: none, and online charging is off.
+    /// connection; only its priority may be another. Default: none, and only users for whom the core names an OCS are
+    /// charged online.
     pub peers: Vec<PeerSettings>,
+    /// Whether an `ecf` of P-Charging-Function-Addresses goes before `peers`. One that is not configured is connected on
+    /// the spot, within `charging.dynamic_peers`. Default: true.
+    pub use_ecf: bool,
     /// How PUBLISH, SUBSCRIBE and third-party REGISTER are charged. Default: `off`.
     pub publish: Mode,
     pub subscribe: Mode,
@@ -78,6 +82,7 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             peers: Vec::new(),
+            use_ecf: true,
             publish: Mode::Off,
             subscribe: Mode::Off,
             register: Mode::Off,
@@ -142,14 +147,26 @@ impl Settings {
         let peers = peers.map_err(within)?;
         agree(&peers, &charging.peers).map_err(within)?;
         let given = self.clone();
-        Ok((!peers.is_empty()).then_some(Checked { peers, given }))
+        Ok(self
+            .is_on(&charging.given)
+            .then_some(Checked { peers, given }))
     }
 
-    /// What the node asks for; nothing while there is no OCS.
-    pub fn of_node(&self) -> credit::Online {
-        if self.peers.is_empty() {
-            return credit::Online::OFF;
+    /// Whether there is an OCS, or the core may name one.
+    fn is_on(&self, charging: &settings::Settings) -> bool {
+        let may_name = self.use_ecf && charging.dynamic_peers > 0;
+        !self.peers.is_empty() || may_name && !self.asked().is_off()
+    }
+
+    /// What the node asks for.
+    pub fn of_node(&self, charging: &settings::Settings) -> credit::Online {
+        match self.is_on(charging) {
+            true => self.asked(),
+            false => credit::Online::OFF,
         }
+    }
+
+    fn asked(&self) -> credit::Online {
         credit::Online {
             publish: self.publish != Mode::Off,
             subscribe: self.subscribe != Mode::Off,
@@ -230,12 +247,25 @@ mod tests {
     }
 
     #[test]
-    fn without_an_ocs_nothing_asks_for_credit() {
+    fn without_an_ocs_and_without_any_that_may_be_named_nothing_asks_for_credit() {
+        for (text, offline, is_on) in [
+            ("", "", false),
+            ("publish = 'iec'", "", true),
+            ("publish = 'iec'\nuse_ecf = false", "", false),
+            ("publish = 'iec'", "dynamic_peers = 0", false),
+            (PEER, "dynamic_peers = 0", true),
+        ] {
+            let checked = check(text, offline).unwrap();
+            assert_eq!(checked.is_some(), is_on, "{text}, {offline}");
+        }
+        let charging = settings::Settings::default();
         let settings: Settings = toml::from_str("publish = 'iec'").unwrap();
-        assert!(settings.of_node().is_off());
-        assert_eq!(check("publish = 'iec'", ""), Ok(None));
+        assert!(settings.of_node(&charging).publish, "an ecf may name one");
+        let settings: Settings = toml::from_str("publish = 'iec'\nuse_ecf = false").unwrap();
+        assert!(settings.of_node(&charging).is_off());
         let settings: Settings = toml::from_str(&format!("publish = 'ecur'\n{PEER}")).unwrap();
-        assert!(settings.of_node().publish && !settings.of_node().subscribe);
+        let asked = settings.of_node(&charging);
+        assert!(asked.publish && !asked.subscribe);
         assert_eq!(settings.charge(Chargeable::Publish), Some(Charge::Reserve));
         assert_eq!(settings.charge(Chargeable::Notify), None);
     }

@@ -1,5 +1,8 @@
 //! CHG-03: online charging against a simulated OCS over sockets, with a store in memory that outlives its processes.
 
+mod line;
+mod named;
+
 use super::*;
 use crate::charging::acr::tests::full;
 use crate::charging::settings::Settings as Charging;
@@ -38,13 +41,17 @@ struct Ocs {
 impl Ocs {
     /// Must run inside a `LocalSet`.
     async fn start(rules: &[&str], units: i64) -> Ocs {
+        Ocs::serving(Applications::CREDIT_CONTROL, rules, units).await
+    }
+
+    async fn serving(applications: Applications, rules: &[&str], units: i64) -> Ocs {
         let settings = sim::Settings {
             local: Local {
                 host: "ocs.test".into(),
                 realm: "test".into(),
                 product: "test".into(),
                 state_id: 1,
-                applications: Applications::CREDIT_CONTROL,
+                applications,
             },
             script: Script::new(rules.iter().map(|rule| rule.parse().unwrap()).collect(), 1),
             terms: Terms {
@@ -74,12 +81,14 @@ impl Ocs {
 
     /// CCRs so far.
     fn asked(&self) -> Vec<Value> {
+        self.seen("CCR")
+    }
+
+    /// What has happened of this name.
+    fn seen(&self, name: &str) -> Vec<Value> {
         let printed = self.printed.borrow();
-        printed
-            .iter()
-            .filter(|line| line["event"] == "CCR")
-            .cloned()
-            .collect()
+        let seen = printed.iter().filter(|line| line["event"] == name);
+        seen.cloned().collect()
     }
 
     async fn balance(&self) -> i64 {
@@ -121,13 +130,18 @@ struct Process {
     answers: mpsc::UnboundedReceiver<(u64, Answer)>,
 }
 
+/// What is common to all of them.
+const COMMON: &str = "origin_host = 'ps.test'\norigin_realm = 'ps.test'\nreconnect_min_ms = 50\n\
+                      reconnect_max_ms = 100\n";
+const ONLINE: &str = "[online]\nanswer_timeout_ms = 1000\ntx_ms = 500\nsubscribe = 'iec'\n";
+
 fn process(ocs: &str, disk: &Disk, more: &str) -> Process {
-    let text = format!(
-        "origin_host = 'ps.test'\norigin_realm = 'ps.test'\nreconnect_min_ms = 50\nreconnect_max_ms = 100\n\
-         [online]\nanswer_timeout_ms = 1000\ntx_ms = 500\nsubscribe = 'iec'\n{more}\n\
-         [[online.peers]]\nhost = 'ocs.test'\naddress = '{ocs}'\n"
-    );
-    let charging: Charging = toml::from_str(&text).unwrap();
+    let peer = format!("[[online.peers]]\nhost = 'ocs.test'\naddress = '{ocs}'\n");
+    process_of(&format!("{COMMON}{ONLINE}{more}\n{peer}"), disk)
+}
+
+fn process_of(text: &str, disk: &Disk) -> Process {
+    let charging: Charging = toml::from_str(text).unwrap();
     let common = charging.complete("ims.test").unwrap();
     let settings = charging.online.check(&common).unwrap().unwrap();
     let engine = Memory::open(disk.clone());

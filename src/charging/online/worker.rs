@@ -60,6 +60,8 @@ struct Waiting {
 pub(in crate::charging) struct Credit {
     sender: Sender,
     given: Given,
+    /// Whether the configuration names an OCS.
+    has_ocs: bool,
     client: Client,
     committer: Arc<Committer>,
     tell: Tell,
@@ -74,7 +76,7 @@ impl Credit {
     pub fn new(line: &Line, start: Start) -> Credit {
         let Start {
             sender,
-            settings: Checked { given, .. },
+            settings: Checked { peers, given },
             owed,
             committer,
             tell,
@@ -85,6 +87,7 @@ impl Credit {
             // What waits is bounded by the node that asks.
             client: Client::new(given.policy(), given.units_in(), given.charges()),
             given,
+            has_ocs: !peers.is_empty(),
             committer,
             tell,
             charges: BTreeMap::new(),
@@ -152,7 +155,13 @@ impl Credit {
             lasting,
         } = request;
         let session = self.session_id(&event);
+        let ecf = match self.given.use_ecf {
+            true => ecf,
+            false => Vec::new(),
+        };
         let kind = match lasting {
+            // The core names an OCS for those who are charged online (RFC 7315 §4.5).
+            _ if ecf.is_empty() && !self.has_ocs => None,
             true => Some(Charge::Lasting),
             false => self.given.charge(event.method),
         };
@@ -265,7 +274,6 @@ impl Credit {
                     let Some(charged) = self.charges.get(&key) else {
                         continue;
                     };
-                    let (named, _) = line.named(&charged.ecf);
                     let Some(bytes) = self.ccr(line, charged, &session_id, &question) else {
                         self.client.outcome(now, key, None, &Outcome::TooLong);
                         continue;
@@ -278,12 +286,12 @@ impl Credit {
                             | ((key << 2) & 0x3fff_ffff) as u32
                             | (question.number & 3),
                         retransmitted: question.retransmitted,
-                        prefer: prefer.into_iter().chain(named).collect(),
+                        prefer: prefer.into_iter().collect(),
                         avoid,
                         bound,
                         message: bytes,
                     };
-                    line.request(message);
+                    line.request_of(&charged.ecf, message);
                 }
                 Step::Decided { key, decision } => self.decided(now, key, decision),
                 Step::Withdrawn { key, why } => self.withdrawn(key, why),
