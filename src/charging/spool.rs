@@ -68,6 +68,13 @@ pub struct Done {
     pub quarantined: Option<Quarantined>,
 }
 
+impl Done {
+    /// Neither exported nor unreadable: its end came with an answer, or with what was to be sent.
+    fn was_sent(&self) -> bool {
+        self.event.is_some() && self.outcome != Outcome::Exported
+    }
+}
+
 /// A record to be sent now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sending {
@@ -104,6 +111,8 @@ pub struct Spool {
     ready: BTreeSet<u64>,
     delayed: BTreeSet<(Instant, u64)>,
     in_flight: usize,
+    /// Sent, and answered for good, but still in the store: a crash would send them once more.
+    settling: usize,
     /// Answered, and to be taken out of the store.
     done: BTreeMap<u64, Done>,
     /// The part of `done` that is being taken out.
@@ -135,6 +144,7 @@ impl Spool {
             ready: BTreeSet::new(),
             delayed: BTreeSet::new(),
             in_flight: 0,
+            settling: 0,
             done: BTreeMap::new(),
             leaving: Vec::new(),
             unread: (recovered > 0).then_some(0),
@@ -311,9 +321,15 @@ impl Spool {
         numbers.len() as u64
     }
 
+    /// Whether as many records are under way as may be. Those that are answered count until the store knows: then no
+    /// crash sends more than a window once more.
+    fn is_full(&self) -> bool {
+        self.in_flight + self.settling >= self.window
+    }
+
     /// The next record to send, which is then in flight.
     pub fn next_sending(&mut self, now: Instant) -> Option<Sending> {
-        if self.in_flight >= self.window || self.pause.is_some_and(|until| until > now) {
+        if self.is_full() || self.pause.is_some_and(|until| until > now) {
             return None;
         }
         while let Some(&(at, number)) = self.delayed.first().filter(|(at, _)| *at <= now) {
@@ -418,6 +434,7 @@ impl Spool {
 
     fn leave(&mut self, number: u64, peer: Option<PeerId>, quarantined: Option<Quarantined>) {
         self.in_flight -= 1;
+        self.settling += 1;
         let done = Done {
             event: self.records.remove(&number).map(|record| record.event),
             outcome: match quarantined {
@@ -468,7 +485,8 @@ impl Spool {
     /// The batch is committed.
     pub fn left(&mut self) {
         for number in self.leaving.drain(..) {
-            self.done.remove(&number);
+            let done = self.done.remove(&number);
+            self.settling -= usize::from(done.is_some_and(|done| done.was_sent()));
             self.depth -= 1;
         }
     }
@@ -486,7 +504,7 @@ impl Spool {
             None
         };
         match (self.pause, due) {
-            _ if self.in_flight >= self.window => None,
+            _ if self.is_full() => None,
             (Some(pause), Some(due)) => Some(pause.max(due)),
             (Some(pause), None) => (!self.ready.is_empty()).then_some(pause),
             (None, due) => due,

@@ -193,6 +193,10 @@ impl<T: FnMut(&str) -> bool> Simulator<T> {
             Act::Default => None,
         };
         let (result, answer) = self.ocs.answer(&self.settings.local, &message, told);
+        // Printed before it is answered: what a client was told stays known when the simulator is killed.
+        if !self.show(id, bytes, Some(result.into())) {
+            return false;
+        }
         self.send(id, answer, self.settings.delay);
         let session = message.find(&SESSION_ID).and_then(|avp| avp.text());
         if let (Some(wait), Some(session), true) =
@@ -205,7 +209,7 @@ impl<T: FnMut(&str) -> bool> Simulator<T> {
                 let _ = events.send(Event::Due(session)).await;
             });
         }
-        self.show(id, bytes, Some(result.into()))
+        true
     }
 
     /// Queues a message; a peer that does not read loses it.
