@@ -267,7 +267,11 @@ fn start_committer(
         reserve: config.store.min_free_bytes,
         gather: Duration::from_millis(config.store.gather_ms.0),
     };
-    Committer::start(engine, settings, metrics.commit_observer())
+    let observer = metrics.commit_observer();
+    match config.charging.spool_compress {
+        true => Committer::packing(engine, settings, observer, charging::compress),
+        false => Committer::start(engine, settings, observer),
+    }
 }
 
 /// Charging, where a CDF or an OCS is configured.

@@ -5,6 +5,9 @@ use crate::dictionary::{Def, Kind};
 use crate::fault::ResultCode;
 use crate::message::{AVP_MANDATORY, AVP_VENDOR, Flags, HEADER, Header};
 
+/// Room for what is put behind a finished message, its destination above all, in bytes.
+const ROOM: usize = 256;
+
 /// A message that became longer than the limit given to [`Writer::finish`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a message of {length} bytes is above the limit of {limit}")]
@@ -79,9 +82,9 @@ impl Writer {
 
     /// Goes on behind the last AVP of a finished message.
     pub fn reopen(bytes: &[u8]) -> Writer {
-        Writer {
-            bytes: bytes.to_vec(),
-        }
+        let mut copy = Vec::with_capacity(bytes.len() + ROOM);
+        copy.extend_from_slice(bytes);
+        Writer { bytes: copy }
     }
 
     /// Makes room for so many bytes beyond those of an ordinary message, and no more.

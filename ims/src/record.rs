@@ -73,11 +73,13 @@ pub enum Table {
     Credit = 31,
     /// Number of the charge that lasts as long as a subscription.
     CreditSession = 32,
+    /// Which of the charging events of an hour a CDF has, or a file.
+    ChargingEnded = 33,
 }
 
 impl Table {
     /// Every table, in the order in which recovery reads them.
-    pub const ALL: [Table; 32] = [
+    pub const ALL: [Table; 33] = [
         Table::Node,
         Table::Document,
         Table::Modified,
@@ -108,6 +110,7 @@ impl Table {
         Table::Quarantine,
         Table::ChargingEmitted,
         Table::ChargingSettled,
+        Table::ChargingEnded,
         Table::Credit,
         Table::CreditSession,
     ];

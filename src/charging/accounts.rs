@@ -2,10 +2,13 @@
 //!
 //! The ledger counts an event in the batch that writes it, the charging thread counts its end in the batch that takes
 //! it out of the spool. So after any crash what was emitted is what was acknowledged, exported, quarantined and waits;
-//! where it is not, records are missing, and [`Report`] says how many of which hour.
+//! where it is not, records are missing, and [`Report`] says how many of which hour, and which: the same batch notes
+//! the places within their hour of the events that a CDF or a file has, and the others are in the store.
 
+use super::sequences::Sequences;
+use super::spool::Quarantined;
 use crate::store::{Reader, StoreError};
-use ims::charge::record;
+use ims::charge::{Booked, record};
 use ims::record::{Batch, Table, decode};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -15,6 +18,9 @@ const PAGE: usize = 4_096;
 
 /// Hours of which the accounts are kept once they add up: 31 days.
 const KEPT_HOURS: u32 = 744;
+
+/// Runs of missing records that are named for an hour.
+const NAMED: usize = 100;
 
 /// What became of an event. The number is on disk: never reuse one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,6 +66,10 @@ pub struct Accounts {
     coming: BTreeMap<Key, u32>,
     /// Of no batch yet.
     noted: BTreeMap<Key, u32>,
+    /// By hour: the places of what a CDF or a file has. As above.
+    ended: BTreeMap<u32, Sequences>,
+    ended_coming: BTreeMap<u32, Sequences>,
+    ended_noted: Vec<Booked>,
 }
 
 impl Accounts {
@@ -70,7 +80,16 @@ impl Accounts {
                 accounts.counts.insert(key, count);
             }
         })?;
+        accounts.ended = ended(reader)?;
         Ok(accounts)
+    }
+
+    /// A record leaves the spool with the next batch, and the store if it does not go to quarantine.
+    pub fn note_end(&mut self, booked: Booked, outcome: Outcome, peer: &str) {
+        self.note(booked.hour, outcome, peer);
+        if booked.hour > 0 && matches!(outcome, Outcome::Acknowledged | Outcome::Exported) {
+            self.ended_noted.push(booked);
+        }
     }
 
     /// Counts something that goes with the next batch. Events of a version without accounts are in no hour.
@@ -91,16 +110,38 @@ impl Accounts {
             batch.put(Table::ChargingSettled, &bytes_of(&key), &count);
             self.coming.insert(key, count);
         }
+        for Booked { hour, sequence, .. } in std::mem::take(&mut self.ended_noted) {
+            let known = || self.ended.get(&hour).cloned().unwrap_or_default();
+            let places = self.ended_coming.entry(hour).or_insert_with(known);
+            places.insert(sequence);
+        }
+        for (hour, places) in &mut self.ended_coming {
+            places.bound();
+            batch.put_owned(Table::ChargingEnded, &hour.to_be_bytes(), places.write());
+        }
     }
 
     pub fn left(&mut self) {
         self.counts.append(&mut self.coming);
+        self.ended.append(&mut self.ended_coming);
     }
 
     /// The batch was not committed: its records, and with them their counts, come with a later one.
     pub fn stayed(&mut self) {
         self.coming.clear();
+        self.ended_coming.clear();
     }
+}
+
+/// By hour, the places of what a CDF or a file has.
+fn ended(reader: &dyn Reader) -> Result<BTreeMap<u32, Sequences>, StoreError> {
+    let mut ended = BTreeMap::new();
+    each(reader, Table::ChargingEnded, |key, value| {
+        if let (Ok(hour), Some(places)) = (<[u8; 4]>::try_from(key), Sequences::read(value)) {
+            ended.insert(u32::from_be_bytes(hour), places);
+        }
+    })?;
+    Ok(ended)
 }
 
 /// The accounts of one hour.
@@ -118,7 +159,18 @@ pub struct Hour {
     pub resent: u32,
     /// `emitted` without all ends and what waits: records that are gone. Negative: records that nobody emitted.
     pub missing: i64,
+    /// Which records are missing, by their places in the hour, the first 100 runs. Empty where that is not known: an
+    /// hour of which a version without this account has taken records out of the spool.
+    #[serde(default)]
+    pub missing_sequences: Vec<Run>,
     pub peers: BTreeMap<String, Peer>,
+}
+
+/// Records that follow each other in their hour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    pub first: u32,
+    pub last: u32,
 }
 
 /// What one CDF did to the events of an hour.
@@ -160,19 +212,31 @@ impl Report {
     fn read_once(reader: &dyn Reader) -> Result<Report, StoreError> {
         let mut report = Report::default();
         let mut hours: BTreeMap<u32, Hour> = BTreeMap::new();
+        // Places of the records that are in the store. What leaves it while it is read is then among the ended.
+        let mut held: BTreeMap<u32, Sequences> = BTreeMap::new();
         each(reader, Table::ChargingEmitted, |key, value| {
             if let (Ok(hour), Some(count)) = (<[u8; 4]>::try_from(key), decode(value)) {
                 hours.entry(u32::from_be_bytes(hour)).or_default().emitted = count;
             }
         })?;
         each(reader, Table::Charging, |_, value| {
-            match record::read(value).map(|event| event.booked.hour) {
+            match record::booked(value) {
                 Err(_) => report.damaged += 1,
-                Ok(0) => report.unaccounted += 1,
-                Ok(hour) => hours.entry(hour).or_default().waiting += 1,
+                Ok(Booked { hour: 0, .. }) => report.unaccounted += 1,
+                Ok(Booked { hour, sequence, .. }) => {
+                    hours.entry(hour).or_default().waiting += 1;
+                    held.entry(hour).or_default().insert(sequence);
+                }
+            }
+        })?;
+        each(reader, Table::Quarantine, |_, value| {
+            let record = decode::<Quarantined>(value).map(|quarantined| quarantined.record);
+            if let Some(Ok(booked)) = record.as_deref().map(record::booked) {
+                held.entry(booked.hour).or_default().insert(booked.sequence);
             }
         })?;
         each(reader, Table::Coalesced, |_, _| report.open += 1)?;
+        let mut ended = ended(reader)?;
         each(reader, Table::ChargingSettled, |key, value| {
             if let (Some((hour, outcome, peer)), Some(count)) = (key_of(key), decode(value)) {
                 hours.entry(hour).or_default().add(outcome, peer, count);
@@ -188,9 +252,11 @@ impl Report {
             ];
             let settled: i64 = settled.into_iter().map(i64::from).sum();
             hour.missing = i64::from(hour.emitted) - settled;
+            let held = held.remove(&number).unwrap_or_default();
+            hour.name_missing(ended.remove(&number).unwrap_or_default(), &held);
             report.hours.push(hour);
         }
-        report.adds_up = report.hours.iter().all(|hour| hour.missing == 0);
+        report.adds_up = report.hours.iter().all(Hour::adds_up);
         Ok(report)
     }
 
@@ -201,10 +267,14 @@ impl Report {
             let known = self.hours.iter().find(|known| known.hour == hour);
             hour.saturating_add(KEPT_HOURS) < newest
                 && known.is_some_and(|hour| {
-                    hour.missing == 0 && hour.waiting == 0 && hour.quarantined == 0
+                    hour.adds_up() && hour.waiting == 0 && hour.quarantined == 0
                 })
         };
-        for table in [Table::ChargingEmitted, Table::ChargingSettled] {
+        for table in [
+            Table::ChargingEmitted,
+            Table::ChargingSettled,
+            Table::ChargingEnded,
+        ] {
             each(reader, table, |key, _| {
                 let hour = key.first_chunk().copied().map(u32::from_be_bytes);
                 if hour.is_some_and(is_old) {
@@ -217,6 +287,41 @@ impl Report {
 }
 
 impl Hour {
+    /// Whether no record is missing.
+    pub fn adds_up(&self) -> bool {
+        self.missing == 0 && self.missing_sequences.is_empty()
+    }
+
+    /// The places of the missing records, as `3, 7-9`.
+    pub fn missing_names(&self) -> String {
+        let name = |run: &Run| match run.first == run.last {
+            true => run.first.to_string(),
+            false => format!("{}-{}", run.first, run.last),
+        };
+        let names: Vec<String> = self.missing_sequences.iter().map(name).collect();
+        match names.is_empty() && self.missing != 0 {
+            true => "not known".to_owned(),
+            false => names.join(", "),
+        }
+    }
+
+    fn name_missing(&mut self, ended: Sequences, held: &Sequences) {
+        let had = u64::from(self.acknowledged) + u64::from(self.exported);
+        if ended.span() < had {
+            return; // not all of its ends were noted
+        }
+        let mut there = ended;
+        there.extend(held);
+        let missing = there.missing_below(self.emitted);
+        let runs = missing
+            .iter()
+            .map(|(first, last)| i64::from(last - first) + 1);
+        // The counts of the accounts cannot see what was taken out of quarantine.
+        self.missing = self.missing.max(runs.sum());
+        let named = missing.into_iter().take(NAMED);
+        self.missing_sequences = named.map(|(first, last)| Run { first, last }).collect();
+    }
+
     fn add(&mut self, outcome: Outcome, peer: String, count: u32) {
         if outcome == Outcome::Released {
             self.quarantined = self.quarantined.saturating_sub(count);
@@ -298,15 +403,35 @@ mod tests {
         engine
     }
 
-    fn settle(engine: &mut Memory, notes: &[(Outcome, &str)]) {
+    /// Ends events of the hour, with one batch.
+    fn settle(engine: &mut Memory, ends: &[(u32, Outcome, &str)]) {
         let mut accounts = Accounts::load(&*engine.reader()).unwrap();
-        for (outcome, peer) in notes {
-            accounts.note(HOUR, *outcome, peer);
+        for (sequence, outcome, peer) in ends {
+            let booked = Booked {
+                hour: HOUR,
+                sequence: *sequence,
+                notifies: 0,
+            };
+            accounts.note_end(booked, *outcome, peer);
         }
         let mut batch = Batch::default();
         accounts.add_to(&mut batch);
         engine.commit(&[batch]).unwrap();
         accounts.left();
+    }
+
+    /// Moves a record to quarantine.
+    fn quarantine(engine: &mut Memory, number: u64) {
+        let quarantined = Quarantined {
+            record: record::write(&event(number, HOUR)),
+            result: 5012,
+            peer: String::new(),
+            reason: String::new(),
+            at: ims::time::Timestamp(0),
+        };
+        let mut batch = Batch::default();
+        batch.put(Table::Quarantine, &Event::key(number), &quarantined);
+        engine.commit(&[batch]).unwrap();
     }
 
     #[test]
@@ -315,17 +440,22 @@ mod tests {
         let mut engine = store(6, &[5]);
         settle(
             &mut engine,
-            &[(Acknowledged, "cdf1"), (Resent, "cdf1"), (Resent, "cdf2")],
+            &[
+                (0, Acknowledged, "cdf1"),
+                (0, Resent, "cdf1"),
+                (1, Resent, "cdf2"),
+            ],
         );
         settle(
             &mut engine,
             &[
-                (Acknowledged, "cdf2"),
-                (Quarantined, "cdf1"),
-                (Exported, ""),
+                (1, Acknowledged, "cdf2"),
+                (2, Quarantined, "cdf1"),
+                (3, Exported, ""),
             ],
         );
-        settle(&mut engine, &[(Acknowledged, "cdf1")]);
+        quarantine(&mut engine, 2);
+        settle(&mut engine, &[(4, Acknowledged, "cdf1")]);
         let report = Report::read(&*engine.reader()).unwrap();
         assert!(report.adds_up, "{report:?}");
         let hour = &report.hours[0];
@@ -339,9 +469,9 @@ mod tests {
 
     #[test]
     fn a_released_record_waits_again_and_the_hour_still_adds_up() {
-        let mut engine = store(1, &[1]);
-        settle(&mut engine, &[(Outcome::Quarantined, "cdf1")]);
-        settle(&mut engine, &[(Outcome::Released, "")]);
+        let mut engine = store(1, &[0]);
+        settle(&mut engine, &[(0, Outcome::Quarantined, "cdf1")]);
+        settle(&mut engine, &[(0, Outcome::Released, "")]);
         let report = Report::read(&*engine.reader()).unwrap();
         assert!(
             report.adds_up && report.hours[0].quarantined == 0,
@@ -349,31 +479,77 @@ mod tests {
         );
     }
 
+    /// An hour of ten: 0 to 3 acknowledged, 4 refused, 5 exported, 6 to 9 waiting.
+    fn hour_of_ten() -> Memory {
+        let mut engine = store(10, &[6, 7, 8, 9]);
+        let mut ends: Vec<_> = (0..4).map(|n| (n, Outcome::Acknowledged, "cdf1")).collect();
+        ends.extend([
+            (4, Outcome::Quarantined, "cdf1"),
+            (5, Outcome::Exported, ""),
+        ]);
+        settle(&mut engine, &ends);
+        quarantine(&mut engine, 4);
+        engine
+    }
+
     #[test]
-    fn a_record_that_is_gone_is_missed_in_its_hour() {
-        let mut engine = store(3, &[1]);
-        settle(&mut engine, &[(Outcome::Acknowledged, "cdf1")]);
+    fn a_record_that_is_gone_is_named_by_its_place_in_its_hour() {
+        use Table::{Charging, Quarantine};
+        for (case, gone, missing, names) in [
+            ("none", &[][..], 0, ""),
+            ("one of those that wait", &[(Charging, 7)], 1, "7"),
+            ("two apart", &[(Charging, 6), (Charging, 8)], 2, "6, 8"),
+            ("the last ones", &[(Charging, 8), (Charging, 9)], 2, "8-9"),
+            ("out of quarantine", &[(Quarantine, 4)], 1, "4"),
+        ] {
+            let mut engine = hour_of_ten();
+            let mut batch = Batch::default();
+            for (table, number) in gone {
+                batch.delete(*table, &Event::key(*number));
+            }
+            engine.commit(&[batch]).unwrap();
+            let report = Report::read(&*engine.reader()).unwrap();
+            let hour = &report.hours[0];
+            assert_eq!(report.adds_up, gone.is_empty(), "{case}");
+            assert_eq!(hour.missing, missing, "{case}");
+            assert_eq!(hour.missing_names(), names, "{case}");
+        }
+    }
+
+    #[test]
+    fn where_ends_were_not_noted_by_place_the_count_alone_is_told() {
+        let mut engine = hour_of_ten();
+        let mut batch = Batch::default();
+        batch.delete(Table::ChargingEnded, &HOUR.to_be_bytes());
+        batch.delete(Table::Charging, &Event::key(6));
+        engine.commit(&[batch]).unwrap();
         let report = Report::read(&*engine.reader()).unwrap();
-        assert!(!report.adds_up);
         assert_eq!(report.hours[0].missing, 1);
+        assert_eq!(report.hours[0].missing_names(), "not known");
     }
 
     #[test]
     fn what_a_batch_counted_that_was_not_committed_is_counted_once_later() {
         let mut accounts = Accounts::default();
-        accounts.note(HOUR, Outcome::Acknowledged, "cdf1");
+        let booked = Booked {
+            hour: HOUR,
+            ..Booked::default()
+        };
+        accounts.note_end(booked, Outcome::Acknowledged, "cdf1");
         accounts.add_to(&mut Batch::default());
         accounts.stayed();
-        accounts.note(HOUR, Outcome::Acknowledged, "cdf1");
+        assert!(accounts.ended.is_empty());
+        accounts.note_end(booked, Outcome::Acknowledged, "cdf1");
         let mut batch = Batch::default();
         accounts.add_to(&mut batch);
         accounts.left();
+        assert_eq!(accounts.ended[&HOUR].span(), 1);
         assert_eq!(accounts.counts.values().copied().collect::<Vec<_>>(), [1]);
     }
 
     #[test]
     fn damaged_records_and_those_of_earlier_versions_are_counted_apart() {
-        let mut engine = store(1, &[1]);
+        let mut engine = store(1, &[0]);
         let mut batch = Batch::default();
         batch.put_bytes(Table::Charging, &Event::key(8), &[1, 2, 3]);
         let earlier = record::write(&full(9));
@@ -388,10 +564,12 @@ mod tests {
 
     #[test]
     fn accounts_are_kept_for_a_month_and_as_long_as_they_are_needed() {
-        let mut engine = store(1, &[1]);
+        let mut engine = store(1, &[0]);
         let mut batch = Batch::default();
         for (hour, count) in [(HOUR - 800, 0u32), (HOUR - 799, 1), (HOUR - 700, 0)] {
             batch.put(Table::ChargingEmitted, &hour.to_be_bytes(), &count);
+            let none = Sequences::default().write();
+            batch.put_owned(Table::ChargingEnded, &hour.to_be_bytes(), none);
         }
         engine.commit(&[batch]).unwrap();
         let report = Report::read(&*engine.reader()).unwrap();
@@ -405,5 +583,7 @@ mod tests {
             [HOUR - 799, HOUR - 700, HOUR],
             "one is missing a record"
         );
+        let ended = ended(&*engine.reader()).unwrap();
+        assert!(!ended.contains_key(&(HOUR - 800)) && ended.contains_key(&(HOUR - 700)));
     }
 }

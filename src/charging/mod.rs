@@ -13,8 +13,8 @@ use accounts::{Accounts, Report};
 use acr::Sender;
 use desk::{Desk, Recent};
 use export::Export;
-use ims::charge::Event;
-use ims::record::{Batch, Table};
+use ims::charge::{Event, record};
+use ims::record::{Batch, Op, Table};
 use online::Online;
 use records::Order;
 use settings::Checked;
@@ -44,6 +44,7 @@ mod place;
 mod profile;
 pub mod quarantine;
 mod records;
+mod sequences;
 pub mod settings;
 mod spool;
 mod tls;
@@ -213,12 +214,13 @@ fn check_accounts(
 ) -> Result<(), StartError> {
     let report = Report::read(reader)?;
     let mut missing = 0;
-    for hour in report.hours.iter().filter(|hour| hour.missing != 0) {
+    for hour in report.hours.iter().filter(|hour| !hour.adds_up()) {
         missing += hour.missing.unsigned_abs();
         error!(
             hour = hour.hour,
             emitted = hour.emitted,
             missing = hour.missing,
+            sequences = hour.missing_names(),
             "the accounts of an hour do not add up: charging records are missing from the store"
         );
     }
@@ -236,6 +238,21 @@ fn check_accounts(
         );
     }
     Ok(())
+}
+
+/// Compresses the charging records of a batch: on the thread of the store, so that no request waits for it.
+pub fn compress(batch: &mut Batch) {
+    for op in &mut batch.ops {
+        if let Op::Put {
+            table: Table::Charging,
+            value,
+            ..
+        } = op
+            && let Some(compressed) = record::compress(value)
+        {
+            *value = compressed.into();
+        }
+    }
 }
 
 /// How many records the store holds, and the number of the last one. They stay there while charging is off.

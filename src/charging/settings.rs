@@ -65,6 +65,9 @@ pub struct Settings {
     pub spool_memory_records: u32,
     /// Spool depth from which each further doubling is logged as an alarm. Default: 10000. At least 1.
     pub spool_alarm_records: u64,
+    /// Whether records are compressed where they lie in the spool. Records of both kinds are read in any case.
+    /// Default: true.
+    pub spool_compress: bool,
     /// Longest Diameter message taken from a peer, in bytes. Default: 65536. Range: 4096-1048576.
     pub max_message_bytes: u32,
     /// Whether CDFs are asked for overload reports, and heeded (RFC 7683). Default: false: some CDFs do not know its
@@ -125,6 +128,7 @@ impl Default for Settings {
             reconnect_max_ms: Millis(30_000),
             spool_memory_records: 4_096,
             spool_alarm_records: 10_000,
+            spool_compress: true,
             max_message_bytes: 65_536,
             overload_control: false,
             dictionary: Vec::new(),

@@ -235,6 +235,9 @@ fn print_hour(hour: &Hour) {
         "{}\t{emitted}\t{acknowledged}\t{quarantined}\t{exported}\t{waiting}\t{missing}\t{resent}",
         time_of(hour.hour)
     ));
+    if !hour.adds_up() {
+        say(&format!("  missing, by sequence: {}", hour.missing_names()));
+    }
     for (name, peer) in &hour.peers {
         let name = if name.is_empty() { "-" } else { name };
         say(&format!(

@@ -87,6 +87,16 @@ impl Committer {
         settings: Settings,
         observer: impl Observer + 'static,
     ) -> Result<Committer, StoreError> {
+        Committer::packing(engine, settings, observer, |_| {})
+    }
+
+    /// The same; `pack` may write the values of each batch otherwise before it is committed, on this thread.
+    pub fn packing(
+        engine: Box<dyn Engine>,
+        settings: Settings,
+        observer: impl Observer + 'static,
+        pack: impl FnMut(&mut Batch) + Send + 'static,
+    ) -> Result<Committer, StoreError> {
         let (entries, waiting) = sync_channel(settings.queue.max(1));
         let shared = Arc::new(Shared {
             depth: AtomicUsize::new(0),
@@ -96,6 +106,7 @@ impl Committer {
             engine,
             settings,
             observer,
+            pack: Box::new(pack),
             shared: shared.clone(),
             space_seen: None,
             started: None,
@@ -170,6 +181,7 @@ struct Work<O> {
     engine: Box<dyn Engine>,
     settings: Settings,
     observer: O,
+    pack: Box<dyn FnMut(&mut Batch) + Send>,
     shared: Arc<Shared>,
     space_seen: Option<Instant>,
     /// Start of the last commit.
@@ -193,10 +205,10 @@ impl<O: Observer> Work<O> {
                 }
             };
             self.wait_for_company();
-            let (batches, dones) = gather(first, waiting);
+            let (mut batches, dones) = gather(first, waiting);
             let size = dones.len();
             let result = match &failed {
-                None => self.commit(&batches),
+                None => self.commit(&mut batches),
                 Some(error) => Err(StoreError::clone(error)),
             };
             if let (Err(error), None) = (&result, &failed) {
@@ -214,12 +226,13 @@ impl<O: Observer> Work<O> {
         }
     }
 
-    fn commit(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
+    fn commit(&mut self, batches: &mut [Batch]) -> Result<(), StoreError> {
         if batches.iter().all(Batch::is_empty) {
             return Ok(());
         }
         let started = Instant::now();
         self.started = Some(started);
+        batches.iter_mut().for_each(&mut self.pack);
         self.engine.commit(batches)?;
         self.observer.committed(batches.len(), started.elapsed());
         Ok(())

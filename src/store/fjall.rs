@@ -126,6 +126,7 @@ fn name(table: Table) -> &'static str {
         Table::Coalesced => "coalesced",
         Table::ChargingEmitted => "charging_emitted",
         Table::ChargingSettled => "charging_settled",
+        Table::ChargingEnded => "charging_ended",
         Table::Credit => "credit",
         Table::CreditSession => "credit_session",
         Table::Wishes => "wishes",

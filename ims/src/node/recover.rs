@@ -125,6 +125,7 @@ impl Node {
             Table::Coalesced
             | Table::ChargingEmitted
             | Table::ChargingSettled
+            | Table::ChargingEnded
             | Table::Credit
             | Table::CreditSession
             | Table::Charging

@@ -74,9 +74,10 @@ impl Records {
         let now = wall_clock();
         let mut cdrs = Vec::new();
         for done in self.spool.batch() {
-            let hour = done.event.as_ref().map_or(0, |event| event.booked.hour);
+            let booked = done.event.as_ref().map(|event| event.booked);
             let peer = label_of(done, line);
-            self.accounts.note(hour, done.outcome, peer);
+            self.accounts
+                .note_end(booked.unwrap_or_default(), done.outcome, peer);
             if done.outcome == Outcome::Exported {
                 self.metrics.charging(ChargingOutcome::Exported);
             }
