@@ -1,9 +1,11 @@
-//! TLS towards CDFs (RFC 6733 §13.1): before the CER, with a certificate of ours and the peer's name checked.
+//! TLS towards peers (RFC 6733 §13.1): before the CER, with a certificate of ours and the peer's name checked.
+//!
+//! The files are looked at for each new connection and read again when they have changed. What does not load leaves what
+//! was loaded before in force. A connection that stands keeps what it was made with.
 
-use crate::http::files::{self, FileError};
+use crate::http::files::{self, FileError, Loaded, Refresh};
 use crate::ua::tls::authorities;
 use serde::Deserialize;
-use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,7 +24,7 @@ const PEM_MAX: u64 = 1 << 20;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Files {
-    /// Authorities that vouch for CDFs. Default: none, and no CDF is reached over TLS.
+    /// Authorities that vouch for CDFs and OCSs. Default: none, and none is reached over TLS.
     pub ca: PathBuf,
     /// Our certificate, then those above it. Default: none is shown.
     pub certificate: PathBuf,
@@ -36,15 +38,9 @@ impl Files {
     }
 }
 
-/// Who may vouch for a CDF, and what we show.
-#[derive(Clone)]
-pub struct Tls(TlsConnector);
-
-impl fmt::Debug for Tls {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Tls")
-    }
-}
+/// Who may vouch for a peer, and what we show.
+#[derive(Clone, Debug)]
+pub struct Tls(Arc<Loaded<ClientConfig>>);
 
 impl Tls {
     /// Reads the files. `None`: TLS is not configured.
@@ -52,29 +48,44 @@ impl Tls {
         if files.is_empty() {
             return Ok(None);
         }
-        let pem = files::read(&files.ca, PEM_MAX)?;
-        let of_ca = |why: &dyn ToString| FileError::new(&files.ca, why.to_string());
-        let roots = authorities(&pem).map_err(|why| of_ca(&why))?;
-        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|why| of_ca(&why))?
-            .with_root_certificates(roots);
-        let config = match files.certificate.as_os_str().is_empty() {
-            true => builder.with_no_client_auth(),
-            false => {
-                let (chain, key) = identity(files)?;
-                builder
-                    .with_client_auth_cert(chain, key)
-                    .map_err(|why| FileError::new(&files.key, why))?
-            }
-        };
-        Ok(Some(Tls(TlsConnector::from(Arc::new(config)))))
+        let watched = [&files.ca, &files.certificate, &files.key];
+        let watched = watched.map(PathBuf::clone).into();
+        let files = files.clone();
+        let load = Box::new(move || client(&files));
+        let loaded = Loaded::new("certificates for charging peers", watched, load)?;
+        Ok(Some(Tls(Arc::new(loaded))))
     }
 
     /// The certificate of the other side must be about `host`, a domain name or an address.
     pub async fn connect(&self, host: &str, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-        self.0.connect(name, stream).await
+        let loaded = self.0.clone();
+        let current = move || {
+            loaded.refresh(false);
+            loaded.current()
+        };
+        // Files are read beside the thread that charges.
+        let config = tokio::task::spawn_blocking(current).await?;
+        TlsConnector::from(config).connect(name, stream).await
+    }
+}
+
+fn client(files: &Files) -> Result<ClientConfig, FileError> {
+    let pem = files::read(&files.ca, PEM_MAX)?;
+    let of_ca = |why: &dyn ToString| FileError::new(&files.ca, why.to_string());
+    let roots = authorities(&pem).map_err(|why| of_ca(&why))?;
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|why| of_ca(&why))?
+        .with_root_certificates(roots);
+    match files.certificate.as_os_str().is_empty() {
+        true => Ok(builder.with_no_client_auth()),
+        false => {
+            let (chain, key) = identity(files)?;
+            builder
+                .with_client_auth_cert(chain, key)
+                .map_err(|why| FileError::new(&files.key, why))
+        }
     }
 }
 

@@ -39,7 +39,7 @@ type Stamp = Option<(SystemTime, u64)>;
 type Load<T> = Box<dyn Fn() -> Result<T, FileError> + Send + Sync>;
 
 /// What was made of some files.
-pub(super) struct Loaded<T> {
+pub(crate) struct Loaded<T> {
     what: &'static str,
     files: Vec<PathBuf>,
     load: Load<T>,
@@ -57,7 +57,7 @@ impl<T> fmt::Debug for Loaded<T> {
 
 impl<T> Loaded<T> {
     /// `what` stands in log lines.
-    pub(super) fn new(
+    pub(crate) fn new(
         what: &'static str,
         files: Vec<PathBuf>,
         load: Load<T>,
@@ -73,7 +73,7 @@ impl<T> Loaded<T> {
         })
     }
 
-    pub(super) fn current(&self) -> Arc<T> {
+    pub(crate) fn current(&self) -> Arc<T> {
         self.current
             .read()
             .unwrap_or_else(PoisonError::into_inner)
@@ -82,7 +82,7 @@ impl<T> Loaded<T> {
 }
 
 /// What can be brought up to date.
-pub(super) trait Refresh: Send + Sync {
+pub(crate) trait Refresh: Send + Sync {
     /// Loads again what has changed, or everything when it is asked for.
     fn refresh(&self, is_asked: bool);
 }

@@ -166,3 +166,48 @@ fn files_that_cannot_be_used_are_named() {
         assert!(error.starts_with(&ca.display().to_string()), "{error}");
     }
 }
+
+#[tokio::test]
+async fn files_that_have_changed_hold_for_the_next_connection_and_broken_ones_do_not() {
+    let folder = tempfile::tempdir().unwrap();
+    if !certificates(folder.path()) {
+        return;
+    }
+    let address = listen(folder.path()).await;
+    let path = |name: &str| folder.path().join(name);
+    let copy = |from: &str, to: &str| _ = std::fs::copy(path(from), path(to)).unwrap();
+    let files = Files {
+        ca: path("trusted.pem"),
+        certificate: path("own.pem"),
+        key: path("own.key"),
+    };
+    copy("other.pem", "trusted.pem");
+    copy("ps.pem", "own.pem");
+    copy("ps.key", "own.key");
+    let tls = Tls::load(&files).unwrap().unwrap();
+    for (case, change, fine) in [
+        ("an authority that did not vouch", None, false),
+        ("the right one", Some(("ca.pem", "trusted.pem")), true),
+        (
+            "a key that is none of ours",
+            Some(("names", "own.key")),
+            true,
+        ),
+        ("the key again", Some(("ps.key", "own.key")), true),
+        (
+            "another authority",
+            Some(("other.pem", "trusted.pem")),
+            false,
+        ),
+    ] {
+        if let Some((from, to)) = change {
+            copy(from, to);
+        }
+        let stream = TcpStream::connect(address).await.unwrap();
+        let heard = match tls.connect("cdf1.test", stream).await {
+            Ok(mut stream) => stream.read_u8().await.ok(),
+            Err(_) => None,
+        };
+        assert_eq!(heard.is_some(), fine, "{case}");
+    }
+}
