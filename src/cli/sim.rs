@@ -107,6 +107,9 @@ struct Account {
     /// Announce the last units with Final-Unit-Indication
     #[arg(long)]
     final_unit: bool,
+    /// Its Final-Unit-Action: 0 terminate, 1 redirect, 2 restrict access
+    #[arg(long, default_value_t = 0, value_name = "NUMBER", value_parser = clap::value_parser!(i32).range(0..=2))]
+    final_action: i32,
     /// Say that sessions may be moved to another server (CC-Session-Failover)
     #[arg(long)]
     failover: bool,
@@ -195,6 +198,7 @@ impl Account {
             grant: self.grant,
             validity: self.validity,
             final_unit: self.final_unit,
+            final_action: self.final_action,
             failover: self.failover.then_some(true),
             ccfh: self.ccfh,
             ddfh: self.ddfh,

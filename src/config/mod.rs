@@ -179,6 +179,7 @@ mod tests {
             [
                 "[charging.online]",
                 "[[charging.online.peers]]",
+                "[charging.online.sessions]",
                 "[charging.tls]",
                 "[charging.export]",
                 "[charging.triggers]",
@@ -199,6 +200,7 @@ mod tests {
                     ("[charging]", "triggers"),
                     ("[charging]", "online"),
                     ("[charging.online]", "peers"),
+                    ("[charging.online]", "sessions"),
                     ("[charging]", "tls"),
                     ("[charging]", "export"),
                     ("[xcap]", "digest"),

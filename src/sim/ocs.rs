@@ -31,8 +31,9 @@ pub struct Terms {
     pub grant: Option<u64>,
     /// Validity-Time, in seconds.
     pub validity: Option<u32>,
-    /// Whether the last units are announced with Final-Unit-Indication TERMINATE.
+    /// Whether the last units are announced with Final-Unit-Indication, and Final-Unit-Action by its number.
     pub final_unit: bool,
+    pub final_action: i32,
     /// CC-Session-Failover.
     pub failover: Option<bool>,
     /// Credit-Control-Failure-Handling and Direct-Debiting-Failure-Handling, by their numbers.
@@ -216,7 +217,10 @@ impl Ocs {
             w.u32(&VALIDITY_TIME, validity);
         }
         if verdict.last {
-            w.group(&FINAL_UNIT_INDICATION, |w| _ = w.i32(&FINAL_UNIT_ACTION, 0));
+            let action = self.terms.final_action;
+            w.group(&FINAL_UNIT_INDICATION, |w| {
+                _ = w.i32(&FINAL_UNIT_ACTION, action)
+            });
         }
     }
 

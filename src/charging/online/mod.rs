@@ -6,7 +6,9 @@
 //! what still has to be debited or given back.
 
 pub mod enquiry;
+mod identifier;
 mod record;
+pub mod sessions;
 pub mod settings;
 #[cfg(test)]
 mod tests;
@@ -15,7 +17,7 @@ pub(super) mod worker;
 use super::acr::Sender;
 use super::worker::Ro;
 use crate::store::{Committer, Reader, Record, StoreError};
-use ims::charge::credit::{Answer, Request, Withdrawal};
+use ims::charge::credit::{Answer, Request, Withdrawal, read_session};
 use ims::record::Table;
 use settings::Checked;
 use std::fmt;
@@ -67,7 +69,9 @@ pub(super) fn prepare(
     reader: &dyn Reader,
     committer: Arc<Committer>,
 ) -> Result<(Online, Ro), StoreError> {
-    let owed = owed(reader)?;
+    let owed = all(reader, Table::Credit)?;
+    let lives = all(reader, Table::CreditSession)?;
+    let lives = lives.iter().filter_map(|(_, value)| read_session(value));
     if !owed.is_empty() {
         info!(
             count = owed.len(),
@@ -80,6 +84,7 @@ pub(super) fn prepare(
         sender,
         settings: wanted.settings,
         owed,
+        lives: lives.collect(),
         committer,
         tell: wanted.tell,
         stored: told,
@@ -92,19 +97,20 @@ pub(super) fn prepare(
     Ok((Online { orders }, ro))
 }
 
-fn owed(reader: &dyn Reader) -> Result<Vec<Record>, StoreError> {
-    let mut owed = Vec::new();
+/// The records of a table whose keys are numbers.
+fn all(reader: &dyn Reader, table: Table) -> Result<Vec<Record>, StoreError> {
+    let mut all = Vec::new();
     let mut from = vec![0; 8];
     loop {
-        let page = reader.scan(Table::Credit, &from, PAGE)?;
+        let page = reader.scan(table, &from, PAGE)?;
         let full = page.len() == PAGE;
         if let Some((last, _)) = page.last() {
             from.clone_from(last);
             from.push(0); // the least key above it
         }
-        owed.extend(page);
+        all.extend(page);
         if !full {
-            return Ok(owed);
+            return Ok(all);
         }
     }
 }

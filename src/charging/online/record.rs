@@ -40,8 +40,8 @@ enum Debt {
     Uncontrolled,
 }
 
-/// The value of a record; `None` when nothing is owed.
-pub fn write(kept: &Kept, event: &Event, ecf: &[String]) -> Option<Vec<u8>> {
+/// The value of a record; `None` when nothing is owed. The event is in the form of charging records.
+pub fn write(kept: &Kept, event: &[u8], ecf: &[String]) -> Option<Vec<u8>> {
     let debt = match kept.owed {
         Owed::Nothing => return None,
         Owed::Debit => Debt::Debit,
@@ -78,7 +78,7 @@ pub fn write(kept: &Kept, event: &Event, ecf: &[String]) -> Option<Vec<u8>> {
     Some(encode(&Stored {
         debt,
         server: kept.server.clone(),
-        event: record::write(event),
+        event: event.to_vec(),
         ecf: ecf.to_vec(),
     }))
 }
@@ -161,7 +161,7 @@ mod tests {
                 owed,
                 server: Some("ocs9.test".into()),
             };
-            let value = write(&kept, &event, &ecf).unwrap();
+            let value = write(&kept, &record::write(&event), &ecf).unwrap();
             assert_eq!(read(&value), Some((kept, event.clone(), ecf.clone())));
             for end in 0..value.len() {
                 assert!(read(&value[..end]).is_none(), "cut at {end}");
@@ -171,6 +171,6 @@ mod tests {
             owed: Owed::Nothing,
             server: None,
         };
-        assert_eq!(write(&nothing, &event, &[]), None);
+        assert_eq!(write(&nothing, &record::write(&event), &[]), None);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::super::settings::peers::{agree, check as check_peers};
 use super::super::settings::{self, BadValue, CheckedPeer, PeerSettings, bad};
+use super::sessions;
 use diameter::credit::Policy;
 use diameter::credit::client::Charge;
 use diameter::node::Limits;
@@ -76,6 +77,8 @@ pub struct Settings {
     pub service_identifier: Option<u32>,
     /// Requests that wait for a decision, at most; one more is answered 503. Default: 10000. Range: 1-1000000.
     pub waiting: u32,
+    /// Charges that last as long as a subscription.
+    pub sessions: sessions::Settings,
 }
 
 impl Default for Settings {
@@ -95,6 +98,7 @@ impl Default for Settings {
             rating_group: None,
             service_identifier: None,
             waiting: 10_000,
+            sessions: sessions::Settings::default(),
         }
     }
 }
@@ -131,6 +135,7 @@ impl Settings {
                 return Err(bad(&format!("online.{key}"), &expected));
             }
         }
+        self.sessions.check()?;
         if !matches!(self.denied_status, 402 | 403) {
             return Err(bad("online.denied_status", "402 or 403"));
         }
@@ -206,11 +211,14 @@ impl Settings {
                 OnDebitFailure::TerminateOrBuffer => DebitFailureHandling::TerminateOrBuffer,
                 OnDebitFailure::Continue => DebitFailureHandling::Continue,
             },
+            units: self.sessions.wanted(),
+            lag: self.sessions.lag_ms.0,
+            grace: u64::from(self.sessions.grace_s.0) * 1_000,
             ..Policy::default()
         }
     }
 
-    /// Charges under way at most: those that wait for a decision, and as many services that run.
+    /// Charges under way at most, beside those that last: those that wait for a decision, and as many services that run.
     pub(super) fn charges(&self) -> usize {
         self.waiting as usize * 2
     }
@@ -219,7 +227,7 @@ impl Settings {
     pub(in crate::charging) fn limits(&self) -> Limits {
         Limits {
             answer_timeout: self.answer_timeout_ms.0,
-            max_pending: self.charges(),
+            max_pending: self.charges() + self.sessions.max as usize,
         }
     }
 

@@ -24,6 +24,8 @@ use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+
+mod sessions;
 use tokio::sync::oneshot;
 
 /// A test that waits longer has failed.
@@ -127,7 +129,7 @@ struct Process {
     charging: Thread,
     committer: Arc<Committer>,
     metrics: Metrics,
-    answers: mpsc::UnboundedReceiver<(u64, Answer)>,
+    words: mpsc::UnboundedReceiver<(u64, Word)>,
 }
 
 /// What is common to all of them.
@@ -154,12 +156,8 @@ fn process_of(text: &str, disk: &Disk) -> Process {
     let metrics = Metrics::new();
     let committer = Committer::start(Box::new(engine), store, metrics.commit_observer());
     let committer = Arc::new(committer.unwrap());
-    let (told, answers) = mpsc::unbounded_channel();
-    let tell = Box::new(move |number, word| {
-        if let Word::Answer(answer) = word {
-            let _ = told.send((number, answer));
-        }
-    });
+    let (told, words) = mpsc::unbounded_channel();
+    let tell = Box::new(move |number, word| _ = told.send((number, word)));
     let wanted = Some(Wanted { settings, tell });
     let (written, seen) = (committer.clone(), metrics.clone());
     let charging = charging::start(common, wanted, reader, written, seen).unwrap();
@@ -169,7 +167,7 @@ fn process_of(text: &str, disk: &Disk) -> Process {
         charging,
         committer,
         metrics,
-        answers,
+        words,
     }
 }
 
@@ -196,17 +194,27 @@ impl Process {
         .await;
     }
 
+    async fn word(&mut self, number: u64) -> Word {
+        let word = tokio::time::timeout(PATIENCE, self.words.recv()).await;
+        let (of, word) = word.expect("a word in time").unwrap();
+        assert_eq!(of, number);
+        word
+    }
+
     async fn answer(&mut self, number: u64) -> Answer {
-        let answer = tokio::time::timeout(PATIENCE, self.answers.recv()).await;
-        let (answered, answer) = answer.expect("an answer in time").unwrap();
-        assert_eq!(answered, number);
-        answer
+        match self.word(number).await {
+            Word::Answer(answer) => answer,
+            other => panic!("{other:?}"),
+        }
     }
 
     /// The service was given: its batch, as the node writes it, and then the word about it.
     async fn give(&self, number: u64, settled: Settled) {
+        self.give_with(number, settled, Batch::default()).await;
+    }
+
+    async fn give_with(&self, number: u64, settled: Settled, mut batch: Batch) {
         let key: Box<[u8]> = number.to_be_bytes().into();
-        let mut batch = Batch::default();
         let table = Table::Credit;
         match settled {
             Settled::Unchanged => {}
@@ -216,6 +224,10 @@ impl Process {
                 batch.ops.push(Op::Put { table, key, value });
             }
         }
+        self.commit(batch).await;
+    }
+
+    async fn commit(&self, batch: Batch) {
         let (done, committed) = oneshot::channel();
         let done = move |outcome: Result<(), crate::store::StoreError>| _ = done.send(outcome);
         self.committer.submit(batch, Box::new(done));

@@ -1,5 +1,7 @@
 //! Ro: the part of the charging thread that asks for credit.
 
+use super::identifier::end_to_end;
+use super::sessions::Unit;
 use super::settings::{Checked, Settings as Given};
 use super::{Tell, Word, record};
 use crate::charging::acr::Sender;
@@ -11,13 +13,14 @@ use diameter::credit::client::{Charge, Client, Kept, Order as Step};
 use diameter::credit::{Decision, Denial, Owed, Question, Withdrawal as Lost};
 use diameter::dictionary::{IMS_INFORMATION, SERVICE_INFORMATION};
 use diameter::node::{ConnectionId, Outcome, Request as Message};
-use diameter::ro::CreditRequest;
+use diameter::ro::{CreditRequest, RequestType};
 use diameter::route::PeerId;
-use ims::charge::Event;
+use ims::charge;
 use ims::charge::credit::{Answer, Request, Settled, Verdict, Withdrawal};
 use ims::record::{Batch, Op, Table};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc;
 use tracing::{debug, error, warn};
 
@@ -35,6 +38,8 @@ pub(in crate::charging) struct Start {
     pub settings: Checked,
     /// What the store says is owed.
     pub owed: Vec<Record>,
+    /// Charges whose subscriptions go on, as the store says.
+    pub lives: BTreeSet<u64>,
     pub committer: Arc<Committer>,
     pub tell: Tell,
     /// Is told how each batch of changes ended; it is for [`Credit::committed`].
@@ -43,9 +48,10 @@ pub(in crate::charging) struct Start {
 
 /// One charge, as it was asked for.
 struct Charged {
-    event: Event,
+    /// The event in the form of charging records, which is a third of its size.
+    event: Box<[u8]>,
     ecf: Vec<String>,
-    /// Units are said as they are used.
+    /// The service goes on.
     lasting: bool,
 }
 
@@ -78,14 +84,16 @@ impl Credit {
             sender,
             settings: Checked { peers, given },
             owed,
+            lives,
             committer,
             tell,
             stored,
         } = start;
+        let client = Client::new(given.policy(), given.units_in(), given.charges());
         let mut credit = Credit {
             sender,
             // What waits is bounded by the node that asks.
-            client: Client::new(given.policy(), given.units_in(), given.charges()),
+            client: client.with_sessions(given.sessions.max as usize),
             given,
             has_ocs: !peers.is_empty(),
             committer,
@@ -95,31 +103,49 @@ impl Credit {
             turn: 0,
             stored,
         };
-        credit.resume(line.now(), owed);
+        credit.resume(line.now(), owed, lives);
         credit
     }
 
     /// Takes up what an earlier process owed. A record that cannot be read is left where it is.
-    fn resume(&mut self, now: Instant, owed: Vec<Record>) {
+    fn resume(&mut self, now: Instant, owed: Vec<Record>, mut lives: BTreeSet<u64>) {
         for (key, value) in owed {
             let number = <[u8; 8]>::try_from(key.as_slice()).map(u64::from_be_bytes);
-            let (Ok(number), Some((kept, event, ecf))) = (number, record::read(&value)) else {
+            let (Ok(number), Some((mut kept, event, ecf))) = (number, record::read(&value)) else {
                 error!("a record of what is owed to an account cannot be read; it is left alone");
                 continue;
             };
+            let lives = lives.remove(&number);
+            if let Owed::Open { used, .. } = &mut kept.owed
+                && !lives
+            {
+                *used += self.at_end(); // its end was not heard
+            }
             let session = self.session_id(&event);
             let charged = Charged {
-                event,
+                event: charge::record::write(&event).into(),
                 ecf,
-                lasting: false,
+                lasting: lives,
             };
             self.charges.insert(number, charged);
-            self.client.resume(now, number, session, kept, false);
+            self.client.resume(now, number, session, kept, lives);
+        }
+        for number in lives {
+            error!(
+                number,
+                "the session of a subscription is lost, and the subscription ends"
+            );
+            (self.tell)(number, Word::Withdrawn(Withdrawal::Unavailable));
         }
     }
 
+    /// Units that a lasting service uses at its end.
+    fn at_end(&self) -> u64 {
+        u64::from(self.given.sessions.unit == Unit::Subscription)
+    }
+
     /// Unlike those of records, which may have the same number and time.
-    fn session_id(&self, event: &Event) -> String {
+    fn session_id(&self, event: &charge::Event) -> String {
         format!("{};ro", self.sender.session_id(event))
     }
 
@@ -137,12 +163,15 @@ impl Credit {
         match order {
             Order::Ask(request) => self.ask(now, *request),
             Order::Used { number, units } => {
-                self.client.used(now, number, units);
+                let counts = self.given.sessions.unit == Unit::Notify;
+                self.client
+                    .used(now, number, if counts { units } else { 0 });
             }
             Order::Ended { number, delivered } => {
                 let lasting = self.charges.get(&number).is_some_and(|c| c.lasting);
+                let units = if lasting { self.at_end() } else { 1 };
                 self.client
-                    .ended(now, number, u64::from(delivered && !lasting));
+                    .ended(now, number, if delivered { units } else { 0 });
             }
         }
     }
@@ -169,7 +198,7 @@ impl Credit {
             return self.answer(number, Verdict::Granted, Settled::Unchanged);
         };
         let charged = Charged {
-            event,
+            event: charge::record::write(&event).into(),
             ecf,
             lasting,
         };
@@ -202,10 +231,13 @@ impl Credit {
         while let Some(step) = self.client.poll_order() {
             match step {
                 Step::Keep { key, kept } => self.keep(&mut batch, key, &kept),
-                Step::Forget { key } => batch.ops.push(Op::Delete {
-                    table: Table::Credit,
-                    key: key.to_be_bytes().into(),
-                }),
+                Step::Forget { key } => {
+                    batch.ops.push(Op::Delete {
+                        table: Table::Credit,
+                        key: key.to_be_bytes().into(),
+                    });
+                    steps.push(step);
+                }
                 other => steps.push(other),
             }
         }
@@ -261,7 +293,15 @@ impl Credit {
 
     fn carry_out(&mut self, line: &mut Line, steps: Vec<Step>) {
         let now = line.now();
+        let mut touched = Vec::new();
         for step in steps {
+            touched.extend(match &step {
+                Step::Decided { key, .. }
+                | Step::Withdrawn { key, .. }
+                | Step::Unsettled { key, .. }
+                | Step::Forget { key } => Some(*key),
+                Step::Ask { .. } | Step::Keep { .. } | Step::Reply { .. } => None,
+            });
             match step {
                 Step::Ask {
                     key,
@@ -280,11 +320,7 @@ impl Credit {
                     };
                     let message = Message {
                         ticket: key,
-                        // Rises with the number; the questions of one charge follow each other. The second bit
-                        // tells them from records.
-                        end_to_end: 1 << 30
-                            | ((key << 2) & 0x3fff_ffff) as u32
-                            | (question.number & 3),
+                        end_to_end: end_to_end(key, question.number),
                         retransmitted: question.retransmitted,
                         prefer: prefer.into_iter().collect(),
                         avoid,
@@ -306,12 +342,17 @@ impl Credit {
                 Step::Keep { .. } | Step::Forget { .. } => {} // went into the batch
             }
         }
-        let client = &self.client;
-        self.charges.retain(|number, _| client.knows(*number));
+        touched.retain(|key| !self.client.knows(*key));
+        for over in touched {
+            self.charges.remove(&over);
+        }
     }
 
     fn withdrawn(&self, key: u64, why: Lost) {
         debug!(number = key, ?why, "credit withdrawn");
+        if !self.charges.get(&key).is_some_and(|c| c.lasting) {
+            return; // it is over anyway
+        }
         let why = match why {
             Lost::Spent | Lost::Denied(Denial::NoCredit) => Withdrawal::Spent,
             Lost::Denied(Denial::Refused) | Lost::Aborted => Withdrawal::Refused,
@@ -347,8 +388,8 @@ impl Credit {
         session_id: &str,
         question: &Question,
     ) -> Option<Vec<u8>> {
-        let event = &charged.event;
-        let payers = payers::of(event).into_iter();
+        let event = charge::record::read(&charged.event).ok()?;
+        let payers = payers::of(&event).into_iter();
         let payers: Vec<(i32, String)> = payers.map(|(kind, id)| (kind, id.into_owned())).collect();
         let request = CreditRequest {
             session_id,
@@ -359,7 +400,11 @@ impl Credit {
             number: question.number,
             action: question.action,
             cause: question.cause,
-            event_timestamp: event.requested_at.0 / 1000,
+            event_timestamp: match question.kind {
+                RequestType::Initial | RequestType::Event => event.requested_at.0 / 1_000,
+                // "the time of the event that triggered the sending" (RFC 8506 §5.3)
+                RequestType::Update | RequestType::Termination => seconds(),
+            },
             subscriptions: &payers,
             units_in: self.given.units_in(),
             requested: question.requested,
@@ -367,7 +412,7 @@ impl Credit {
         };
         let mut w = request.ccr();
         w.group(&SERVICE_INFORMATION, |w| {
-            w.group(&IMS_INFORMATION, |w| self.sender.ims_information(w, event));
+            w.group(&IMS_INFORMATION, |w| self.sender.ims_information(w, &event));
         });
         w.finish(line.max_message()).ok()
     }
@@ -376,4 +421,10 @@ impl Credit {
     pub fn is_clear(&self) -> bool {
         self.waiting.is_empty()
     }
+}
+
+/// Since 1970.
+fn seconds() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
 }

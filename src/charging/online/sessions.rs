@@ -1,0 +1,107 @@
+//! Section `[charging.online.sessions]`: charges that last as long as a subscription.
+
+use super::super::settings::{BadValue, bad};
+use ims::time::{Millis, Seconds};
+use serde::Deserialize;
+
+/// What one unit of a session pays for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unit {
+    /// A NOTIFY that the watcher has taken.
+    #[default]
+    Notify,
+    /// The subscription, however long it lasts.
+    Subscription,
+}
+
+/// Sessions of credit control that last as long as a subscription (RFC 8506 §5).
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Default: `notify`.
+    pub unit: Unit,
+    /// Units asked for at once, where NOTIFYs count. Default: 10. Range: 1-1000000.
+    pub quota: u32,
+    /// Sessions open at once; a SUBSCRIBE that would open one more is answered 503. Default: 100000. Range: 1-10000000.
+    pub max: u32,
+    /// How long the store may be behind what was used: so much of it a process that is killed gives away, in
+    /// milliseconds. Default: 1000. Range: 0-60000.
+    pub lag_ms: Millis,
+    /// After a start, how long subscriptions go on while their OCS cannot be reached, before `ccfh` decides.
+    /// Default: 60. Range: 0-3600.
+    pub grace_s: Seconds,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            unit: Unit::default(),
+            quota: 10,
+            max: 100_000,
+            lag_ms: Millis(1_000),
+            grace_s: Seconds(60),
+        }
+    }
+}
+
+impl Settings {
+    pub(super) fn check(&self) -> Result<(), BadValue> {
+        let ranges = [
+            ("quota", u64::from(self.quota), 1, 1_000_000),
+            ("max", u64::from(self.max), 1, 10_000_000),
+            ("lag_ms", self.lag_ms.0, 0, 60_000),
+            ("grace_s", u64::from(self.grace_s.0), 0, 3_600),
+        ];
+        for (key, value, min, max) in ranges {
+            if !(min..=max).contains(&value) {
+                let expected = format!("a number from {min} to {max}, not {value}");
+                return Err(bad(&format!("online.sessions.{key}"), &expected));
+            }
+        }
+        Ok(())
+    }
+
+    /// Units asked for at once.
+    pub(super) fn wanted(&self) -> u64 {
+        match self.unit {
+            Unit::Notify => u64::from(self.quota),
+            Unit::Subscription => 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_value_is_refused_by_its_key() {
+        for (text, key) in [
+            ("quota = 0", "quota"),
+            ("quota = 1000001", "quota"),
+            ("max = 0", "max"),
+            ("max = 10000001", "max"),
+            ("lag_ms = 60001", "lag_ms"),
+            ("grace_s = 3601", "grace_s"),
+        ] {
+            let settings: Settings = toml::from_str(text).unwrap();
+            let refused = settings.check().unwrap_err();
+            assert_eq!(refused.key, format!("online.sessions.{key}"), "{text}");
+        }
+        for text in [
+            "",
+            "quota = 1000000\nmax = 10000000\nlag_ms = 0\ngrace_s = 0",
+        ] {
+            let settings: Settings = toml::from_str(text).unwrap();
+            assert!(settings.check().is_ok(), "{text}");
+        }
+        assert!(toml::from_str::<Settings>("unit = 'minute'").is_err());
+    }
+
+    #[test]
+    fn a_subscription_that_is_the_unit_wants_one() {
+        let settings: Settings = toml::from_str("unit = 'subscription'").unwrap();
+        assert_eq!((settings.wanted(), Settings::default().wanted()), (1, 10));
+    }
+}
