@@ -168,6 +168,11 @@ impl Spool {
         self.in_flight
     }
 
+    /// Records that may be under way at the same time.
+    pub fn window(&self) -> usize {
+        self.window
+    }
+
     /// A record has been committed.
     pub fn committed(&mut self, event: Event) {
         self.depth += 1;

@@ -16,8 +16,9 @@ use ims::time::Timestamp;
 use std::io;
 use tracing::{error, info};
 
-/// Answered records are taken out of the store together, so many at once or after so many milliseconds. What is
-/// lost with them in a crash is sent again, with the T flag.
+/// Answered records are taken out of the store together, so many at once or after so many milliseconds, and not more
+/// than half a window, since no others are sent in their place before. What is lost with them in a crash is sent
+/// again, with the T flag.
 const LEAVING: usize = 128;
 const LEAVING_WAIT: u64 = 20;
 
@@ -124,8 +125,8 @@ impl Records {
         let at = *self
             .flush
             .get_or_insert(now.after(LEAVING_WAIT).max(self.store_rest));
-        let enough =
-            waiting >= LEAVING || self.spool.in_flight() == 0 || self.stopping || at <= now;
+        let many = LEAVING.min(self.spool.window().div_ceil(2));
+        let enough = waiting >= many || self.spool.in_flight() == 0 || self.stopping || at <= now;
         if now < self.store_rest || !enough {
             return;
         }
