@@ -61,6 +61,7 @@ impl Error {
             Error::ChargingSettings(_)
             | Error::Charging(charging::StartError::Tls(_) | charging::StartError::Export(_))
             | Error::HttpSetup(http::SetupError::Unusable(_)) => Exit::Config,
+            Error::Charging(charging::StartError::Listen(..)) => Exit::Unavailable,
             Error::Store(_) | Error::Charging(_) => Exit::Store,
             Error::Documents(why) if why.is_configured() => Exit::Config,
             Error::Http(_) | Error::Listen(_) => Exit::Unavailable,

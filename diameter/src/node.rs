@@ -205,6 +205,13 @@ pub enum Output {
         connection: ConnectionId,
         request: Vec<u8>,
     },
+    /// Somebody who connected is not let in.
+    Refused {
+        connection: ConnectionId,
+        /// Who it says it is, if it got so far.
+        host: Option<String>,
+        why: &'static str,
+    },
     /// The peer has restarted: its Origin-State-Id has risen, and the sessions it had are gone (RFC 6733 §8.16).
     Restarted {
         peer: PeerId,

@@ -4,6 +4,7 @@
 //! Such a value names a peer of the configuration by host or address, or else one that is connected because it was
 //! named. The second kind is bounded, and takes only what names it.
 
+use super::listen::Caller;
 use super::place::{At, Named, Place};
 use diameter::route::PeerId;
 use std::collections::BTreeMap;
@@ -66,6 +67,16 @@ impl Directory {
     /// A peer of the configuration has been added to the node.
     pub fn configured(&mut self, id: PeerId, host: String, place: Place) {
         self.configured.push(Known { id, host, place });
+    }
+
+    /// The peers that may connect to us: those of the configuration.
+    pub fn callers(&self) -> Vec<Caller> {
+        let caller = |known: &Known| Caller {
+            id: known.id,
+            host: known.host.clone(),
+            place: known.place.clone(),
+        };
+        self.configured.iter().map(caller).collect()
     }
 
     /// Where a peer listens.

@@ -5,6 +5,7 @@
 
 use super::directory::{Directory, Step};
 use super::link::{self, Links};
+use super::listen::{Door, Hall};
 use super::online;
 use super::settings::Checked;
 use super::tls::Tls;
@@ -73,6 +74,8 @@ pub(super) struct Start<'a> {
     pub metrics: Metrics,
     pub tls: Option<Tls>,
     pub seed: [u8; 32],
+    /// Where peers connect to us.
+    pub doors: Vec<Door>,
     /// Is told what happens on connections; it is for [`Line::heard`].
     pub events: mpsc::Sender<(ConnectionId, link::Event)>,
 }
@@ -86,6 +89,7 @@ impl Line {
             metrics,
             tls,
             seed,
+            doors,
             events,
         } = start;
         let max_message = settings.given.max_message_bytes as usize;
@@ -93,7 +97,7 @@ impl Line {
         let mut line = Line {
             node: Node::new(node_settings(settings, online), seed),
             directory: Directory::new(max_named, tls.is_some()),
-            links: Links::new(events, max_message, tls),
+            links: Links::new(events.clone(), max_message, tls.clone()),
             metrics,
             started: tokio::time::Instant::now(),
             named: Applications {
@@ -106,7 +110,32 @@ impl Line {
             leaving: false,
         };
         line.configure(settings, online);
+        line.listen(doors, settings, tls, events);
         line
+    }
+
+    /// Begins to take connections of the peers of the configuration.
+    fn listen(
+        &mut self,
+        doors: Vec<Door>,
+        settings: &Checked,
+        tls: Option<Tls>,
+        events: mpsc::Sender<(ConnectionId, link::Event)>,
+    ) {
+        if doors.is_empty() {
+            return;
+        }
+        let half_open = settings.given.listen_half_open as usize;
+        self.node.listen(half_open);
+        let hall = Hall {
+            callers: self.directory.callers(),
+            tls,
+            half_open,
+            patience: Duration::from_millis(settings.given.connect_timeout_ms.0),
+            max_message: self.max_message,
+            events,
+        };
+        hall.open(doors);
     }
 
     fn configure(&mut self, settings: &Checked, online: Option<&online::settings::Checked>) {
@@ -129,7 +158,10 @@ impl Line {
                 accounting: cdf.and_then(|cdf| of(cdf.priority)),
                 credit_control: ocs.and_then(|ocs| of(ocs.priority)),
             };
-            let id = self.node.add_peer(self.now(), known);
+            let id = match peer.connect {
+                true => self.node.add_peer(self.now(), known),
+                false => self.node.expect_peer(known),
+            };
             let (host, place) = (peer.host.clone(), peer.place.clone());
             self.directory.configured(id, host, place);
         }
@@ -202,6 +234,15 @@ impl Line {
                     request,
                 });
             }
+            Output::Refused {
+                connection,
+                host,
+                why,
+            } => {
+                let host = host.as_deref().unwrap_or("unknown");
+                let number = connection.generation;
+                warn!(peer = host, number, why, "charging connection is not taken");
+            }
             Output::Restarted { peer } => {
                 let peer = self.label(peer).unwrap_or(NAMED);
                 info!(peer, "peer has restarted: its Origin-State-Id has risen");
@@ -233,7 +274,7 @@ impl Line {
         let header = Header::read(&bytes);
         let again = header.is_some_and(|h| h.command == CMD_ACCOUNTING && h.flags.retransmitted());
         let news = again.then(|| News::Resent {
-            peer: connection.peer,
+            peer: self.node.peer_of(connection).unwrap_or(connection.peer),
             session_id: session_id(&bytes),
         });
         if !self.links.send(connection, bytes) {

@@ -6,19 +6,24 @@ use super::place::{At, Place};
 use super::tls::Tls;
 use diameter::fault::FrameError;
 use diameter::frame::Framer;
-use diameter::message::HEADER;
+use diameter::message::{HEADER, Header};
 use diameter::node::{ConnectionId, Input};
+use diameter::route::PeerId;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 /// Messages that wait to be written to one peer. The window of requests is far smaller; what fills this queue is a
 /// peer that asks and does not read.
 const QUEUE: usize = 4_096;
+
+/// Answers to a peer that wait to be written, in longest messages: it may make us say as much as it has said.
+const ANSWERS: usize = 2;
 
 /// Bytes taken from a socket at once.
 const READ: usize = 16_384;
@@ -39,7 +44,17 @@ pub enum Event {
     ConnectFailed {
         why: String,
     },
-    Message(Vec<u8>),
+    /// Somebody has connected who may be one of `peers`.
+    Accepted {
+        local: IpAddr,
+        peers: Vec<PeerId>,
+        writer: Writer,
+    },
+    /// A message. Until it is dropped it takes room of what its connection may have waiting: one longest message.
+    Message {
+        bytes: Vec<u8>,
+        _room: OwnedSemaphorePermit,
+    },
     /// Nothing can be read any more; `start` is the header at fault.
     Garbled {
         start: Vec<u8>,
@@ -48,10 +63,50 @@ pub enum Event {
     Disconnected,
 }
 
+/// Where the messages for one peer are queued. Dropping it ends the connection.
+#[derive(Clone, Debug)]
+pub struct Writer {
+    queue: mpsc::Sender<Queued>,
+    /// Bytes that answers may still take.
+    answers: Arc<Semaphore>,
+}
+
+/// A message that waits to be written; an answer with the room that it takes.
+#[derive(Debug)]
+pub struct Queued {
+    bytes: Vec<u8>,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+impl Writer {
+    fn new(max_message: usize) -> (Writer, mpsc::Receiver<Queued>) {
+        let (queue, waiting) = mpsc::channel(QUEUE);
+        let answers = Arc::new(Semaphore::new(ANSWERS * max_message));
+        (Writer { queue, answers }, waiting)
+    }
+
+    fn send(&self, bytes: Vec<u8>) -> bool {
+        let is_answer = Header::read(&bytes).is_some_and(|header| !header.flags.request());
+        let room = match is_answer {
+            false => None,
+            true => match self.answers.clone().try_acquire_many_owned(size(&bytes)) {
+                Ok(room) => Some(room),
+                Err(_) => return false,
+            },
+        };
+        self.queue.try_send(Queued { bytes, _room: room }).is_ok()
+    }
+}
+
+/// Length of a message, of which the header has 24 bits.
+fn size(bytes: &[u8]) -> u32 {
+    u32::try_from(bytes.len()).unwrap_or(u32::MAX)
+}
+
 /// The connections. Dropping one ends it.
 #[derive(Debug)]
 pub struct Links {
-    writers: BTreeMap<ConnectionId, mpsc::Sender<Vec<u8>>>,
+    writers: BTreeMap<ConnectionId, Writer>,
     events: mpsc::Sender<(ConnectionId, Event)>,
     max_message: usize,
     tls: Option<Tls>,
@@ -74,15 +129,10 @@ impl Links {
 
     /// Begins to connect; the outcome comes as an event.
     pub fn connect(&mut self, connection: ConnectionId, place: Place) {
-        let (writer, waiting) = mpsc::channel(QUEUE);
+        let (writer, waiting) = Writer::new(self.max_message);
         self.writers.insert(connection, writer);
-        let line = Line {
-            connection,
-            events: self.events.clone(),
-            max_message: self.max_message,
-            tls: self.tls.clone(),
-        };
-        tokio::spawn(line.run(place, waiting));
+        let line = Line::new(connection, self.events.clone(), self.max_message);
+        tokio::spawn(line.run(place, self.tls.clone(), waiting));
     }
 
     /// Queues a message. `false`: the peer does not read what it is sent, or is gone.
@@ -90,7 +140,7 @@ impl Links {
     pub fn send(&self, connection: ConnectionId, bytes: Vec<u8>) -> bool {
         self.writers
             .get(&connection)
-            .is_some_and(|writer| writer.try_send(bytes).is_ok())
+            .is_some_and(|writer| writer.send(bytes))
     }
 
     /// What happened on a connection, as the node takes it. A connection that is over is forgotten.
@@ -105,9 +155,21 @@ impl Links {
                 let why = why.clone();
                 Input::ConnectFailed { connection, why }
             }
-            Event::Message(message) => Input::Received {
+            Event::Accepted {
+                local,
+                peers,
+                writer,
+            } => {
+                self.writers.insert(connection, writer.clone());
+                Input::Accepted {
+                    connection,
+                    local: *local,
+                    peers: peers.clone(),
+                }
+            }
+            Event::Message { bytes, .. } => Input::Received {
                 connection,
-                message,
+                message: bytes,
             },
             Event::Garbled { start, error } => Input::Garbled {
                 connection,
@@ -128,21 +190,35 @@ impl Links {
 }
 
 /// One connection.
-struct Line {
+pub(super) struct Line {
     connection: ConnectionId,
     events: mpsc::Sender<(ConnectionId, Event)>,
     max_message: usize,
-    tls: Option<Tls>,
+    /// Bytes of messages that may still wait to be looked at.
+    room: Arc<Semaphore>,
 }
 
 /// What a connection is made of, with TLS or without.
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 impl Line {
-    async fn run(self, place: Place, mut waiting: mpsc::Receiver<Vec<u8>>) {
+    pub fn new(
+        connection: ConnectionId,
+        events: mpsc::Sender<(ConnectionId, Event)>,
+        max_message: usize,
+    ) -> Line {
+        Line {
+            connection,
+            events,
+            max_message,
+            room: Arc::new(Semaphore::new(max_message)),
+        }
+    }
+
+    async fn run(self, place: Place, tls: Option<Tls>, mut waiting: mpsc::Receiver<Queued>) {
         let connected = tokio::select! {
-            connected = connect(&place, self.tls.as_ref()) => connected,
+            connected = connect(&place, tls.as_ref()) => connected,
             // Nothing is queued before the connection is up, so this is its end.
             _ = waiting.recv() => return,
         };
@@ -153,6 +229,22 @@ impl Line {
             }
             Err(e) => return self.tell(Event::ConnectFailed { why: e.to_string() }).await,
         };
+        self.serve(stream, waiting).await;
+    }
+
+    /// Serves a connection that a peer has made; it may be one of `peers`.
+    pub async fn accepted(self, stream: Box<dyn Stream>, local: IpAddr, peers: Vec<PeerId>) {
+        let (writer, waiting) = Writer::new(self.max_message);
+        let accepted = Event::Accepted {
+            local,
+            peers,
+            writer,
+        };
+        self.tell(accepted).await;
+        self.serve(stream, waiting).await;
+    }
+
+    async fn serve(self, stream: Box<dyn Stream>, mut waiting: mpsc::Receiver<Queued>) {
         let (mut read, mut write) = tokio::io::split(stream);
         let gone = tokio::select! {
             () = self.read(&mut read) => true,
@@ -179,8 +271,10 @@ impl Line {
             loop {
                 match framer.next_message() {
                     Ok(Some(message)) => {
-                        let message = message.to_vec();
-                        self.tell(Event::Message(message)).await;
+                        let room = self.room.clone().acquire_many_owned(size(&message));
+                        let Ok(room) = room.await else { return };
+                        let (bytes, _room) = (message, room);
+                        self.tell(Event::Message { bytes, _room }).await;
                     }
                     Ok(None) => break,
                     Err(error) => {
@@ -217,11 +311,12 @@ async fn connect(place: &Place, tls: Option<&Tls>) -> io::Result<(Box<dyn Stream
 /// Writes what is queued until the queue is closed and empty.
 async fn write_all(
     write: &mut (impl AsyncWrite + Unpin),
-    waiting: &mut mpsc::Receiver<Vec<u8>>,
+    waiting: &mut mpsc::Receiver<Queued>,
 ) -> io::Result<()> {
     let mut messages = Vec::new();
     while waiting.recv_many(&mut messages, WRITE).await > 0 {
-        write.write_all(&messages.concat()).await?;
+        let bytes: Vec<&[u8]> = messages.iter().map(|queued| &queued.bytes[..]).collect();
+        write.write_all(&bytes.concat()).await?;
         messages.clear();
     }
     Ok(())
@@ -236,7 +331,6 @@ async fn read_some(read: &mut (impl AsyncRead + Unpin)) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use diameter::route::PeerId;
     use tokio::net::TcpListener;
 
     const ID: ConnectionId = ConnectionId {
@@ -286,7 +380,7 @@ mod tests {
             .await
             .unwrap();
         for _ in 0..2 {
-            let Some((_, Event::Message(read))) = heard.recv().await else {
+            let Some((_, Event::Message { bytes: read, .. })) = heard.recv().await else {
                 panic!()
             };
             assert_eq!(read, message);

@@ -20,6 +20,7 @@ use records::Order;
 use settings::Checked;
 use spool::Spool;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -38,6 +39,7 @@ pub mod explain;
 mod export;
 mod line;
 mod link;
+mod listen;
 pub mod online;
 mod payers;
 mod place;
@@ -67,6 +69,8 @@ pub enum StartError {
     Tls(#[from] FileError),
     #[error("charging records cannot be exported ({0}); see [charging.export]")]
     Export(io::Error),
+    #[error("charging peers cannot connect to {0} ({1}); see [charging] listen")]
+    Listen(SocketAddr, io::Error),
     #[error("the charging thread cannot be started ({0})")]
     Thread(io::Error),
     #[error("the system gives no random numbers ({0})")]
@@ -100,6 +104,7 @@ pub fn start(
     metrics: Metrics,
 ) -> Result<Charging, StartError> {
     let tls = Tls::load(&settings.given.tls)?;
+    let doors = listen::doors(&settings.given)?;
     let (offline, rf) = match settings.peers.is_empty() {
         true => (None, None),
         false => {
@@ -123,6 +128,7 @@ pub fn start(
         settings,
         metrics,
         tls,
+        doors,
         seed,
         rf,
         ro,

@@ -10,6 +10,7 @@ use ims::charge;
 use ims::time::{Millis, Seconds};
 use peers::identity;
 use serde::Deserialize;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use thiserror::Error;
 
@@ -55,6 +56,14 @@ pub struct Settings {
     /// Twinit of RFC 3539 §3.4.1, in seconds: silence after which a peer is asked whether it lives.
     /// Default: 30. Range: 6 (the RFC's floor) to 600.
     pub watchdog_s: Seconds,
+    /// Where peers may connect to us, as in `192.0.2.1:3868`; they must be among `peers` and come from the address that
+    /// is given there. Default: none, and nobody can connect.
+    pub listen: Option<SocketAddr>,
+    /// The same over TLS: a peer shows a certificate with its `host`. Default: none.
+    pub listen_tls: Option<SocketAddr>,
+    /// Connections taken that have not said who they are, at most; they have `connect_timeout_ms` for TLS and as long
+    /// for the CER. Default: 16. Range: 1-1024.
+    pub listen_half_open: u32,
     /// First wait before connecting again, in milliseconds; doubled, with jitter, at each failure.
     /// Default: 500. Range: 10-60000.
     pub reconnect_min_ms: Millis,
@@ -124,6 +133,9 @@ impl Default for Settings {
             answer_timeout_ms: Millis(10_000),
             connect_timeout_ms: Millis(5_000),
             watchdog_s: Seconds(30),
+            listen: None,
+            listen_tls: None,
+            listen_half_open: 16,
             reconnect_min_ms: Millis(500),
             reconnect_max_ms: Millis(30_000),
             spool_memory_records: 4_096,
@@ -220,6 +232,12 @@ impl Settings {
             ("answer_timeout_ms", self.answer_timeout_ms.0, 100, 120_000),
             ("connect_timeout_ms", self.connect_timeout_ms.0, 100, 60_000),
             ("watchdog_s", u64::from(self.watchdog_s.0), 6, 600),
+            (
+                "listen_half_open",
+                u64::from(self.listen_half_open),
+                1,
+                1_024,
+            ),
             ("reconnect_min_ms", self.reconnect_min_ms.0, 10, 60_000),
             (
                 "reconnect_max_ms",
@@ -263,6 +281,10 @@ impl Settings {
         if bounded && !self.export.is_on() {
             let expected = "a directory for what spool_max_records and spool_max_age_s push out";
             return Err(bad("export.directory", expected));
+        }
+        if self.listen_tls.is_some() && self.tls.certificate.as_os_str().is_empty() {
+            let expected = "a certificate in charging.tls with it";
+            return Err(bad("listen_tls", expected));
         }
         if self.service_context_id.is_empty() || !self.service_context_id.contains('@') {
             return Err(bad(

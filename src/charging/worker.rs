@@ -6,6 +6,7 @@
 use super::Unseen;
 use super::line::{self, Line, News};
 use super::link;
+use super::listen::Door;
 use super::online;
 use super::online::worker::Credit;
 use super::records::{self, Records};
@@ -36,6 +37,7 @@ pub(super) struct Start {
     pub settings: Checked,
     pub metrics: Metrics,
     pub tls: Option<Tls>,
+    pub doors: Vec<Door>,
     pub seed: [u8; 32],
     pub rf: Option<Rf>,
     pub ro: Option<Ro>,
@@ -95,6 +97,7 @@ pub(super) async fn run(start: Start) -> Option<oneshot::Sender<()>> {
         metrics: start.metrics,
         tls: start.tls,
         seed: start.seed,
+        doors: start.doors,
         events,
     });
     let mut worker = Worker {

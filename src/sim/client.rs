@@ -280,6 +280,7 @@ impl<T: FnMut(&str) -> bool> Run<T> {
                 why,
             } => self.peer_state(peer, condition, &why),
             Output::Restarted { .. } => self.say("the OCS has restarted"),
+            Output::Refused { .. } => {} // it does not listen
         }
     }
 

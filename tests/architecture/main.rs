@@ -310,6 +310,7 @@ fn sockets_are_where_they_belong() {
         "src/http.rs",
         "src/http/",
         "src/charging/link.rs",
+        "src/charging/listen.rs",
         "src/charging/tls.rs",
         "src/sim/",
         "src/cli/sim.rs",

@@ -5,8 +5,9 @@ use super::{ConnectionId, Node, Output, PeerSettings};
 use crate::Instant;
 use crate::association::{Association, Caller};
 use crate::base::{Remote, read_cer};
-use crate::dictionary::CMD_CAPABILITIES_EXCHANGE;
+use crate::dictionary::{CMD_CAPABILITIES_EXCHANGE, ORIGIN_HOST};
 use crate::fault::{Fault, FrameError, ResultCode};
+use crate::grammar::is_identity;
 use crate::message::{Header, Message};
 use crate::peer::Side;
 use crate::route::PeerId;
@@ -59,6 +60,11 @@ impl Node {
         id
     }
 
+    /// Whose connection this is, once it is known.
+    pub fn peer_of(&self, connection: ConnectionId) -> Option<PeerId> {
+        self.whose(connection).map(|(peer, _)| peer)
+    }
+
     /// Connections that have not said who they are.
     pub fn half_open(&self) -> usize {
         self.reception.waiting.len()
@@ -85,7 +91,7 @@ impl Node {
             return; // the caller's mistake: names of connections are used once
         }
         if self.stopping || self.reception.waiting.len() >= self.reception.max {
-            return self.out.push_back(Output::Close { connection });
+            return self.turn_away(connection, None, "no room for connections without a CER");
         }
         let until = now.after(self.settings.connect_timeout);
         let visitor = Visitor {
@@ -104,7 +110,7 @@ impl Node {
         };
         let is_cer = |h: &Header| h.flags.request() && h.command == CMD_CAPABILITIES_EXCHANGE;
         let Some(header) = Header::read(bytes).filter(is_cer) else {
-            return self.turn_away(connection);
+            return self.turn_away(connection, None, "something else came before the CER");
         };
         match Message::parse(bytes) {
             Err(fault) => self.refuse(connection, &header, None, &fault),
@@ -153,11 +159,24 @@ impl Node {
     ) {
         let bytes = self.settings.local.answer(cer, of, fault);
         self.out.push_back(Output::Send { connection, bytes });
-        self.turn_away(connection);
+        let host = of.and_then(|cer| cer.find(&ORIGIN_HOST)?.text());
+        let host = host.filter(|host| is_identity(host)).map(str::to_owned);
+        let why = match fault.result {
+            ResultCode::UNKNOWN_PEER => "no peer of this name may connect from there (3010)",
+            ResultCode::NO_COMMON_APPLICATION => "it offers no application that we have (5010)",
+            ResultCode::NO_COMMON_SECURITY => "it wants TLS after the CER (5017)",
+            _ => "its CER is faulty",
+        };
+        self.turn_away(connection, host, why);
     }
 
-    fn turn_away(&mut self, connection: ConnectionId) {
+    fn turn_away(&mut self, connection: ConnectionId, host: Option<String>, why: &'static str) {
         self.out.push_back(Output::Close { connection });
+        self.out.push_back(Output::Refused {
+            connection,
+            host,
+            why,
+        });
     }
 
     /// The stream of a connection cannot be read any further.
@@ -170,7 +189,7 @@ impl Node {
     ) {
         if self.reception.has(connection) {
             self.reception.forget(connection);
-            return self.out.push_back(Output::Close { connection });
+            return self.turn_away(connection, None, "it does not speak Diameter");
         }
         self.on(connection, now, |peer, side, tools| {
             peer.garbled(side, start, error, tools)
@@ -183,14 +202,14 @@ impl Node {
         let late = waiting.extract_if(.., |_, visitor| visitor.until <= now);
         let late: Vec<ConnectionId> = late.map(|(connection, _)| connection).collect();
         for connection in late {
-            self.turn_away(connection);
+            self.turn_away(connection, None, "no CER in time");
         }
     }
 
     /// Turns everybody away.
     pub(super) fn close_reception(&mut self) {
         for connection in std::mem::take(&mut self.reception.waiting).into_keys() {
-            self.turn_away(connection);
+            self.out.push_back(Output::Close { connection });
         }
     }
 }

@@ -19,9 +19,16 @@ pub struct PeerSettings {
     /// Whether it is reached over TLS; its certificate must name `host`. Default: false.
     #[serde(default)]
     pub tls: bool,
+    /// Whether we connect to it; else it connects to us, which needs `listen` or `listen_tls`. Default: true.
+    #[serde(default = "connects")]
+    pub connect: bool,
     /// The lowest number that is up is used; equal numbers share the load. Default: 0.
     #[serde(default)]
     pub priority: u16,
+}
+
+fn connects() -> bool {
+    true
 }
 
 /// One CDF or OCS with its realm.
@@ -30,6 +37,7 @@ pub struct CheckedPeer {
     pub host: String,
     pub realm: String,
     pub place: Place,
+    pub connect: bool,
     pub priority: u16,
 }
 
@@ -67,6 +75,7 @@ pub(in crate::charging) fn check(
             host: peer.host.clone(),
             realm: realm.to_owned(),
             place: place.secured(peer.tls.then(|| peer.host.clone())),
+            connect: peer.connect,
             priority: peer.priority,
         });
     }
@@ -87,6 +96,7 @@ pub(in crate::charging) fn agree(
         for (name, same) in [
             ("realm", cdf.realm.eq_ignore_ascii_case(&ocs.realm)),
             ("address", cdf.place.at == ocs.place.at),
+            ("connect", cdf.connect == ocs.connect),
             (
                 "tls",
                 cdf.place.secure.is_some() == ocs.place.secure.is_some(),
