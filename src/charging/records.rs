@@ -8,9 +8,10 @@ mod sending;
 
 use super::accounts::Accounts;
 use super::acr::Sender;
+use super::alarm::{Alarms, News, Reason, Seen};
 use super::desk::Recent;
 use super::export::Export;
-use super::line::Line;
+use super::line::{Line, wall_clock};
 use super::quarantine::Range;
 use super::settings;
 use super::spool::Spool;
@@ -23,7 +24,7 @@ use diameter::route::PeerId;
 use ims::charge::Event;
 use std::sync::Arc;
 use tokio::sync::mpsc;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 /// Records sent in one turn of the thread at most, so that those who wait for credit are not kept waiting.
 const SHARE: usize = 32;
@@ -69,7 +70,7 @@ pub(super) struct Records {
     flush: Option<Instant>,
     /// The store is left alone until then, after an error.
     store_rest: Instant,
-    alarm: Alarm,
+    alarms: Alarms,
     /// Nothing new is sent.
     stopping: bool,
 }
@@ -83,12 +84,6 @@ struct Bounds {
     age: u64,
     /// The operator has been told that records are pushed out.
     told: bool,
-}
-
-/// The depth at which the operator is told: the first, and each doubling of it.
-struct Alarm {
-    first: u64,
-    next: u64,
 }
 
 impl Records {
@@ -105,6 +100,9 @@ impl Records {
             metrics,
             stored,
         } = start;
+        for reason in Reason::ALL {
+            metrics.set_spool_alarm(reason.name(), false);
+        }
         Records {
             sender,
             accounts,
@@ -123,10 +121,7 @@ impl Records {
             stored,
             flush: None,
             store_rest: Instant(0),
-            alarm: Alarm {
-                first: settings.spool_alarm_records,
-                next: settings.spool_alarm_records,
-            },
+            alarms: Alarms::new(&settings),
             stopping: false,
         }
     }
@@ -169,9 +164,9 @@ impl Records {
             more |= self.read_store(line);
             more |= up && self.send_some(line);
         }
+        self.show(); // the alarm comes before what it warns of
         self.overflow(line);
         self.clear_store(line);
-        self.show();
         more
     }
 
@@ -213,15 +208,46 @@ impl Records {
         self.metrics.set_spool_depth(depth);
         self.metrics
             .set_queue(Queue::Charging, self.spool.in_flight());
-        if depth >= self.alarm.next {
-            warn!(
+        let seen = Seen {
+            depth,
+            oldest: self.spool.oldest(),
+            now: wall_clock(),
+            space: self.committer.space(),
+        };
+        for news in self.alarms.look(&seen) {
+            self.tell(news, depth);
+        }
+    }
+
+    fn tell(&self, news: News, depth: u64) {
+        let (News::Raised(reason) | News::Over(reason)) = news;
+        let is_raised = self.alarms.is_raised(reason);
+        self.metrics.set_spool_alarm(reason.name(), is_raised);
+        match news {
+            News::Raised(Reason::Depth) => warn!(
                 depth,
                 "charging records pile up: no CDF takes them as fast as they come"
-            );
-            self.alarm.next = self.alarm.next.saturating_mul(2);
-        } else if self.alarm.next > self.alarm.first && depth < self.alarm.first / 2 {
-            info!(depth, "the pile of charging records is gone");
-            self.alarm.next = self.alarm.first;
+            ),
+            News::Raised(Reason::Limit) => error!(
+                depth,
+                "the spool is nearly at spool_max_records: beyond it the oldest charging records are exported to files"
+            ),
+            News::Raised(Reason::Age) => error!(
+                depth,
+                "the oldest charging record waits for too long: above spool_max_age_s, if it is set, they are exported to files"
+            ),
+            News::Raised(Reason::Disk) => error!(
+                depth,
+                "the disk is nearly full: under [store] min_free_bytes new state is refused, and with it new charges"
+            ),
+            News::Over(Reason::Depth) => info!(depth, "the pile of charging records is gone"),
+            News::Over(reason) => {
+                info!(
+                    depth,
+                    reason = reason.name(),
+                    "an alarm of the spool is over"
+                );
+            }
         }
     }
 }

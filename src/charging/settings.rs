@@ -45,7 +45,8 @@ pub struct Settings {
     /// How many CDFs and OCSs that are named only by a `ccf` or `ecf` may be connected at once; 0 means that those can
     /// choose among the peers of the configuration only. Default: 8. Range: 0-64.
     pub dynamic_peers: u32,
-    /// Records sent and not yet answered, at most. Default: 64. Range: 1-1024.
+    /// Records sent and not yet answered, at most; those
+    /// that are answered count until they have left the store. Default: 256. Range: 1-1024.
     pub max_in_flight: u32,
     /// How long an answer may take before the record is sent again with the T flag, in milliseconds.
     /// Default: 10000. Range: 100-120000.
@@ -74,6 +75,9 @@ pub struct Settings {
     pub spool_memory_records: u32,
     /// Spool depth from which each further doubling is logged as an alarm. Default: 10000. At least 1.
     pub spool_alarm_records: u64,
+    /// Age of the oldest record in the spool from which there is an alarm, in seconds; 0: none. Default: 3600.
+    /// Range: 0-31536000.
+    pub spool_alarm_age_s: Seconds,
     /// Whether records are compressed where they lie in the spool. Records of both kinds are read in any case.
     /// Default: true.
     pub spool_compress: bool,
@@ -129,7 +133,7 @@ impl Default for Settings {
             payer: Payer::Served,
             use_ccf: true,
             dynamic_peers: 8,
-            max_in_flight: 64,
+            max_in_flight: 256,
             answer_timeout_ms: Millis(10_000),
             connect_timeout_ms: Millis(5_000),
             watchdog_s: Seconds(30),
@@ -140,6 +144,7 @@ impl Default for Settings {
             reconnect_max_ms: Millis(30_000),
             spool_memory_records: 4_096,
             spool_alarm_records: 10_000,
+            spool_alarm_age_s: Seconds(3_600),
             spool_compress: true,
             max_message_bytes: 65_536,
             overload_control: false,
@@ -259,6 +264,12 @@ impl Settings {
                 1_048_576,
             ),
             ("peers", self.peers.len() as u64, 0, 64),
+            (
+                "spool_alarm_age_s",
+                u64::from(self.spool_alarm_age_s.0),
+                0,
+                31_536_000,
+            ),
             (
                 "spool_max_age_s",
                 u64::from(self.spool_max_age_s.0),

@@ -197,6 +197,10 @@ impl Bench {
     /// Waits until charging takes this peer for up: a CEA that was sent need not have been read.
     async fn until_up(&self, host: &str) {
         let line = format!("diameter_peer_open{{peer=\"{host}\"}} 1");
+        self.until_metric(&line).await;
+    }
+
+    async fn until_metric(&self, line: &str) {
         let end = tokio::time::Instant::now() + PATIENCE;
         while !self.metrics.encode().contains(&line) {
             assert!(

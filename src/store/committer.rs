@@ -5,7 +5,7 @@
 
 use super::{Engine, StoreError};
 use ims::record::Batch;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -45,6 +45,15 @@ pub enum Health {
     Failed(StoreError),
 }
 
+/// Room on the medium.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes, as they were when they were last looked at; `None`: not known, or without limit.
+    pub free: Option<u64>,
+    /// Bytes of it that are kept: under them new state is refused.
+    pub reserve: u64,
+}
+
 /// What is measured of each group; `()` measures nothing.
 pub trait Observer: Send {
     /// A group of `batches` batches was made durable in `took`.
@@ -63,6 +72,9 @@ struct Entry {
 #[derive(Debug)]
 struct Shared {
     depth: AtomicUsize,
+    /// `u64::MAX`: not known.
+    free: AtomicU64,
+    reserve: u64,
     health: Mutex<Health>,
 }
 
@@ -100,6 +112,8 @@ impl Committer {
         let (entries, waiting) = sync_channel(settings.queue.max(1));
         let shared = Arc::new(Shared {
             depth: AtomicUsize::new(0),
+            free: AtomicU64::new(u64::MAX),
+            reserve: settings.reserve,
             health: Mutex::new(Health::Good),
         });
         let work = Work {
@@ -144,6 +158,14 @@ impl Committer {
 
     pub fn health(&self) -> Health {
         self.watch().health()
+    }
+
+    pub fn space(&self) -> Space {
+        let free = self.shared.free.load(Ordering::Relaxed);
+        Space {
+            free: (free != u64::MAX).then_some(free),
+            reserve: self.shared.reserve,
+        }
     }
 
     /// A handle that sees the health of the store from anywhere.
@@ -259,6 +281,8 @@ impl<O: Observer> Work<O> {
         self.space_seen = Some(Instant::now());
         // A file system that does not tell its free space is taken as having some: the write will show.
         let free = self.engine.free_bytes().unwrap_or(None);
+        let known = free.unwrap_or(u64::MAX);
+        self.shared.free.store(known, Ordering::Relaxed);
         let low = free.is_some_and(|free| free < self.settings.reserve);
         self.shared
             .set_health(if low { Health::LowSpace } else { Health::Good });

@@ -263,6 +263,7 @@ pub struct Metrics {
     commit_seconds: Histogram,
     commit_batches: Histogram,
     spool_depth: Gauge,
+    spool_alarms: Family<ReasonLabel, Gauge>,
     missing_records: Gauge,
     remote_silence: Gauge,
     peers: Family<PeerLabel, Gauge>,
@@ -273,6 +274,11 @@ pub struct Metrics {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct PeerLabel {
     peer: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
 }
 
 impl Default for Metrics {
@@ -301,6 +307,7 @@ impl Metrics {
             commit_seconds: Histogram::new(seconds),
             commit_batches: Histogram::new(batches),
             spool_depth: Gauge::default(),
+            spool_alarms: Family::default(),
             missing_records: Gauge::default(),
             remote_silence: Gauge::default(),
             peers: Family::default(),
@@ -392,6 +399,13 @@ impl Metrics {
             .set(i64::try_from(depth).unwrap_or(i64::MAX));
     }
 
+    /// Whether an alarm of the spool is raised, by the name of its reason.
+    pub fn set_spool_alarm(&self, reason: &'static str, raised: bool) {
+        self.spool_alarms
+            .get_or_create(&ReasonLabel { reason })
+            .set(i64::from(raised));
+    }
+
     /// Charging records that the accounts missed when the server started.
     pub fn set_missing_records(&self, missing: u64) {
         self.missing_records
@@ -432,6 +446,11 @@ impl Metrics {
             "charging_spool_depth",
             "Charging records not yet acknowledged",
             m.spool_depth,
+        );
+        registry.register(
+            "charging_spool_alarm",
+            "1 while the spool is near a limit",
+            m.spool_alarms,
         );
         registry.register(
             "charging_missing_records",

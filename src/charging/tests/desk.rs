@@ -121,10 +121,9 @@ async fn what_the_accounts_miss_at_a_start_is_told() {
             .encode()
             .contains("charging_missing_records 1")
     );
-    assert_eq!(
-        charging.desk().unwrap().report().unwrap().hours[0].missing,
-        1
-    );
+    let report = charging.desk().unwrap().report().unwrap();
+    assert_eq!(report.hours[0].missing, 1);
+    assert_eq!(report.hours[0].missing_names(), "1");
 }
 
 /// Every line of the files of an export that are complete.
@@ -145,6 +144,32 @@ fn exported(folder: &std::path::Path) -> Vec<Cdr> {
                 .collect::<Vec<_>>()
         })
         .collect()
+}
+
+#[tokio::test]
+async fn a_spool_that_is_nearly_full_raises_an_alarm_while_nothing_is_exported_yet() {
+    let folder = tempfile::tempdir().unwrap();
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = nobody.local_addr().unwrap();
+    drop(nobody);
+    let extra = format!(
+        "spool_max_records = 10\nexport = {{ directory = '{}' }}",
+        folder.path().display()
+    );
+    let bench = Bench::new(&[("cdf1.ims.test", address)], &extra);
+    emit(&bench, 8).await;
+    let charging = bench.start();
+    let alarm = |reason: &str, raised: u8| {
+        format!("charging_spool_alarm{{reason=\"{reason}\"}} {raised}")
+    };
+    bench.until_metric(&alarm("limit", 1)).await;
+    // the records are of the year 2023
+    bench.until_metric(&alarm("age", 1)).await;
+    let numbers = bench.metrics.encode();
+    assert!(numbers.contains(&alarm("depth", 0)) && numbers.contains(&alarm("disk", 0)));
+    let report = charging.desk().unwrap().report().unwrap();
+    assert_eq!((report.hours[0].exported, report.hours[0].waiting), (0, 8));
+    charging.shutdown(Duration::from_secs(1)).await;
 }
 
 #[tokio::test]
