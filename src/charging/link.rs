@@ -69,6 +69,14 @@ pub struct Writer {
     queue: mpsc::Sender<Queued>,
     /// Bytes that answers may still take.
     answers: Arc<Semaphore>,
+    /// Nothing is sent over it: it ends with the last writer, also while a message cannot be written.
+    _alive: mpsc::Sender<()>,
+}
+
+/// The other end of a [`Writer`].
+struct Waiting {
+    queue: mpsc::Receiver<Queued>,
+    alive: mpsc::Receiver<()>,
 }
 
 /// A message that waits to be written; an answer with the room that it takes.
@@ -79,10 +87,20 @@ pub struct Queued {
 }
 
 impl Writer {
-    fn new(max_message: usize) -> (Writer, mpsc::Receiver<Queued>) {
-        let (queue, waiting) = mpsc::channel(QUEUE);
+    fn new(max_message: usize) -> (Writer, Waiting) {
+        let (queue, queued) = mpsc::channel(QUEUE);
+        let (_alive, alive) = mpsc::channel(1);
         let answers = Arc::new(Semaphore::new(ANSWERS * max_message));
-        (Writer { queue, answers }, waiting)
+        let waiting = Waiting {
+            queue: queued,
+            alive,
+        };
+        let writer = Writer {
+            queue,
+            answers,
+            _alive,
+        };
+        (writer, waiting)
     }
 
     fn send(&self, bytes: Vec<u8>) -> bool {
@@ -216,11 +234,11 @@ impl Line {
         }
     }
 
-    async fn run(self, place: Place, tls: Option<Tls>, mut waiting: mpsc::Receiver<Queued>) {
+    async fn run(self, place: Place, tls: Option<Tls>, mut waiting: Waiting) {
         let connected = tokio::select! {
             connected = connect(&place, tls.as_ref()) => connected,
             // Nothing is queued before the connection is up, so this is its end.
-            _ = waiting.recv() => return,
+            _ = waiting.queue.recv() => return,
         };
         let stream = match connected {
             Ok((stream, local)) => {
@@ -244,18 +262,21 @@ impl Line {
         self.serve(stream, waiting).await;
     }
 
-    async fn serve(self, stream: Box<dyn Stream>, mut waiting: mpsc::Receiver<Queued>) {
+    async fn serve(self, stream: Box<dyn Stream>, mut waiting: Waiting) {
+        let Waiting { queue, alive } = &mut waiting;
         let (mut read, mut write) = tokio::io::split(stream);
         let gone = tokio::select! {
             () = self.read(&mut read) => true,
-            written = write_all(&mut write, &mut waiting) => written.is_err(),
+            written = write_all(&mut write, queue) => written.is_err(),
+            // Closed here, and the peer does not read what was queued before.
+            () = ended(alive) => false,
         };
         if gone {
             self.tell(Event::Disconnected).await;
             // What it is still told (the answer to a garbled request) is written if it can be.
-            let _ = tokio::time::timeout(LINGER, write_all(&mut write, &mut waiting)).await;
+            let _ = tokio::time::timeout(LINGER, write_all(&mut write, queue)).await;
         }
-        let _ = write.shutdown().await;
+        let _ = tokio::time::timeout(LINGER, write.shutdown()).await;
         let _ = tokio::time::timeout(LINGER, async { while read_some(&mut read).await {} }).await;
     }
 
@@ -320,6 +341,12 @@ async fn write_all(
         messages.clear();
     }
     Ok(())
+}
+
+/// Some time after the last writer was dropped.
+async fn ended(alive: &mut mpsc::Receiver<()>) {
+    alive.recv().await;
+    tokio::time::sleep(LINGER).await;
 }
 
 /// Reads and forgets; `false` at the end.

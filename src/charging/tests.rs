@@ -1,6 +1,8 @@
 //! The whole of charging against a scripted CDF over a real socket, with a store in memory.
 
+mod callers;
 mod desk;
+mod hostile;
 
 use super::acr::tests::full;
 use super::settings::Settings;

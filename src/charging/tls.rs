@@ -176,4 +176,4 @@ fn identity(files: &Files) -> Result<Identity, FileError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -21,7 +21,7 @@ fn openssl(folder: &Path, arguments: &str) -> bool {
 
 /// An authority `ca`, another one `other`, and certificates of the first for `cdf1.test` and for us. `false`: there is
 /// no openssl here.
-fn certificates(folder: &Path) -> bool {
+pub(in crate::charging) fn certificates(folder: &Path) -> bool {
     for ca in ["ca", "other"] {
         let made = openssl(
             folder,
