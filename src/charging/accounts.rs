@@ -313,11 +313,12 @@ impl Hour {
         let mut there = ended;
         there.extend(held);
         let missing = there.missing_below(self.emitted);
-        let runs = missing
-            .iter()
-            .map(|(first, last)| i64::from(last - first) + 1);
-        // The counts of the accounts cannot see what was taken out of quarantine.
-        self.missing = self.missing.max(runs.sum());
+        let runs = missing.iter().map(|(first, last)| last - first + 1);
+        // The counts cannot see what was taken out of quarantine. Below 0 they say that records settled meanwhile.
+        let gone: i64 = runs.map(i64::from).sum();
+        if gone > 0 {
+            self.missing = self.missing.max(gone);
+        }
         let named = missing.into_iter().take(NAMED);
         self.missing_sequences = named.map(|(first, last)| Run { first, last }).collect();
     }

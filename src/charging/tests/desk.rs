@@ -159,9 +159,8 @@ async fn a_spool_that_is_nearly_full_raises_an_alarm_while_nothing_is_exported_y
     let bench = Bench::new(&[("cdf1.ims.test", address)], &extra);
     emit(&bench, 8).await;
     let charging = bench.start();
-    let alarm = |reason: &str, raised: u8| {
-        format!("charging_spool_alarm{{reason=\"{reason}\"}} {raised}")
-    };
+    let alarm =
+        |reason: &str, raised: u8| format!("charging_spool_alarm{{reason=\"{reason}\"}} {raised}");
     bench.until_metric(&alarm("limit", 1)).await;
     // the records are of the year 2023
     bench.until_metric(&alarm("age", 1)).await;
