@@ -8,6 +8,7 @@ pub mod notice;
 pub mod onlooker;
 pub mod pace;
 pub mod publication;
+pub mod quota;
 pub mod reach;
 pub mod renewal;
 pub mod subscriber;

@@ -223,6 +223,24 @@ impl Notice<'_> {
     }
 }
 
+impl Notice<'_> {
+    /// The same before it is sent, for credit.
+    pub fn bill(&self, charging: &Charging, entity: &str, now: Timestamp) -> Bill {
+        Bill {
+            event: self.charge(charging, entity, None, (now, now), 0),
+            ecf: charging.ecf.iter().map(|a| a.to_string()).collect(),
+        }
+    }
+}
+
+/// What credit is asked for, and of whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bill {
+    pub event: Event,
+    /// `ecf` values of P-Charging-Function-Addresses.
+    pub ecf: Vec<String>,
+}
+
 /// Charging headers go back along the path by which the SUBSCRIBE came (RFC 7315 §4.5, §4.6).
 fn write_charging(writer: &mut Writer<'_>, charging: &Charging, ioi: &str) {
     if let Some(vector) = charging.request_vector(ioi) {

@@ -1,5 +1,6 @@
 //! What one input may cause, gathered while it is handled: changes to commit and NOTIFYs to send.
 
+use super::quota::Quota;
 use super::subscription::SubscriptionId;
 use crate::charge::Ledger;
 use crate::record::Batch;
@@ -61,6 +62,8 @@ pub struct Turn<'a> {
     pub random: &'a mut Random,
     pub batch: &'a mut Batch,
     pub ledger: &'a mut Ledger,
+    /// Credit for NOTIFYs.
+    pub quota: &'a mut Quota,
     pub outgoing: Vec<Outgoing>,
 }
 
@@ -71,12 +74,14 @@ impl<'a> Turn<'a> {
         random: &'a mut Random,
         batch: &'a mut Batch,
         ledger: &'a mut Ledger,
+        quota: &'a mut Quota,
     ) -> Turn<'a> {
         Turn {
             now,
             random,
             batch,
             ledger,
+            quota,
             outgoing: Vec::new(),
         }
     }

@@ -43,7 +43,13 @@ impl Node {
         out: &mut Outbox,
         step: impl FnOnce(&mut backend::Service, &Registrar, &mut Turn<'_>) -> R,
     ) -> R {
-        let mut turn = Turn::new(now, &mut self.random, &mut out.batch, &mut self.ledger);
+        let mut turn = Turn::new(
+            now,
+            &mut self.random,
+            &mut out.batch,
+            &mut self.ledger,
+            &mut self.quota,
+        );
         let result = step(&mut self.back_ends, &self.directory.registrar, &mut turn);
         let outgoing = turn.outgoing;
         self.send_all(now, outgoing, Usage::BackEnd, out);

@@ -22,6 +22,7 @@ mod remote;
 mod request;
 mod rls;
 mod rules;
+mod settled;
 mod subscribe;
 #[cfg(test)]
 mod tests;
@@ -37,15 +38,16 @@ pub use remote::Asked;
 use crate::charge::{Ledger, Triggers};
 use crate::event::farewell::Farewell;
 use crate::event::notice::Answer;
+use crate::event::quota::Quota;
 use crate::event::tag::TagKey;
 use crate::event::turn::{Outgoing, Random, Ticket, Turn};
 use crate::isc::Trust;
 use crate::presence::service as presence;
-use crate::record::{Batch, Table, encode};
+use crate::record::Batch;
 use crate::registration::{self, Registrar};
 use crate::sip::Aor;
 use crate::sip::{self, Destination, Flow, Framing, Incoming, KnownMethod, Malformed};
-use crate::time::{Millis, Timestamp};
+use crate::time::Timestamp;
 use crate::transaction::{self, Layer};
 use crate::xdm::remote::Remote;
 use crate::{charge, rls as list_server, xdm};
@@ -278,6 +280,8 @@ pub struct Node {
     directory: Directory,
     fetches: Fetches,
     credits: Credits,
+    /// Credit for NOTIFYs.
+    quota: Quota,
     /// SUBSCRIBEs that wait for a document of another XDMS.
     awaited: lists::Awaited,
     ledger: Ledger,
@@ -291,11 +295,6 @@ pub struct Node {
     settle_at: Timestamp,
 }
 
-/// The mark of settled NOTIFYs is written this often while NOTIFYs flow. A crash tells watchers again what
-/// changed in the last second or is still unanswered, and nothing older.
-const SETTLE_EVERY: Millis = Millis(1000);
-/// Key of that mark in [`Table::Node`].
-const SETTLED: &[u8] = b"settled";
 const SUBSCRIBE: sip::Method<'static> = sip::Method::Known(KnownMethod::Subscribe);
 
 impl Node {
@@ -353,6 +352,7 @@ impl Node {
             },
             fetches: Fetches::default(),
             credits: Credits::default(),
+            quota: Quota::new(settings.online.notify),
             awaited: lists::Awaited::default(),
             ledger: Ledger::new(settings.triggers.clone(), 1),
             settings,
@@ -375,11 +375,14 @@ impl Node {
             Input::Deadline => self.deadline(now, out),
             Input::Fetched { number, fetched } => self.fetched(now, number, &fetched, out),
             Input::Credit { number, answer } => self.credit_answered(now, number, answer, out),
-            Input::CreditWithdrawn { number, why } => self.credit_withdrawn(number, why, out),
+            Input::CreditWithdrawn { number, why } => {
+                self.credit_withdrawn(now, number, why, out);
+            }
         }
         self.remote_step(now, out);
         self.back_ends_due(now, out);
         self.rls_step(now, out);
+        self.credit_step(now, out);
     }
 
     /// When [`Input::Deadline`] is wanted.
@@ -495,6 +498,10 @@ impl Node {
         response: Option<&sip::Response<'_>>,
         out: &mut Outbox,
     ) {
+        if let Usage::Presence | Usage::Documents | Usage::List = sent.usage {
+            let delivered = response.is_some_and(|r| (200..300).contains(&r.status));
+            self.notify_answered(sent.ticket, delivered, out);
+        }
         match sent.usage {
             Usage::Presence => {
                 let answer = response.map_or(Answer::TIMEOUT, headers::answer);
@@ -615,7 +622,13 @@ impl Node {
         out: &mut Outbox,
         step: impl FnOnce(&mut presence::Service, &Directory, &mut Turn<'_>) -> R,
     ) -> R {
-        let mut turn = Turn::new(now, &mut self.random, &mut out.batch, &mut self.ledger);
+        let mut turn = Turn::new(
+            now,
+            &mut self.random,
+            &mut out.batch,
+            &mut self.ledger,
+            &mut self.quota,
+        );
         let result = step(&mut self.presence, &self.directory, &mut turn);
         let outgoing = turn.outgoing;
         self.send_all(now, outgoing, Usage::Presence, out);
@@ -659,31 +672,6 @@ impl Node {
                 ticket: Some(ticket),
             });
         }
-    }
-
-    fn settled_is_behind(&self) -> bool {
-        let told = self.presence.has_told() || self.diff.has_told() || self.lists.has_told();
-        told && self.settled < self.settle_at
-    }
-
-    /// Writes up to where every NOTIFY owed has been answered.
-    fn settle(&mut self, now: Timestamp, out: &mut Outbox) {
-        if !self.settled_is_behind() || now < self.settle_at {
-            return;
-        }
-        let settled = self.presence.settled_until(now);
-        let settled = settled.min(self.diff.settled_until(now));
-        let settled = settled.min(self.lists.settled_until(now));
-        if settled > self.settled {
-            self.settled = settled;
-            self.diff.settled(settled, &mut out.batch);
-            out.batch.ops.push(crate::record::Op::Put {
-                table: Table::Node,
-                key: SETTLED.into(),
-                value: encode(&settled).into(),
-            });
-        }
-        self.settle_at = now + SETTLE_EVERY;
     }
 }
 

@@ -2,8 +2,9 @@
 
 use super::directory::permanent;
 use super::overrides::Imposed;
+use super::settled::{SETTLE_EVERY, SETTLED};
 use super::xcap_diff::store;
-use super::{Node, Outbox, SETTLE_EVERY, SETTLED};
+use super::{Node, Outbox};
 use crate::charge;
 use crate::presence::service::{
     self as presence, Bodies, RecoveredFilters, RecoveredVisits, RecoveredWishes,
@@ -184,6 +185,7 @@ impl Node {
                 let number = <[u8; 8]>::try_from(key).map(u64::from_be_bytes);
                 number.map(|n| self.credits.skip_past(n)).is_ok() // the rest is the credit thread's
             }
+            Table::CreditSession => self.recover_session(key, value),
             _ => true, // what became of events is the charging thread's own
         }
     }
@@ -235,6 +237,7 @@ impl Node {
             &mut out.batch,
         );
         recovery.owed += self.lists.recovered(now, settled, &mut recovery.lists);
+        self.recovered_sessions(out);
         self.settled = settled;
         self.settle_at = now + SETTLE_EVERY;
         out.batch.put(Table::Node, FORMAT_KEY, &FORMAT);

@@ -25,7 +25,13 @@ impl Node {
         out: &mut Outbox,
         step: impl FnOnce(&mut Registrar, &mut Turn<'_>) -> R,
     ) -> R {
-        let mut turn = Turn::new(now, &mut self.random, &mut out.batch, &mut self.ledger);
+        let mut turn = Turn::new(
+            now,
+            &mut self.random,
+            &mut out.batch,
+            &mut self.ledger,
+            &mut self.quota,
+        );
         let result = step(&mut self.directory.registrar, &mut turn);
         let outgoing = turn.outgoing;
         self.send_all(now, outgoing, Usage::RegEvent, out);

@@ -70,7 +70,13 @@ impl Node {
         out: &mut Outbox,
         step: impl FnOnce(&mut Remote, &dyn Fn(&DocumentKey) -> bool, &mut Turn<'_>) -> R,
     ) -> R {
-        let mut turn = Turn::new(now, &mut self.random, &mut out.batch, &mut self.ledger);
+        let mut turn = Turn::new(
+            now,
+            &mut self.random,
+            &mut out.batch,
+            &mut self.ledger,
+            &mut self.quota,
+        );
         let Directory {
             registrar,
             lists,

@@ -178,8 +178,8 @@ impl Node {
         };
         // copies that come while it waits find the transaction, and no answer yet
         if let Some(bytes) = copy {
-            if let Some(method) = self.asks_credit(&flow, request) {
-                return self.awaits_credit(now, (flow, key), (request, method), bytes, out);
+            if let Some(asking) = self.asks_credit(&flow, request) {
+                return self.awaits_credit(now, (flow, key), (request, asking), bytes, out);
             }
             if self.waits(now, (flow, key), request, bytes, out) {
                 return;
@@ -202,7 +202,7 @@ impl Node {
         let span = tracing::info_span!("request", %call_id, method = request.method.as_str(), icid = tracing::field::Empty, status = tracing::field::Empty);
         let _entered = span.enter();
         let reply = self.serve(now, flow, request, brought, out);
-        self.settle_credit(key, reply.status, out);
+        self.settle_credit(now, key, &reply, out);
         span.record("status", reply.status);
         if reply.status >= 400 {
             tracing::debug!(

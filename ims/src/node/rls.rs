@@ -193,7 +193,13 @@ impl Node {
         out: &mut Outbox,
         step: impl FnOnce(&mut Service, &mut Turn<'_>, &mut World<'_>) -> R,
     ) -> R {
-        let mut turn = Turn::new(now, &mut self.random, &mut out.batch, &mut self.ledger);
+        let mut turn = Turn::new(
+            now,
+            &mut self.random,
+            &mut out.batch,
+            &mut self.ledger,
+            &mut self.quota,
+        );
         let mut presentities = Apart {
             local: Local {
                 presence: &mut self.presence,

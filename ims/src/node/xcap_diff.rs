@@ -127,7 +127,13 @@ impl Node {
         out: &mut Outbox,
         step: impl FnOnce(&mut diff::Service, &Store<'_>, &mut Turn<'_>) -> R,
     ) -> R {
-        let mut turn = Turn::new(now, &mut self.random, &mut out.batch, &mut self.ledger);
+        let mut turn = Turn::new(
+            now,
+            &mut self.random,
+            &mut out.batch,
+            &mut self.ledger,
+            &mut self.quota,
+        );
         let store = store(&self.settings, &self.directory);
         let result = step(&mut self.diff, &store, &mut turn);
         let outgoing = turn.outgoing;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::charge::{Ledger, Triggers};
+use crate::event::quota::Quota;
 use crate::event::turn::Random;
 use crate::record::Batch;
 
@@ -81,6 +82,7 @@ impl Bench {
             random: &mut self.random,
             batch: &mut self.batch,
             ledger: &mut self.ledger,
+            quota: &mut Quota::default(),
             outgoing: Vec::new(),
         };
         act(&mut self.registrar, &mut turn)

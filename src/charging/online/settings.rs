@@ -9,7 +9,7 @@ use diameter::node::Limits;
 use diameter::ro::{DebitFailureHandling, FailureHandling, UnitsIn};
 use ims::charge::Chargeable;
 use ims::charge::credit;
-use ims::time::Millis;
+use ims::time::{Millis, Seconds};
 use serde::Deserialize;
 
 /// How a method is charged.
@@ -22,6 +22,31 @@ pub enum Mode {
     Iec,
     /// Event charging with unit reservation: a unit is set aside, and reported when the service is over.
     Ecur,
+}
+
+/// How SUBSCRIBE is charged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SubscribeMode {
+    #[default]
+    Off,
+    /// Each one, as [`Mode::Iec`].
+    Iec,
+    /// Each one, as [`Mode::Ecur`].
+    Ecur,
+    /// The subscription: one session from the SUBSCRIBE that opens it to its end. A fetch is charged as with `ecur`.
+    Session,
+}
+
+/// What a watcher is told whose subscription loses its credit (RFC 6665 §4.1.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reason {
+    /// Come back later.
+    #[default]
+    Probation,
+    /// Subscribe again at once, if you like.
+    Deactivated,
 }
 
 /// What follows when a reservation cannot be asked for: Credit-Control-Failure-Handling (RFC 8506 §8.14).
@@ -54,10 +79,15 @@ pub struct Settings {
     /// Whether an `ecf` of P-Charging-Function-Addresses goes before `peers`. One that is not configured is connected on
     /// the spot, within `charging.dynamic_peers`. Default: true.
     pub use_ecf: bool,
-    /// How PUBLISH, SUBSCRIBE and third-party REGISTER are charged. Default: `off`.
+    /// How PUBLISH, SUBSCRIBE, third-party REGISTER and our NOTIFYs are charged. Default: `off`.
     pub publish: Mode,
-    pub subscribe: Mode,
+    pub subscribe: SubscribeMode,
     pub register: Mode,
+    pub notify: Mode,
+    /// `reason` of the NOTIFY that ends a subscription without credit. Default: `probation`.
+    pub withdrawn_reason: Reason,
+    /// Its `retry-after`, with `probation`, in seconds. Default: 300. Range: 1-86400.
+    pub withdrawn_retry_after_s: Seconds,
     /// Tx: how long a request waits for a decision, in milliseconds. Default: 3000. Range: 100-20000, since SIP gives
     /// up after 32 s.
     pub tx_ms: Millis,
@@ -75,7 +105,8 @@ pub struct Settings {
     /// Rating-Group and Service-Identifier of presence at the OCS. Default: neither.
     pub rating_group: Option<u32>,
     pub service_identifier: Option<u32>,
-    /// Requests that wait for a decision, at most; one more is answered 503. Default: 10000. Range: 1-1000000.
+    /// Requests that wait for a decision, at most; one more is answered 503. As many charges of NOTIFYs are under way
+    /// at once, from the question to the answer to the NOTIFY; the others wait. Default: 10000. Range: 1-1000000.
     pub waiting: u32,
     /// Charges that last as long as a subscription.
     pub sessions: sessions::Settings,
@@ -87,8 +118,11 @@ impl Default for Settings {
             peers: Vec::new(),
             use_ecf: true,
             publish: Mode::Off,
-            subscribe: Mode::Off,
+            subscribe: SubscribeMode::Off,
             register: Mode::Off,
+            notify: Mode::Off,
+            withdrawn_reason: Reason::default(),
+            withdrawn_retry_after_s: Seconds(300),
             tx_ms: Millis(3_000),
             answer_timeout_ms: Millis(10_000),
             ccfh: OnFailure::default(),
@@ -128,6 +162,12 @@ impl Settings {
                 120_000,
             ),
             ("waiting", u64::from(self.waiting), 1, 1_000_000),
+            (
+                "withdrawn_retry_after_s",
+                u64::from(self.withdrawn_retry_after_s.0),
+                1,
+                86_400,
+            ),
         ];
         for (key, value, min, max) in ranges {
             if !(min..=max).contains(&value) {
@@ -174,11 +214,16 @@ impl Settings {
     fn asked(&self) -> credit::Online {
         credit::Online {
             publish: self.publish != Mode::Off,
-            subscribe: self.subscribe != Mode::Off,
-            lasting: false,
+            subscribe: self.subscribe != SubscribeMode::Off,
+            lasting: self.subscribe == SubscribeMode::Session,
             register: self.register != Mode::Off,
-            notify: false,
-            parting: credit::Parting::Deactivated,
+            notify: self.notify != Mode::Off,
+            parting: match self.withdrawn_reason {
+                Reason::Deactivated => credit::Parting::Deactivated,
+                Reason::Probation => credit::Parting::Probation {
+                    retry_after: self.withdrawn_retry_after_s,
+                },
+            },
             payment_required: self.denied_status == 402,
             waiting: self.waiting as usize,
             patience: Millis(self.tx_ms.0 + GRACE.0),
@@ -188,9 +233,13 @@ impl Settings {
     pub(super) fn charge(&self, method: Chargeable) -> Option<Charge> {
         let mode = match method {
             Chargeable::Publish => self.publish,
-            Chargeable::Subscribe => self.subscribe,
+            Chargeable::Subscribe => match self.subscribe {
+                SubscribeMode::Off => Mode::Off,
+                SubscribeMode::Iec => Mode::Iec,
+                SubscribeMode::Ecur | SubscribeMode::Session => Mode::Ecur,
+            },
             Chargeable::Register => self.register,
-            Chargeable::Notify => Mode::Off,
+            Chargeable::Notify => self.notify,
         };
         match mode {
             Mode::Off => None,
@@ -286,6 +335,10 @@ mod tests {
             ("answer_timeout_ms = 2999", "online.answer_timeout_ms"),
             ("waiting = 0", "online.waiting"),
             ("denied_status = 404", "online.denied_status"),
+            (
+                "withdrawn_retry_after_s = 0",
+                "online.withdrawn_retry_after_s",
+            ),
         ] {
             let bad = check(&format!("{text}\n{PEER}"), "").unwrap_err();
             assert_eq!(bad.key, key, "{text}");

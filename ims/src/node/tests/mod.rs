@@ -39,9 +39,9 @@ use super::*;
 use crate::event::lifetime::Lifetimes;
 use crate::presence::rules::Handling;
 use crate::presence::{compose, external, object, pidf};
-use crate::record::Op;
+use crate::record::{Op, Table};
 use crate::sip::Transport;
-use crate::time::Seconds;
+use crate::time::{Millis, Seconds};
 use std::net::SocketAddr;
 
 const BOB: &str = "sip:bob@ims.test";
@@ -53,6 +53,8 @@ struct Bench {
     node: Node,
     now: u64,
     out: Outbox,
+    /// What was said about credit since somebody asked.
+    credit: Vec<Effect>,
     /// What is committed: every batch, at once.
     store: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
     serial: u32,
@@ -175,6 +177,7 @@ impl Bench {
             settings,
             now: 1_790_000_000_000,
             out: Outbox::default(),
+            credit: Vec::new(),
             store: BTreeMap::new(),
             serial: 0,
             peer: "10.0.0.2:5060".parse().unwrap(),
@@ -193,6 +196,12 @@ impl Bench {
     }
 
     fn commit(&mut self) {
+        let effects = self.out.free.iter().chain(&self.out.held);
+        let of_credit = |effect: &&Effect| {
+            use Effect::{Credit, CreditEnded, CreditUsed};
+            matches!(effect, Credit(_) | CreditUsed { .. } | CreditEnded { .. })
+        };
+        self.credit.extend(effects.filter(of_credit).cloned());
         for op in &self.out.batch.ops {
             match op {
                 Op::Put { table, key, value } => {

@@ -4,6 +4,7 @@
 //! send in the [`Turn`].
 
 mod body;
+mod credit;
 mod filtering;
 mod gallery;
 mod leave;

@@ -77,6 +77,9 @@ impl Service {
             return;
         }
         if let Some(shown) = self.news_for(turn.now, directory, id, debt) {
+            if !turn.quota.lets(id) {
+                return self.await_credit(turn.now, id, debt);
+            }
             let form = self.form_of(id, &shown, debt);
             self.send(turn, id, Some(shown), form);
         } else if debt == Debt::Repeat {
@@ -182,6 +185,10 @@ impl Service {
         if self.subscriptions.get(&id).is_some_and(must_wait) {
             return self.owe(turn, id, Debt::Whole, None);
         }
+        let shows = |s: &Subscription| s.record.state == State::Active;
+        if self.subscriptions.get(&id).is_some_and(shows) && !turn.quota.lets(id) {
+            return self.await_credit(turn.now, id, Debt::Whole);
+        }
         self.send(turn, id, shown, Form::Whole);
     }
 
@@ -256,6 +263,9 @@ impl Service {
         };
         match self.compose_notify(turn.now, subscription, told) {
             Some(outgoing) => {
+                if subscription.record.state == State::Active {
+                    turn.quota.spend(outgoing.ticket);
+                }
                 turn.outgoing.push(outgoing);
                 if body.is_some() {
                     self.note_observed(id);
@@ -295,6 +305,9 @@ impl Service {
             return;
         };
         if subscription.record.state == State::Waiting {
+            if subscription.unanswered == 0 {
+                turn.quota.over(id);
+            }
             return self.settle(id); // the watcher need not know that it is remembered
         }
         if matches!(subscription.record.state, State::Terminated(_)) {

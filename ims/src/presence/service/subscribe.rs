@@ -348,6 +348,7 @@ impl Service {
             return;
         };
         self.watching.remove(&subscription);
+        turn.quota.over(id);
         if let Some(entry) = self.presentities.get_mut(&subscription.presentity) {
             entry.watchers.remove(&id);
             entry.waiting.remove(&(subscription.record.expires_at, id));

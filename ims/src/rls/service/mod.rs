@@ -5,6 +5,7 @@
 //! it asks the [`World`].
 
 mod compose;
+mod credit;
 mod joining;
 mod notify;
 mod pace;

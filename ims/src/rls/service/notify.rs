@@ -44,6 +44,9 @@ impl Service {
             self.wait_until(id, not_before);
             return self.note_debt(turn.now, id);
         }
+        if !turn.quota.lets(id) {
+            return self.note_debt(turn.now, id);
+        }
         if subscription.whole || subscription.reshaped {
             self.tell_whole(turn, world, id);
         } else {
@@ -162,7 +165,12 @@ impl Service {
             ..subscription.notice()
         };
         match notice.compose(turn.now, &self.sender()) {
-            Some(outgoing) => turn.outgoing.push(outgoing),
+            Some(outgoing) => {
+                if !subscription.is_over() {
+                    turn.quota.spend(outgoing.ticket);
+                }
+                turn.outgoing.push(outgoing);
+            }
             // a next hop without a host was refused at SUBSCRIBE; kept total for a record of an older version
             None => return self.drop(turn, world, id),
         }
@@ -262,6 +270,7 @@ impl Service {
         if let Some(until) = subscription.gather_until {
             self.gathering.remove(&(until, id));
         }
+        turn.quota.over(id);
         let members = subscription.seats.len();
         self.members -= members;
         if let Some(first) = subscription.record.watcher.first()

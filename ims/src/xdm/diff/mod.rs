@@ -6,6 +6,7 @@
 
 mod change;
 mod component;
+mod credit;
 mod index;
 mod notify;
 mod patches;

@@ -37,8 +37,10 @@ impl Service {
         }
         if whole {
             self.tell_whole(turn, store, id);
-        } else {
+        } else if turn.quota.lets(id) {
             self.tell_changes(turn, store, id);
+        } else {
+            self.note_debt(turn.now, id);
         }
         self.settle(id);
     }
@@ -55,6 +57,10 @@ impl Service {
             return;
         };
         if subscription.sent.is_some() {
+            subscription.owed.whole = true;
+            return self.note_debt(turn.now, id);
+        }
+        if subscription.record.state == State::Active && !turn.quota.lets(id) {
             subscription.owed.whole = true;
             return self.note_debt(turn.now, id);
         }
@@ -192,7 +198,12 @@ impl Service {
             ..subscription.notice()
         };
         match notice.compose(turn.now, &self.sender()) {
-            Some(outgoing) => turn.outgoing.push(outgoing),
+            Some(outgoing) => {
+                if subscription.record.state == State::Active {
+                    turn.quota.spend(outgoing.ticket);
+                }
+                turn.outgoing.push(outgoing);
+            }
             // a next hop without a host was refused at SUBSCRIBE; kept total for a record of an older version
             None => self.drop(turn, id),
         }

@@ -305,6 +305,7 @@ impl Service {
         }
         self.paced.remove(&(subscription.not_before, id));
         self.index.remove(&subscription);
+        turn.quota.over(id);
     }
 }
 

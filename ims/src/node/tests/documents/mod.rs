@@ -14,7 +14,7 @@ const RULES: &str = "pres-rules/users/sip:bob@ims.test/index";
 const SERVER: &str = "sip:ps@ims.test";
 
 /// A document of one list with these entries.
-fn list(entries: &[&str]) -> String {
+pub(super) fn list(entries: &[&str]) -> String {
     let entries: String = entries
         .iter()
         .map(|name| format!("<entry uri=\"sip:{name}@ims.test\"/>"))
@@ -25,7 +25,7 @@ fn list(entries: &[&str]) -> String {
 }
 
 /// A body that asks for these URIs.
-fn wanted(uris: &[&str]) -> String {
+pub(super) fn wanted(uris: &[&str]) -> String {
     let entries: String = uris
         .iter()
         .map(|uri| format!("<entry uri=\"{}\"/>", crate::xml::text::escaped(uri)))
@@ -54,7 +54,7 @@ fn with(change: impl FnOnce(&mut xdm::Settings)) -> Settings {
 
 impl Bench {
     /// `user` puts, or deletes with an empty body: the entity-tag, and what is told.
-    fn edit(&mut self, user: &str, target: &str, body: &str) -> (String, Vec<Sent>) {
+    pub(super) fn edit(&mut self, user: &str, target: &str, body: &str) -> (String, Vec<Sent>) {
         let kind = match target.split('/').next().unwrap() {
             _ if target.contains("/~~/") => "application/xcap-el+xml",
             "resource-lists" => "application/resource-lists+xml",
@@ -90,7 +90,7 @@ impl Bench {
     }
 
     /// `who` asks to be told: the answer, and the NOTIFYs behind it.
-    fn ask_for(&mut self, who: &str, event: &str, more: &str, body: &str) -> Vec<Sent> {
+    pub(super) fn ask_for(&mut self, who: &str, event: &str, more: &str, body: &str) -> Vec<Sent> {
         let mut head = format!("Event: {event}\r\nContact: <sip:10.0.0.2:5060>\r\n{more}");
         if !who.is_empty() {
             head.push_str(&format!("P-Asserted-Identity: <{who}>\r\n"));

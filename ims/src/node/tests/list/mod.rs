@@ -78,7 +78,7 @@ fn read(notify: &Sent) -> Level {
 
 impl Bench {
     /// Alice writes her services.
-    fn write_services(&mut self, all: &[(&str, &[&str])]) -> Vec<Sent> {
+    pub(super) fn write_services(&mut self, all: &[(&str, &[&str])]) -> Vec<Sent> {
         let body = match all {
             [] => String::new(),
             all => services(all),
@@ -120,7 +120,7 @@ impl Bench {
     }
 
     /// A SUBSCRIBE of `who` to `uri`.
-    fn ask_list(&mut self, who: &str, uri: &str, more: &str, body: &str) -> Vec<Sent> {
+    pub(super) fn ask_list(&mut self, who: &str, uri: &str, more: &str, body: &str) -> Vec<Sent> {
         let mut head = format!("Contact: <sip:10.0.0.2:5060>\r\n{more}");
         if !who.is_empty() {
             head.push_str(&format!("P-Asserted-Identity: <{who}>\r\n"));

@@ -2,6 +2,7 @@
 
 use crate::charge::{Event, Ledger, Outcomes, Triggers};
 use crate::event::onlooker::{Extent, Instance, Member, Onlooker, Takes};
+use crate::event::quota::Quota;
 use crate::event::subscriber::{Answer, Order, Own};
 use crate::event::subscription::{State, SubscriptionId};
 use crate::event::tag::TagKey;
@@ -158,6 +159,7 @@ impl Bench {
             random: &mut self.random,
             batch: &mut batch,
             ledger: &mut ledger,
+            quota: &mut Quota::default(),
             outgoing: Vec::new(),
         };
         let result = step(&mut self.service, &mut turn);

@@ -9,6 +9,7 @@ use crate::charge::{Ledger, Triggers};
 use crate::dialog::Dialog;
 use crate::event::notice::Answer;
 use crate::event::onlooker::{Content, Extent, Instance, Onlooker};
+use crate::event::quota::Quota;
 use crate::event::subscription::State;
 use crate::event::turn::{Outgoing, Random};
 use crate::isc::{Caller, Charging};
@@ -360,6 +361,7 @@ impl Bench {
             random: &mut self.random,
             batch: &mut batch,
             ledger: &mut self.ledger,
+            quota: &mut Quota::default(),
             outgoing: Vec::new(),
         };
         let mut world = World {

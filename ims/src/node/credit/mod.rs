@@ -1,16 +1,23 @@
 //! Requests that wait for credit (TS 32.260 §5.3): asked for before the request is served, once for each transaction
-//! however often it is retransmitted, and given back when the request is refused afterwards.
+//! however often it is retransmitted, and given back when the request is refused afterwards. `sessions`: subscriptions
+//! whose credit lasts as long as they do. `notifies`: NOTIFYs that ask.
 
-use super::request::{Ask, Brought};
+mod notifies;
+mod sessions;
+
+use super::request::{Ask, Brought, Reply};
 use super::{Effect, Node, Outbox, headers};
 use crate::charge::credit::{Answer, Request as Credit, Settled, Verdict, Withdrawal};
 use crate::charge::{Chargeable, first_of};
+use crate::event::subscription::SubscriptionId;
 use crate::isc::{Caller, Charging};
 use crate::record::{Op, Table};
 use crate::reject::{Reject, phrase};
 use crate::sip::{self, Flow, Framing, Incoming, KnownMethod, Method, Request};
 use crate::time::{Seconds, Timestamp};
 use crate::transaction::Key;
+use notifies::Notifies;
+use sessions::Sessions;
 use std::collections::BTreeMap;
 
 /// A request that waits.
@@ -21,6 +28,7 @@ struct Waiting {
     /// The request as it came.
     bytes: Vec<u8>,
     until: Timestamp,
+    lasting: bool,
 }
 
 /// A request that was granted and is not answered yet: it may wait for something else.
@@ -28,6 +36,17 @@ struct Waiting {
 struct Granted {
     number: u64,
     settled: Settled,
+    lasting: bool,
+    /// It is over as soon as it begins.
+    withdrawn: Option<Withdrawal>,
+}
+
+/// What asks for credit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Asking {
+    method: Chargeable,
+    /// For a subscription, as long as it lasts.
+    lasting: bool,
 }
 
 /// All of them.
@@ -36,14 +55,22 @@ pub(super) struct Credits {
     last: u64,
     waiting: BTreeMap<u64, Waiting>,
     granted: BTreeMap<Key, Granted>,
+    pub sessions: Sessions,
+    pub notifies: Notifies,
 }
 
 impl Credits {
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.waiting.values().map(|waiting| waiting.until).min()
+        // numbers rise, and with them the instants
+        let request = self.waiting.first_key_value().map(|(_, w)| w.until);
+        request
+            .into_iter()
+            .chain(self.notifies.next_deadline())
+            .min()
     }
 
-    pub fn len(&self) -> usize {
+    /// Requests under way.
+    fn len(&self) -> usize {
         self.waiting.len() + self.granted.len()
     }
 
@@ -79,17 +106,29 @@ impl Node {
         METHODS.iter().any(begins)
     }
 
-    /// What a request is charged as, where it has to ask for credit. One that ends something does not.
-    pub(super) fn asks_credit(&self, flow: &Flow, request: &Request<'_>) -> Option<Chargeable> {
+    /// What a request is charged as, where it has to ask for credit. One that ends something does not, nor one that
+    /// goes on with a subscription whose credit lasts.
+    pub(super) fn asks_credit(&self, flow: &Flow, request: &Request<'_>) -> Option<Asking> {
         let method = match request.method {
             Method::Known(KnownMethod::Publish) => Chargeable::Publish,
             Method::Known(KnownMethod::Subscribe) => Chargeable::Subscribe,
             Method::Known(KnownMethod::Register) => Chargeable::Register,
             _ => return None,
         };
-        let ends = headers::expires(&request.headers) == Ok(Some(Seconds(0)));
-        let trusted = self.settings.trust.trusts(flow.remote.ip());
-        (self.settings.online.asks(method) && trusted && !ends).then_some(method)
+        let subscribes = method == Chargeable::Subscribe;
+        let tag = request.to.tag().filter(|_| subscribes);
+        let none_left = headers::expires(&request.headers) == Ok(Some(Seconds(0)));
+        let fetches = none_left && subscribes && tag.is_none();
+        let session = tag
+            .and_then(SubscriptionId::parse)
+            .and_then(|id| self.credits.sessions.number(id));
+        let online = &self.settings.online;
+        let lasting = online.lasting && subscribes && !none_left;
+        let asks = online.asks(method)
+            && self.settings.trust.trusts(flow.remote.ip())
+            && (fetches || !none_left)
+            && !(lasting && session.is_some());
+        asks.then_some(Asking { method, lasting })
     }
 
     /// Has a request wait for credit.
@@ -97,7 +136,7 @@ impl Node {
         &mut self,
         now: Timestamp,
         (flow, key): (Flow, Key),
-        (request, method): (&Request<'_>, Chargeable),
+        (request, asking): (&Request<'_>, Asking),
         bytes: Vec<u8>,
         out: &mut Outbox,
     ) {
@@ -112,6 +151,7 @@ impl Node {
             fetched: None,
         };
         let number = self.credits.number(now);
+        let Asking { method, lasting } = asking;
         let mut event = self.event(now, &ask, method, 0);
         event.number = number;
         let ecf = ask.charging.ecf.iter().map(|a| a.to_string()).collect();
@@ -120,13 +160,14 @@ impl Node {
             key,
             bytes,
             until: now + self.settings.online.patience,
+            lasting,
         };
         self.credits.waiting.insert(number, waiting);
         out.free.push(Effect::Credit(Box::new(Credit {
             number,
             event,
             ecf,
-            lasting: false,
+            lasting,
         })));
     }
 
@@ -138,6 +179,9 @@ impl Node {
         answer: Answer,
         out: &mut Outbox,
     ) {
+        if self.notify_decided(now, number, &answer, out) {
+            return;
+        }
         let Some(mut waiting) = self.credits.waiting.remove(&number) else {
             // too late: the request was refused meanwhile
             out.free.push(Effect::CreditEnded {
@@ -160,24 +204,19 @@ impl Node {
         if let Some(reject) = self.refusal(verdict) {
             return self.respond(now, (flow, key), &request, Brought::Refusal(reject), out);
         }
-        self.credits
-            .granted
-            .insert(key, Granted { number, settled });
+        let granted = Granted {
+            number,
+            settled,
+            lasting: waiting.lasting,
+            withdrawn: None,
+        };
+        self.credits.granted.insert(key, granted);
         if let Some(bytes) = copy
             && self.waits(now, (flow, key), &request, bytes, out)
         {
             return;
         }
         self.respond(now, (flow, key), &request, Brought::Nothing, out);
-    }
-
-    /// A lasting service has to end.
-    pub(super) fn credit_withdrawn(&mut self, number: u64, why: Withdrawal, out: &mut Outbox) {
-        tracing::debug!(number, ?why, "credit withdrawn");
-        out.free.push(Effect::CreditEnded {
-            number,
-            delivered: true,
-        });
     }
 
     fn refusal(&self, verdict: Verdict) -> Option<Reject> {
@@ -192,33 +231,36 @@ impl Node {
         }
     }
 
-    /// A request has its final status: a service that was given is settled in the same batch, another is given back.
-    pub(super) fn settle_credit(&mut self, key: Key, status: u16, out: &mut Outbox) {
-        let Some(Granted { number, settled }) = self.credits.granted.remove(&key) else {
+    /// A request has its final status: a service that was given is settled in the same batch, or goes on; another is
+    /// given back.
+    pub(super) fn settle_credit(
+        &mut self,
+        now: Timestamp,
+        key: Key,
+        reply: &Reply,
+        out: &mut Outbox,
+    ) {
+        let Some(granted) = self.credits.granted.remove(&key) else {
             return;
         };
-        let delivered = (200..300).contains(&status);
-        let record: Box<[u8]> = number.to_be_bytes().into();
-        match settled {
-            _ if !delivered => {}
-            Settled::Unchanged => {}
-            Settled::Nothing => out.batch.ops.push(Op::Delete {
-                table: Table::Credit,
-                key: record,
-            }),
-            Settled::Owed(value) => out.batch.ops.push(Op::Put {
-                table: Table::Credit,
-                key: record,
-                value: value.into(),
-            }),
+        let number = granted.number;
+        let delivered = (200..300).contains(&reply.status);
+        let id = reply.to_tag.as_deref().and_then(SubscriptionId::parse);
+        let Some(id) = id.filter(|_| granted.lasting && delivered) else {
+            return settle(number, granted.settled, delivered, out);
+        };
+        write(number, granted.settled, out);
+        self.open_session(id, number, out);
+        if let Some(why) = granted.withdrawn {
+            self.credit_withdrawn(now, number, why, out);
         }
-        out.held.push(Effect::CreditEnded { number, delivered });
     }
 
     /// Gives up on answers of which nothing was heard.
     pub(super) fn expire_credits(&mut self, now: Timestamp, out: &mut Outbox) {
-        let over = |(_, waiting): &(&u64, &Waiting)| waiting.until <= now;
-        while let Some((&number, _)) = self.credits.waiting.iter().find(over) {
+        while let Some((&number, waiting)) = self.credits.waiting.first_key_value()
+            && waiting.until <= now
+        {
             let answer = Answer {
                 verdict: Verdict::Unavailable,
                 settled: Settled::Unchanged,
@@ -229,5 +271,29 @@ impl Node {
                 delivered: false,
             });
         }
+        self.expire_notifies(now, out);
+    }
+}
+
+/// Settles a service that is over, and says so behind the batch.
+fn settle(number: u64, settled: Settled, delivered: bool, out: &mut Outbox) {
+    if delivered {
+        write(number, settled, out);
+    }
+    out.held.push(Effect::CreditEnded { number, delivered });
+}
+
+/// What the store says of a charge from now on.
+fn write(number: u64, settled: Settled, out: &mut Outbox) {
+    let key: Box<[u8]> = number.to_be_bytes().into();
+    let table = Table::Credit;
+    match settled {
+        Settled::Unchanged => {}
+        Settled::Nothing => out.batch.ops.push(Op::Delete { table, key }),
+        Settled::Owed(value) => out.batch.ops.push(Op::Put {
+            table,
+            key,
+            value: value.into(),
+        }),
     }
 }

@@ -1,5 +1,9 @@
 //! CHG-03 at the node: a request waits for credit, is served or refused as the answer has it, and is asked for once.
 
+mod notifies;
+mod sessions;
+
+use super::documents::{list as document, wanted};
 use super::*;
 use crate::charge::credit::{Answer, Online, Parting, Request, Settled, Verdict};
 use crate::charge::{Chargeable, Event};
@@ -37,6 +41,34 @@ impl Bench {
         effects.filter_map(credit).collect()
     }
 
+    /// What was said about credit since the last call, in a few words, with numbers in the order of their coming.
+    fn credit_talk(&mut self, names: &mut Vec<u64>) -> Vec<String> {
+        let mut name = |number: u64| {
+            let known = names.iter().position(|n| *n == number);
+            known.unwrap_or_else(|| {
+                names.push(number);
+                names.len() - 1
+            })
+        };
+        let said = |effect: Effect| match effect {
+            Effect::Credit(request) => {
+                let lasting = if request.lasting { " lasting" } else { "" };
+                let method = request.event.method.as_str();
+                format!("{} asks{lasting} {method}", name(request.number))
+            }
+            Effect::CreditUsed { number, units } => format!("{} used {units}", name(number)),
+            Effect::CreditEnded { number, delivered } => match delivered {
+                true => format!("{} ended", name(number)),
+                false => format!("{} back", name(number)),
+            },
+            other => format!("{other:?}"),
+        };
+        std::mem::take(&mut self.credit)
+            .into_iter()
+            .map(said)
+            .collect()
+    }
+
     /// Charges whose service ended, and whether it was given.
     fn ended(&self) -> Vec<(u64, bool)> {
         let effects = self.out.free.iter().chain(&self.out.held);
@@ -56,6 +88,35 @@ impl Bench {
         self.store
             .get(&(Table::Credit, number.to_be_bytes().into()))
     }
+}
+
+/// Subscribes: the 200 and the first NOTIFY.
+type Subscribe = fn(&mut Bench) -> Vec<Sent>;
+
+/// One for each package.
+fn packages() -> [(&'static str, Subscribe); 4] {
+    [
+        ("presence", |bench| bench.subscribe("")),
+        ("presence.winfo", |bench| {
+            bench.asks(BOB, "presence.winfo", "")
+        }),
+        ("xcap-diff", |bench| {
+            bench.edit(
+                BOB,
+                "resource-lists/users/sip:bob@ims.test/index",
+                &document(&["x"]),
+            );
+            let uri = "resource-lists/users/sip:bob@ims.test/index";
+            bench.ask_for(BOB, "xcap-diff", "", &wanted(&[uri]))
+        }),
+        ("a list", |bench| {
+            let friends = "sip:alice-friends@ims.test";
+            bench.write_services(&[(friends, &["bob"])]);
+            let more = "Accept: application/rlmi+xml, multipart/related, application/pidf+xml\r\n\
+                        Supported: eventlist\r\n";
+            bench.ask_list(ALICE, friends, more, "")
+        }),
+    ]
 }
 
 /// A PUBLISH of bob's, as text.
@@ -170,9 +231,16 @@ fn only_what_the_operator_names_and_what_begins_or_goes_on_asks() {
         (
             "its end",
             "SUBSCRIBE",
-            "Expires: 0\r\n",
+            "To: <sip:bob@ims.test>;tag=0123456789abcdef\r\nExpires: 0\r\n",
             "10.0.0.2:5060",
             false,
+        ),
+        (
+            "a fetch, which is a service",
+            "SUBSCRIBE",
+            "Expires: 0\r\n",
+            "10.0.0.2:5060",
+            true,
         ),
         ("another method", "REGISTER", "", "10.0.0.2:5060", false),
         ("nothing to charge", "OPTIONS", "", "10.0.0.2:5060", false),

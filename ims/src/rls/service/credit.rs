@@ -1,0 +1,46 @@
+//! NOTIFYs that wait for credit, and list subscriptions that end without it.
+
+use super::{Service, World};
+use crate::event::notice::Bill;
+use crate::event::subscription::{End, Input, SubscriptionId};
+use crate::event::turn::Turn;
+use crate::time::Timestamp;
+
+impl Service {
+    /// Whether its watcher is still subscribed.
+    pub fn is_alive(&self, id: SubscriptionId) -> bool {
+        let subscription = self.subscriptions.get(&id);
+        subscription.is_some_and(|s| !s.is_over())
+    }
+
+    /// What credit is asked for; `None`: nothing is to be told any more.
+    pub fn bill(&self, now: Timestamp, id: SubscriptionId) -> Option<Bill> {
+        let subscription = self.subscriptions.get(&id)?;
+        if subscription.is_over() || !subscription.owes() {
+            return None;
+        }
+        let record = &subscription.record;
+        let notice = subscription.notice();
+        let mut bill = notice.bill(&record.charging, &record.entity, now);
+        // a list has no account: who watches it pays
+        bill.event.besides.payers = record.asserted.iter().map(|uri| uri.to_string()).collect();
+        bill.event.besides.members = self.members(id);
+        Some(bill)
+    }
+
+    /// Credit has come, in the hand of the turn: sends what is owed now.
+    pub fn credited(&mut self, turn: &mut Turn<'_>, world: &mut World<'_>, id: SubscriptionId) {
+        self.show(turn, world, id);
+    }
+
+    /// There is no credit, or no more: the subscription is over.
+    pub fn withdraw(
+        &mut self,
+        turn: &mut Turn<'_>,
+        world: &mut World<'_>,
+        id: SubscriptionId,
+        end: End,
+    ) {
+        self.end(turn, world, id, Input::Leaving(end));
+    }
+}

@@ -1,0 +1,45 @@
+//! NOTIFYs that wait for credit, and subscriptions that end without it.
+
+use super::{Service, Store};
+use crate::event::notice::Bill;
+use crate::event::subscription::{End, Input, State, SubscriptionId};
+use crate::event::turn::Turn;
+use crate::time::Timestamp;
+
+impl Service {
+    /// Whether a subscription of this number is here, over or not.
+    pub fn holds(&self, id: SubscriptionId) -> bool {
+        self.subscriptions.contains_key(&id)
+    }
+
+    /// Whether its subscriber is still subscribed.
+    pub fn is_alive(&self, id: SubscriptionId) -> bool {
+        let subscription = self.subscriptions.get(&id);
+        subscription.is_some_and(|s| s.record.state == State::Active)
+    }
+
+    /// What credit is asked for; `None`: nothing is to be told any more.
+    pub fn bill(&self, now: Timestamp, id: SubscriptionId) -> Option<Bill> {
+        let subscription = self.subscriptions.get(&id)?;
+        let record = &subscription.record;
+        let notice = subscription.notice();
+        let owes = record.state == State::Active && !subscription.owed.is_empty();
+        owes.then(|| notice.bill(&record.charging, &record.entity, now))
+    }
+
+    /// Credit has come, in the hand of the turn: sends what is owed now.
+    pub fn credited(&mut self, turn: &mut Turn<'_>, store: &Store<'_>, id: SubscriptionId) {
+        self.show(turn, store, id);
+    }
+
+    /// There is no credit, or no more: the subscription is over.
+    pub fn withdraw(
+        &mut self,
+        turn: &mut Turn<'_>,
+        store: &Store<'_>,
+        id: SubscriptionId,
+        end: End,
+    ) {
+        self.end(turn, store, id, Input::Leaving(end));
+    }
+}
