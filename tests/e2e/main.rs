@@ -18,6 +18,7 @@ mod harness;
 mod hostile;
 mod lab;
 mod merged;
+mod online_sessions;
 mod operation;
 mod parts;
 mod publication;

@@ -13,7 +13,7 @@ use std::time::Duration;
 const BOB: &str = "sip:bob@ims.test";
 
 /// A process that ends with its test, whatever becomes of the test.
-struct Peer(Child);
+pub struct Peer(pub Child);
 
 impl Drop for Peer {
     fn drop(&mut self) {
@@ -57,7 +57,7 @@ impl Sim {
         sim
     }
 
-    fn lines(&self) -> Vec<Value> {
+    pub fn lines(&self) -> Vec<Value> {
         let text = fs::read_to_string(&self.out).unwrap_or_default();
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         whole

@@ -10,7 +10,7 @@ mod ua;
 pub use http::{Response, http};
 pub use process::{Server, free_port};
 pub use sip::{Message, Request, pidf};
-pub use ua::{Tcp, Ua};
+pub use ua::{Subscription, Tcp, Ua};
 
 use std::time::{Duration, Instant};
 
