@@ -109,7 +109,7 @@ pub enum Settled {
     Unchanged,
     /// Nothing is owed any more.
     Nothing,
-    /// This is still owed.
+    /// This is still owed; of a lasting service, this is its session, and without one it is not charged.
     Owed(Vec<u8>),
 }
 

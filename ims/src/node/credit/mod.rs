@@ -246,7 +246,9 @@ impl Node {
         let number = granted.number;
         let delivered = (200..300).contains(&reply.status);
         let id = reply.to_tag.as_deref().and_then(SubscriptionId::parse);
-        let Some(id) = id.filter(|_| granted.lasting && delivered) else {
+        // where the store is to know nothing of it there is no session: nobody charges this user
+        let session = granted.lasting && matches!(granted.settled, Settled::Owed(_));
+        let Some(id) = id.filter(|_| session && delivered) else {
             return settle(number, granted.settled, delivered, out);
         };
         write(number, granted.settled, out);

@@ -52,6 +52,7 @@ impl Node {
             // two SUBSCRIBEs of one dialog asked at once
             out.held.push(ended(before));
         }
+        out.held.push(Effect::CreditUsed { number, units: 0 }); // it has begun
         if self.settings.online.notify {
             // NOTIFYs have charges of their own: what is used here is the subscription
             out.held.push(Effect::CreditUsed { number, units: 1 });

@@ -19,12 +19,17 @@ fn lasting() -> Online {
     }
 }
 
+/// What the store is to know of a session.
+fn session() -> Settled {
+    Settled::Owed(vec![1])
+}
+
 /// Alice watches bob, with credit: the 200, the first NOTIFY, the number of the charge.
 fn watched(bench: &mut Bench) -> (Sent, Sent, u64) {
     assert!(bench.subscribe("Expires: 600\r\n").is_empty());
     let asked = bench.asked().remove(0);
     assert!(asked.lasting);
-    let sent = bench.credit(asked.number, Verdict::Granted, Settled::Unchanged);
+    let sent = bench.credit(asked.number, Verdict::Granted, session());
     assert!(matches!(sent[0].status(), 200 | 202), "{}", sent[0].text);
     assert_eq!(sent[1].method(), "NOTIFY");
     (sent[0].clone(), sent[1].clone(), asked.number)
@@ -91,7 +96,7 @@ fn a_subscription_is_asked_for_once_and_says_what_it_uses_until_it_ends() {
         bench.answer(&first, 200, "");
         assert_eq!(
             bench.credit_talk(names),
-            ["0 asks lasting SUBSCRIBE", "0 used 1"],
+            ["0 asks lasting SUBSCRIBE", "0 used 0", "0 used 1"],
             "{case}"
         );
         let refreshed = bench.renew(&opened, "Expires: 600\r\n");
@@ -145,7 +150,7 @@ fn without_credit_a_subscription_of_any_package_ends_and_may_begin_again() {
             let names = &mut Vec::new();
             assert!(subscribe(&mut bench).is_empty(), "{case}");
             let number = bench.asked()[0].number;
-            let sent = bench.credit(number, Verdict::Granted, Settled::Nothing);
+            let sent = bench.credit(number, Verdict::Granted, session());
             bench.answer(&sent[1], 200, "");
             let last = bench.withdraw(number);
             assert_eq!(last.len(), 1, "{case}");
@@ -157,6 +162,7 @@ fn without_credit_a_subscription_of_any_package_ends_and_may_begin_again() {
             let talk = bench.credit_talk(names);
             let expected = [
                 "0 asks lasting SUBSCRIBE",
+                "0 used 0",
                 "0 used 1",
                 "0 used 1",
                 "0 ended",
@@ -208,6 +214,7 @@ fn a_withdrawal_that_crosses_something_else_leaves_nothing_behind() {
         flies.credit_talk(names),
         [
             "0 asks lasting SUBSCRIBE",
+            "0 used 0",
             "0 used 1",
             "0 used 1",
             "0 ended"
@@ -341,6 +348,22 @@ fn a_session_lives_over_a_restart_as_long_as_its_subscription() {
 }
 
 #[test]
+fn who_is_not_charged_has_no_session() {
+    for settled in [Settled::Unchanged, Settled::Nothing] {
+        let mut bench = bench(lasting());
+        bench.subscribe("");
+        let number = bench.asked()[0].number;
+        let sent = bench.credit(number, Verdict::Granted, settled);
+        assert_eq!(sent[0].status(), 200);
+        assert_eq!((bench.sessions(), bench.ended()), (0, vec![(number, true)]));
+        assert!(bench.renew(&sent[0], "").is_empty(), "a refresh asks");
+        let number = bench.asked()[0].number;
+        bench.credit(number, Verdict::Granted, session());
+        assert_eq!(bench.sessions(), 1, "from now on he is");
+    }
+}
+
+#[test]
 fn where_notifies_have_charges_of_their_own_the_session_is_of_the_subscription_alone() {
     let mut bench = bench(Online {
         notify: true,
@@ -349,8 +372,13 @@ fn where_notifies_have_charges_of_their_own_the_session_is_of_the_subscription_a
     let names = &mut Vec::new();
     bench.subscribe("");
     let number = bench.asked()[0].number;
-    bench.credit(number, Verdict::Granted, Settled::Nothing);
-    let asked = ["0 asks lasting SUBSCRIBE", "1 asks NOTIFY", "0 used 1"];
+    bench.credit(number, Verdict::Granted, session());
+    let asked = [
+        "0 asks lasting SUBSCRIBE",
+        "1 asks NOTIFY",
+        "0 used 0",
+        "0 used 1",
+    ];
     assert_eq!(bench.credit_talk(names), asked);
     let sent = bench.credit(names[1], Verdict::Granted, Settled::Nothing);
     bench.answer(&sent[0], 200, "");
