@@ -401,6 +401,11 @@ impl Node {
         self.pending.len()
     }
 
+    /// Requests of an application in flight.
+    pub fn in_flight_of(&self, application: u32) -> usize {
+        self.pending.count(application)
+    }
+
     pub fn stray_answers(&self) -> u64 {
         self.stray_answers
     }

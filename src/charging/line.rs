@@ -12,7 +12,7 @@ use super::tls::Tls;
 use crate::telemetry::Metrics;
 use diameter::Instant;
 use diameter::base::{Applications, Local};
-use diameter::dictionary::{CMD_ACCOUNTING, SESSION_ID};
+use diameter::dictionary::{APP_ACCOUNTING, APP_CREDIT_CONTROL, CMD_ACCOUNTING, SESSION_ID};
 use diameter::fault::ResultCode;
 use diameter::message::{Header, Message};
 use diameter::node::{
@@ -28,6 +28,9 @@ use tracing::{info, warn};
 
 /// What a peer is called in the log that only a `ccf` or an `ecf` names: over time there may be many.
 const NAMED: &str = "named by the core";
+
+/// Records under way at most while a question waits for its answer, where one system takes both.
+const AHEAD: usize = 32;
 
 /// What a user of the line hears.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +62,8 @@ pub(super) struct Line {
     started: tokio::time::Instant,
     /// What is offered to peers that are named.
     named: Applications,
+    /// Whether some peer of the configuration is CDF and OCS at once.
+    shared: bool,
     /// Requests that wait for a peer which is being connected for the first time, and the values that name it.
     held: Vec<(Vec<String>, Request)>,
     /// Why each peer that is not up was not up when it was last said: each attempt fails in the same way.
@@ -104,6 +109,7 @@ impl Line {
                 accounting: !settings.peers.is_empty() && settings.given.use_ccf,
                 credit_control: online.is_some_and(|online| online.given.use_ecf),
             },
+            shared: false,
             held: Vec::new(),
             said: BTreeMap::new(),
             max_message,
@@ -151,6 +157,7 @@ impl Line {
         for peer in cdfs.iter().chain(only_ocss) {
             let cdf = cdfs.iter().find(|cdf| cdf.is(&peer.host));
             let ocs = ocss.iter().find(|ocs| ocs.is(&peer.host));
+            self.shared |= cdf.is_some() && ocs.is_some();
             self.metrics.set_peer(&peer.host, false);
             let known = PeerSettings {
                 host: Some(peer.host.clone()),
@@ -328,6 +335,14 @@ impl Line {
     /// Requests that are not answered, of both applications.
     pub fn in_flight(&self) -> usize {
         self.node.in_flight()
+    }
+
+    /// Whether a question waits for its answer behind as many records as it should: at a peer that takes both, one
+    /// stands in line behind the others.
+    pub fn is_crowded(&self) -> bool {
+        self.shared
+            && self.node.in_flight_of(APP_CREDIT_CONTROL) > 0
+            && self.node.in_flight_of(APP_ACCOUNTING) >= AHEAD
     }
 
     pub fn request(&mut self, request: Request) {

@@ -172,6 +172,9 @@ impl Records {
 
     fn send_some(&mut self, line: &mut Line) -> bool {
         for _ in 0..SHARE {
+            if line.is_crowded() {
+                return false; // its answer, or the end of its time, goes on with them
+            }
             let Some(sending) = self.spool.next_sending(line.now()) else {
                 return false;
             };

@@ -70,3 +70,19 @@ fn a_flood_of_records_does_not_hold_up_a_question() {
         assert!(ocs.seen("ACR").len() < BACKLOG as usize, "it was a flood");
     });
 }
+
+#[test]
+fn while_a_question_waits_at_a_system_that_is_both_few_records_are_under_way() {
+    run(async {
+        let ocs = Ocs::serving(Applications::BOTH, &["silent"], 5).await;
+        let disk = Memory::new().disk();
+        let mut process = both(&ocs.address, &disk);
+        process.until_up().await;
+        process.online.ask(request(7));
+        until(|| ocs.asked().first().cloned(), "the question").await;
+        store(&process.committer, 0..200).await;
+        process.charging.committed((0..200).map(full).collect());
+        process.answer(7).await; // Tx is over; the question is still under way
+        assert_eq!(ocs.seen("ACR").len(), 32);
+    });
+}
