@@ -22,6 +22,7 @@ use std::hint::black_box;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 const RECORDS: u64 = 200_000;
@@ -152,7 +153,9 @@ fn replay(in_flight: u32) {
     let (reader, listener) = (engine.reader(), TcpListener::bind("127.0.0.1:0").unwrap());
     let address = listener.local_addr().unwrap();
     let peer = std::thread::Builder::new().name("null-peer".into());
-    let peer = peer.spawn(move || null_peer(&listener)).unwrap();
+    let taken = Arc::new(AtomicU64::new(0));
+    let counter = taken.clone();
+    let peer = peer.spawn(move || null_peer(&listener, &counter)).unwrap();
     let store = committer::Settings {
         queue: 1_000,
         reserve: 0,
@@ -164,7 +167,8 @@ fn replay(in_flight: u32) {
     let settings = settings(address, in_flight);
     let charging =
         presentia::charging::start(settings, None, reader, committer, metrics.clone()).unwrap();
-    while !metrics.encode().contains("charging_spool_depth 0") || threads("null-peer") == 0.0 {
+    let is_empty = || metrics.encode().contains("charging_spool_depth 0");
+    while taken.load(Relaxed) < RECORDS || !is_empty() {
         std::thread::sleep(Duration::from_millis(5));
     }
     let took = started.elapsed().as_secs_f64();
@@ -182,7 +186,8 @@ fn replay(in_flight: u32) {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_all().build().unwrap();
     runtime.block_on(charging.shutdown(Duration::from_secs(1)));
-    assert_eq!(peer.join().unwrap(), RECORDS, "each record came once");
+    peer.join().unwrap();
+    assert_eq!(taken.load(Relaxed), RECORDS, "each record came once");
 }
 
 /// Seconds on a processor of the threads of this name that run now.
@@ -199,11 +204,11 @@ fn threads(name: &str) -> f64 {
     nanos as f64 / 1e9
 }
 
-/// Answers until the other side goes; returns how many accounting requests there were.
-fn null_peer(listener: &TcpListener) -> u64 {
+/// Answers until the other side goes, and counts accounting requests.
+fn null_peer(listener: &TcpListener, records: &AtomicU64) {
     let (mut stream, _) = listener.accept().unwrap();
     stream.set_nodelay(true).unwrap();
-    let (mut bytes, mut held, mut records) = (vec![0; 1 << 20], 0, 0);
+    let (mut bytes, mut held) = (vec![0; 1 << 20], 0);
     let mut out = Vec::new();
     while let Ok(read @ 1..) = stream.read(&mut bytes[held..]) {
         held += read;
@@ -215,7 +220,7 @@ fn null_peer(listener: &TcpListener) -> u64 {
             let request = &bytes[at..at + length];
             let header = Header::read(request).unwrap();
             if header.command == CMD_ACCOUNTING {
-                records += 1;
+                records.fetch_add(1, Relaxed);
                 accept(&mut out, request);
             } else if header.flags.request() {
                 out.extend(base_answer(&header));
@@ -229,7 +234,6 @@ fn null_peer(listener: &TcpListener) -> u64 {
         }
         out.clear();
     }
-    records
 }
 
 /// Header, Session-Id of the request, 2001 and the record: copied, not read.

@@ -17,17 +17,18 @@ pub fn session_id(origin_host: &str, number: u64, salt: u64) -> String {
 }
 
 fn push_decimal(text: &mut String, mut value: u64) {
-    let mut digits = ['0'; 20]; // as many as u64 has
-    let mut count = 0;
-    for place in digits.iter_mut().rev() {
-        *place = char::from(b'0' + (value % 10) as u8);
+    let mut digits = [b'0'; 20]; // as many as u64 has
+    let mut start = digits.len();
+    for (at, place) in digits.iter_mut().enumerate().rev() {
+        *place = b'0' + (value % 10) as u8;
         value /= 10;
-        count += 1;
+        start = at;
         if value == 0 {
             break;
         }
     }
-    text.extend(digits.iter().skip(20 - count));
+    let written = digits.get(start..).map(std::str::from_utf8);
+    text.push_str(written.and_then(Result::ok).unwrap_or_default()); // digits are always text
 }
 
 #[cfg(test)]

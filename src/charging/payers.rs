@@ -49,9 +49,15 @@ fn phone(rest: &str) -> Option<String> {
 /// the separators of RFC 3966 §5.1.1.
 fn e164(number: &str) -> Option<String> {
     let number = number.split(';').next()?.strip_prefix('+')?;
-    let separator = |c: &char| matches!(c, '-' | '.' | '(' | ')');
-    let digits: String = number.chars().filter(|c| !separator(c)).collect();
-    (!digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())).then_some(digits)
+    let mut digits = String::with_capacity(number.len());
+    for c in number.chars() {
+        match c {
+            '0'..='9' => digits.push(c),
+            '-' | '.' | '(' | ')' => {} // visual separators
+            _ => return None,
+        }
+    }
+    (!digits.is_empty()).then_some(digits)
 }
 
 #[cfg(test)]

@@ -20,6 +20,10 @@ const GROUP_BATCHES: usize = 1024;
 /// Largest group, in bytes of keys and values.
 const GROUP_BYTES: usize = 8 << 20;
 
+/// A batch that is in no hurry waits for one that is: so long at most, and only where there was one within [`RECENT`].
+const PATIENCE: Duration = Duration::from_millis(10);
+const RECENT: Duration = Duration::from_millis(100);
+
 /// How often the free space is looked at.
 const SPACE_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -67,6 +71,8 @@ impl Observer for () {
 struct Entry {
     batch: Batch,
     done: Done,
+    /// Nobody waits for it.
+    patient: bool,
 }
 
 #[derive(Debug)]
@@ -124,6 +130,7 @@ impl Committer {
             shared: shared.clone(),
             space_seen: None,
             started: None,
+            hurried: None,
         };
         let thread = std::thread::Builder::new()
             .name("store".into())
@@ -141,11 +148,25 @@ impl Committer {
     /// written nowhere and keeps its place in that order. Blocks while the queue is full, so look at
     /// [`depth`](Committer::depth) before taking on new work.
     pub fn submit(&self, batch: Batch, done: Done) {
+        self.enter(batch, done, false);
+    }
+
+    /// The same for a batch that is in no hurry: while others come that are, it goes with one of them and does not make
+    /// the next wait for a commit of its own. Between the two kinds the order of submission is not kept.
+    pub fn submit_patiently(&self, batch: Batch, done: Done) {
+        self.enter(batch, done, true);
+    }
+
+    fn enter(&self, batch: Batch, done: Done, patient: bool) {
         self.shared.depth.fetch_add(1, Ordering::Relaxed);
         let Some(entries) = &self.entries else {
             return done(Err(StoreError::Closed));
         };
-        if let Err(refused) = entries.send(Entry { batch, done }) {
+        if let Err(refused) = entries.send(Entry {
+            batch,
+            done,
+            patient,
+        }) {
             self.shared.depth.fetch_sub(1, Ordering::Relaxed);
             (refused.0.done)(Err(StoreError::Closed));
         }
@@ -208,6 +229,16 @@ struct Work<O> {
     space_seen: Option<Instant>,
     /// Start of the last commit.
     started: Option<Instant>,
+    /// When the last batch came that was in a hurry.
+    hurried: Option<Instant>,
+}
+
+/// What the thread has to commit.
+enum Next {
+    /// At least these, in this order, and whatever else waits.
+    Group(Vec<Entry>),
+    Nothing,
+    End,
 }
 
 impl<O: Observer> Work<O> {
@@ -215,10 +246,10 @@ impl<O: Observer> Work<O> {
         let mut failed = None;
         self.look_at_space();
         loop {
-            let first = match waiting.recv_timeout(SPACE_INTERVAL) {
-                Ok(first) => first,
-                Err(RecvTimeoutError::Disconnected) => return,
-                Err(RecvTimeoutError::Timeout) => {
+            let first = match self.next(waiting) {
+                Next::Group(entries) => entries,
+                Next::End => return,
+                Next::Nothing => {
                     // Space comes and goes while nothing is written, too.
                     if failed.is_none() {
                         self.look_at_space();
@@ -244,6 +275,34 @@ impl<O: Observer> Work<O> {
             self.shared.depth.fetch_sub(size, Ordering::Relaxed);
             if failed.is_none() {
                 self.look_at_space();
+            }
+        }
+    }
+
+    /// Waits for something to commit. Those that are in no hurry are held back while others may come.
+    fn next(&mut self, waiting: &Receiver<Entry>) -> Next {
+        let mut held: Vec<Entry> = Vec::new();
+        let mut until = Instant::now() + SPACE_INTERVAL;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match waiting.recv_timeout(left) {
+                Ok(entry) => {
+                    let is_patient = entry.patient;
+                    held.push(entry);
+                    let busy = self.hurried.is_some_and(|at| at.elapsed() < RECENT);
+                    if !is_patient {
+                        self.hurried = Some(Instant::now());
+                    }
+                    if !is_patient || !busy || held.len() >= GROUP_BATCHES {
+                        return Next::Group(held);
+                    }
+                    if held.len() == 1 {
+                        until = Instant::now() + PATIENCE;
+                    }
+                }
+                Err(_) if !held.is_empty() => return Next::Group(held),
+                Err(RecvTimeoutError::Disconnected) => return Next::End,
+                Err(RecvTimeoutError::Timeout) => return Next::Nothing,
             }
         }
     }
@@ -289,10 +348,11 @@ impl<O: Observer> Work<O> {
     }
 }
 
-/// Takes everything that waits behind `first`, up to the limits of a group.
-fn gather(first: Entry, waiting: &Receiver<Entry>) -> (Vec<Batch>, Vec<Done>) {
-    let mut bytes = size(&first.batch);
-    let (mut batches, mut dones) = (vec![first.batch], vec![first.done]);
+/// Takes everything that waits behind the first ones, up to the limits of a group.
+fn gather(first: Vec<Entry>, waiting: &Receiver<Entry>) -> (Vec<Batch>, Vec<Done>) {
+    let mut bytes: usize = first.iter().map(|entry| size(&entry.batch)).sum();
+    let split = |entry: Entry| (entry.batch, entry.done);
+    let (mut batches, mut dones): (Vec<_>, Vec<_>) = first.into_iter().map(split).unzip();
     while batches.len() < GROUP_BATCHES && bytes < GROUP_BYTES {
         let Ok(entry) = waiting.try_recv() else { break };
         bytes += size(&entry.batch);

@@ -40,6 +40,50 @@ fn submit(
     outcomes.iter().take(count).collect()
 }
 
+/// Submits one batch in no hurry; tells the answer.
+fn submit_patiently(committer: &Committer, number: u64) -> mpsc::Receiver<()> {
+    let (told, outcome) = mpsc::channel();
+    let mut one = Batch::default();
+    one.put_bytes(Table::Charging, &number.to_be_bytes(), b"");
+    let told = move |result: Result<(), StoreError>| told.send(result.unwrap()).unwrap();
+    committer.submit_patiently(one, Box::new(told));
+    outcome
+}
+
+/// Tries it until it is so; a machine that is busy may miss a moment.
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(30);
+    while !is_so() {
+        assert!(Instant::now() < end, "{what}");
+    }
+}
+
+#[test]
+fn what_is_in_no_hurry_goes_with_the_next_that_is_or_by_itself() {
+    let engine = Memory::new();
+    let disk = engine.disk();
+    let committer = committer(Box::new(engine), 0);
+    let patience = Duration::from_secs(30);
+    let mut number = 0..;
+    let mut put = || submit_patiently(&committer, number.next().unwrap());
+    put().recv_timeout(patience).unwrap();
+    assert_eq!(disk.commits(), 1, "nothing else came: it is not held back");
+    until("it waits for others where there were some", || {
+        submit(&committer, 0..1);
+        let start = Instant::now();
+        put().recv_timeout(patience).unwrap();
+        start.elapsed() >= Duration::from_millis(9)
+    });
+    until("it goes with the next one", || {
+        submit(&committer, 0..1);
+        let before = disk.commits();
+        let held = put();
+        std::thread::yield_now();
+        submit(&committer, 0..1);
+        held.try_recv().is_ok() && disk.commits() == before + 1
+    });
+}
+
 #[test]
 fn everyone_who_waits_is_told_in_order_after_the_commit() {
     for (engine, place) in Place::all() {

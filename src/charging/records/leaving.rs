@@ -143,7 +143,7 @@ impl Records {
             let told = self.stored.clone();
             // The thread is gone only when nobody needs to know.
             self.committer
-                .submit(batch, Box::new(move |outcome| _ = told.send(outcome)));
+                .submit_patiently(batch, Box::new(move |outcome| _ = told.send(outcome)));
         }
     }
 

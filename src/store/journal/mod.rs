@@ -33,6 +33,9 @@ pub const SEGMENT_BYTES: u32 = 64 << 20;
 /// Space reserved ahead of what is written, in bytes.
 const AHEAD: u32 = 16 << 20;
 
+/// Records read in a scan without letting a commit in.
+const SCAN_SHARE: usize = 64;
+
 /// Bytes of old frames looked at with each group, beside twice the length of the group.
 const COMPACTION_STEP: usize = 64 << 10;
 
@@ -388,10 +391,23 @@ fn value(segments: &BTreeMap<u32, Readable>, place: Place) -> Result<Vec<u8>, St
 
 impl Reader for Shared {
     fn scan(&self, table: Table, from: &[u8], max: usize) -> Result<Vec<Record>, StoreError> {
-        let content = self.read();
-        let rows = content.index.from(table, from).take(max);
-        rows.map(|(key, place)| Ok((key.to_vec(), value(&content.segments, place)?)))
-            .collect()
+        let (mut records, mut from) = (Vec::new(), from.to_vec());
+        while records.len() < max {
+            // A commit waits for whoever reads, so it is let in now and then.
+            let share = SCAN_SHARE.min(max - records.len());
+            let content = self.read();
+            let rows = content.index.from(table, &from).take(share);
+            let before = records.len();
+            for (key, place) in rows {
+                records.push((key.to_vec(), value(&content.segments, place)?));
+            }
+            let Some((last, _)) = records.last().filter(|_| records.len() == before + share) else {
+                break;
+            };
+            from.clone_from(last);
+            from.push(0); // the least key above it
+        }
+        Ok(records)
     }
 
     fn recover(&self, visit: &mut Visit<'_>) -> Result<(), StoreError> {
