@@ -1,0 +1,184 @@
+//! The way of a request: to which peer it goes, and to which other one when that fails (RFC 6733 §5.1, §5.5.4, §6.1).
+
+use super::{Condition, Limits, Node, Outcome, Output, Request};
+use crate::Instant;
+use crate::association::Association;
+use crate::dictionary::{APP_ACCOUNTING, DESTINATION_HOST, DESTINATION_REALM};
+use crate::message::Header;
+use crate::overload;
+use crate::route::{Candidate, PeerId, Waiting, choose};
+use crate::write::{Writer, stamp};
+use rand_chacha::rand_core::Rng;
+
+impl Node {
+    pub(super) fn request(&mut self, now: Instant, request: Request) {
+        let Request {
+            ticket,
+            end_to_end,
+            retransmitted,
+            prefer,
+            avoid,
+            bound,
+            message,
+        } = request;
+        let application = Header::read(&message).map_or(0, |header| header.application);
+        let asked = (application, ticket);
+        if self.pending.count(application) >= self.limits(application).max_pending {
+            return self.finish(asked, None, Outcome::Full);
+        }
+        let mut up: Vec<Candidate> = self.candidates(application).collect();
+        if let Some(server) = &bound {
+            let way = self.way_to(server, &prefer);
+            up.retain(|candidate| way.is_empty() || way.contains(&candidate.id));
+        }
+        let willing = self.willing(now, application, &up);
+        match choose(&willing, &prefer, avoid) {
+            None if willing.len() < up.len() => self.finish(asked, None, Outcome::Spared),
+            None => self.finish(asked, None, Outcome::NoPeer),
+            Some(peer) => {
+                let waiting = Waiting {
+                    application,
+                    ticket,
+                    end_to_end,
+                    peer,
+                    request: message,
+                    prefer,
+                    bound,
+                };
+                self.transmit(now, waiting, retransmitted);
+            }
+        }
+    }
+
+    /// The peers through which a server is reached: itself, else the agents it was reached through; none means any.
+    fn way_to(&self, server: &str, agents: &[PeerId]) -> Vec<PeerId> {
+        let is = |peer: &&Association| {
+            let host = peer.settings.host.as_deref();
+            host.is_some_and(|host| host.eq_ignore_ascii_case(server))
+        };
+        match self.peers.values().find(is) {
+            Some(peer) => vec![peer.id],
+            None => agents.to_vec(),
+        }
+    }
+
+    /// The peers that are up and serve an application.
+    pub(super) fn candidates(&self, application: u32) -> impl Iterator<Item = Candidate> {
+        let up = self.peers.values().filter(move |peer| {
+            peer.condition() == Condition::Up && peer.applications.serves(application)
+        });
+        up.filter_map(move |peer| {
+            let share = peer.settings.share(application)?;
+            Some(Candidate {
+                id: peer.id,
+                priority: share.priority,
+                general: share.general,
+                load: self.pending.load(peer.id),
+            })
+        })
+    }
+
+    fn limits(&self, application: u32) -> Limits {
+        match application {
+            APP_ACCOUNTING => self.settings.accounting,
+            _ => self.settings.credit_control,
+        }
+    }
+
+    /// Those that do not want to be spared this request (RFC 7683 §5.2.2: the loss algorithm throws dice for each).
+    fn willing(&mut self, now: Instant, application: u32, up: &[Candidate]) -> Vec<Candidate> {
+        let mut willing = up.to_vec();
+        willing.retain(|candidate| {
+            let peer = self.peers.get(&candidate.id);
+            match peer.and_then(|peer| peer.overload.get(&application)) {
+                Some(overload) => !overload.spares(now, self.random.next_u32()),
+                None => true,
+            }
+        });
+        willing
+    }
+
+    /// Sends to `waiting.peer`, with the destination that this peer is.
+    fn transmit(&mut self, now: Instant, waiting: Waiting, retransmitted: bool) {
+        let asked = (waiting.application, waiting.ticket);
+        let Some(peer) = self.peers.get(&waiting.peer) else {
+            return self.finish(asked, None, Outcome::NoPeer);
+        };
+        let mut writer = Writer::reopen(&waiting.request);
+        if let Some(realm) = &peer.settings.realm {
+            writer.utf8(&DESTINATION_REALM, realm);
+        }
+        // Only a request that names its host gets it: another CDF would answer 3002 to a record that a fail-over
+        // brought there (RFC 6733 §6.1.4).
+        let named = || {
+            let host = peer.settings.host.as_ref();
+            host.filter(|_| waiting.prefer.contains(&peer.id))
+        };
+        if let Some(host) = waiting.bound.as_ref().or_else(named) {
+            writer.utf8(&DESTINATION_HOST, host);
+        }
+        if self.settings.overload_control {
+            overload::offer(&mut writer);
+        }
+        let Ok(mut bytes) = writer.finish(self.settings.max_message) else {
+            return self.finish(asked, None, Outcome::TooLong);
+        };
+        let connection = peer.connection();
+        let hop_by_hop = self.pending.fresh();
+        stamp(&mut bytes, hop_by_hop, waiting.end_to_end, retransmitted);
+        let deadline = now.after(self.limits(waiting.application).answer_timeout);
+        self.pending.insert(hop_by_hop, deadline, waiting);
+        self.out.push_back(Output::Send { connection, bytes });
+    }
+
+    /// Sends what a peer owes to another one, with the T flag and the same End-to-End Identifier (RFC 6733 §5.5.4).
+    pub(super) fn fail_over(&mut self, now: Instant, from: PeerId, lost: Lost) {
+        for hop_by_hop in self.pending.sent_to(from) {
+            let Some(waiting) = self.pending.get(hop_by_hop) else {
+                continue;
+            };
+            let up: Vec<Candidate> = match waiting.bound {
+                None => self.candidates(waiting.application).collect(),
+                Some(_) => Vec::new(),
+            };
+            let other = choose(&up, &waiting.prefer, Some(from)).filter(|id| *id != from);
+            if other.is_none() && lost == Lost::Perhaps {
+                continue; // nowhere to go: the answer may still come
+            }
+            let Some(mut waiting) = self.pending.answered(hop_by_hop, from) else {
+                continue;
+            };
+            match other {
+                Some(other) => {
+                    waiting.peer = other;
+                    self.transmit(now, waiting, true);
+                }
+                None => {
+                    let asked = (waiting.application, waiting.ticket);
+                    self.finish(asked, Some(from), Outcome::Unanswered);
+                }
+            }
+        }
+    }
+
+    pub(super) fn finish(
+        &mut self,
+        (application, ticket): (u32, u64),
+        peer: Option<PeerId>,
+        outcome: Outcome,
+    ) {
+        self.out.push_back(Output::Answered {
+            application,
+            ticket,
+            peer,
+            outcome,
+        });
+    }
+}
+
+/// Whether a peer that went may still answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lost {
+    Perhaps,
+    Surely,
+}
