@@ -4,6 +4,7 @@ use super::acr::{self, Sender};
 use ims::charge::{Event, Role};
 use ims::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// One charging record and what became of it. Times are milliseconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +52,28 @@ pub struct Cdr {
     /// Hour since 1970 and place in it: the accounts that it is in.
     pub hour: u32,
     pub sequence: u32,
+}
+
+/// A record that has come to its end, before anybody wants to read it.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    pub event: Arc<Event>,
+    pub state: &'static str,
+    pub cdf: String,
+    pub result: Option<u32>,
+    pub reason: String,
+    pub at: Timestamp,
+}
+
+impl Ended {
+    pub fn cdr(&self, sender: &Sender) -> Cdr {
+        Cdr {
+            cdf: self.cdf.clone(),
+            result: self.result,
+            reason: self.reason.clone(),
+            ..Cdr::new(sender, &self.event, self.state).at(self.at)
+        }
+    }
 }
 
 impl Cdr {

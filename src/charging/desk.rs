@@ -5,7 +5,7 @@
 
 use super::accounts::{self, Report};
 use super::acr::Sender;
-use super::cdr::Cdr;
+use super::cdr::{Cdr, Ended};
 use super::quarantine;
 use super::records::Order;
 use super::spool::Quarantined;
@@ -76,14 +76,7 @@ impl Desk {
 
     /// Where records are now, or came to their end lately.
     pub fn trace(&self, wanted: &Wanted) -> Result<Vec<Cdr>, StoreError> {
-        let mut found = self.recent.matching(|cdr| {
-            let is = |wanted: &Option<String>, value: Option<&str>| {
-                wanted.as_deref().is_none_or(|wanted| value == Some(wanted))
-            };
-            is(&wanted.icid, cdr.icid.as_deref())
-                && is(&wanted.call_id, Some(&cdr.call_id))
-                && wanted.number.is_none_or(|n| n.to_string() == cdr.number)
-        });
+        let mut found = self.recent.matching(&self.sender, wanted);
         found.retain(|cdr| cdr.state != "quarantined"); // there it may still be
         found.extend(self.quarantine(wanted)?);
         accounts::each(&*self.reader, Table::Charging, |_, value| {
@@ -97,7 +90,7 @@ impl Desk {
 
     /// Records that came to their end after the `after`th of this run, and the number of the last.
     pub fn tail(&self, after: u64) -> (u64, Vec<Cdr>) {
-        self.recent.after(after)
+        self.recent.after(&self.sender, after)
     }
 
     /// Puts quarantined records back into the spool, these or all, and has them sent. Returns how many.
@@ -143,31 +136,35 @@ pub fn show(
 #[derive(Debug, Default)]
 pub struct Recent {
     /// How many there were in this run, and the last of them.
-    records: Mutex<(u64, VecDeque<Cdr>)>,
+    records: Mutex<(u64, VecDeque<Ended>)>,
 }
 
 impl Recent {
-    pub fn add(&self, cdrs: Vec<Cdr>) {
+    pub fn add(&self, ended: Vec<Ended>) {
         let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
-        for cdr in cdrs {
+        for ended in ended {
             if records.1.len() >= RECENT {
                 records.1.pop_front();
             }
             records.0 += 1;
-            records.1.push_back(cdr);
+            records.1.push_back(ended);
         }
     }
 
-    fn after(&self, after: u64) -> (u64, Vec<Cdr>) {
-        let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
-        let (count, cdrs) = &*records;
-        let known = count - cdrs.len() as u64;
-        let skip = usize::try_from(after.saturating_sub(known)).unwrap_or(usize::MAX);
-        (*count, cdrs.iter().skip(skip).cloned().collect())
+    fn after(&self, sender: &Sender, after: u64) -> (u64, Vec<Cdr>) {
+        let (count, shown): (u64, Vec<Ended>) = {
+            let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+            let (count, ended) = &*records;
+            let known = count - ended.len() as u64;
+            let skip = usize::try_from(after.saturating_sub(known)).unwrap_or(usize::MAX);
+            (*count, ended.iter().skip(skip).cloned().collect())
+        };
+        (count, shown.iter().map(|ended| ended.cdr(sender)).collect())
     }
 
-    fn matching(&self, is: impl Fn(&Cdr) -> bool) -> Vec<Cdr> {
+    fn matching(&self, sender: &Sender, wanted: &Wanted) -> Vec<Cdr> {
         let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
-        records.1.iter().filter(|cdr| is(cdr)).cloned().collect()
+        let found = records.1.iter().filter(|ended| wanted.is(&ended.event));
+        found.map(|ended| ended.cdr(sender)).collect()
     }
 }

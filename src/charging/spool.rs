@@ -13,6 +13,7 @@ use ims::record::{Batch, Table};
 use ims::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// First and longest wait of a record that was refused for now, in milliseconds.
 const REFUSED_WAIT: (u64, u64) = (1_000, 300_000);
@@ -61,7 +62,7 @@ pub enum Fate {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Done {
     /// `None`: what lay in the store could not be read.
-    pub event: Option<Event>,
+    pub event: Option<Arc<Event>>,
     pub outcome: Outcome,
     /// Who answered.
     pub peer: Option<PeerId>,
@@ -78,7 +79,7 @@ impl Done {
 /// A record to be sent now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sending {
-    pub event: Event,
+    pub event: Arc<Event>,
     /// The T flag.
     pub retransmitted: bool,
     pub avoid: Option<PeerId>,
@@ -86,7 +87,7 @@ pub struct Sending {
 
 #[derive(Debug)]
 struct Record {
-    event: Event,
+    event: Arc<Event>,
     state: State,
     /// Some sending of it ended without an answer.
     unanswered: bool,
@@ -212,7 +213,7 @@ impl Spool {
 
     /// A record that is held.
     pub fn event(&self, number: u64) -> Option<&Event> {
-        self.records.get(&number).map(|record| &record.event)
+        self.records.get(&number).map(|record| &*record.event)
     }
 
     fn note_unread(&mut self, number: u64) {
@@ -229,7 +230,7 @@ impl Spool {
             return; // read again, or committed while it was read
         }
         let record = Record {
-            event,
+            event: Arc::new(event),
             state: State::Ready,
             unanswered: false,
             refusals: 0,

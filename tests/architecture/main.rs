@@ -137,6 +137,7 @@ fn dependencies_are_the_ones_agreed() {
         "bytes",
         "flate2",
         "indexmap",
+        "lz4_flex",
         "memchr",
         "postcard",
         "quick-xml",

@@ -3,8 +3,7 @@
 use super::Records;
 use super::sending::STORE_WAIT;
 use crate::charging::accounts::Outcome;
-use crate::charging::acr::Sender;
-use crate::charging::cdr::Cdr;
+use crate::charging::cdr::{Cdr, Ended};
 use crate::charging::line::{Line, wall_clock};
 use crate::charging::spool::Done;
 use crate::store::StoreError;
@@ -65,7 +64,8 @@ impl Records {
         let wanted = self.spool.batch();
         let wanted = wanted.filter(|done| all || done.outcome == Outcome::Exported);
         let cdrs: Vec<Cdr> = wanted
-            .filter_map(|done| cdr_of(&self.sender, done, line, now))
+            .filter_map(|done| ended(done, line, now))
+            .map(|ended| ended.cdr(&self.sender))
             .collect();
         export.write(&cdrs, now.0)
     }
@@ -73,7 +73,7 @@ impl Records {
     /// Notes what became of the records of the batch under way.
     fn settle(&mut self, line: &Line) {
         let now = wall_clock();
-        let mut cdrs = Vec::new();
+        let mut recent = Vec::new();
         for done in self.spool.batch() {
             let booked = done.event.as_ref().map(|event| event.booked);
             let peer = label_of(done, line);
@@ -82,9 +82,9 @@ impl Records {
             if done.outcome == Outcome::Exported {
                 self.metrics.charging(ChargingOutcome::Exported);
             }
-            cdrs.extend(cdr_of(&self.sender, done, line, now));
+            recent.extend(ended(done, line, now));
         }
-        self.recent.add(cdrs);
+        self.recent.add(recent);
     }
 
     pub(super) fn note_resent(&mut self, line: &Line, peer: PeerId, session_id: &str) {
@@ -174,19 +174,19 @@ fn label_of<'a>(done: &Done, line: &'a Line) -> &'a str {
     }
 }
 
-fn cdr_of(sender: &Sender, done: &Done, line: &Line, now: Timestamp) -> Option<Cdr> {
-    let event = done.event.as_ref()?;
-    let state = match done.outcome {
-        Outcome::Quarantined => "quarantined",
-        Outcome::Exported => "exported",
-        Outcome::Acknowledged | Outcome::Released | Outcome::Resent => "acknowledged",
-    };
+fn ended(done: &Done, line: &Line, at: Timestamp) -> Option<Ended> {
     let refused = done.quarantined.as_ref();
-    Some(Cdr {
+    Some(Ended {
+        event: done.event.clone()?,
+        state: match done.outcome {
+            Outcome::Quarantined => "quarantined",
+            Outcome::Exported => "exported",
+            Outcome::Acknowledged | Outcome::Released | Outcome::Resent => "acknowledged",
+        },
         cdf: label_of(done, line).to_owned(),
         result: refused.map(|q| q.result),
         reason: refused.map(|q| q.reason.clone()).unwrap_or_default(),
-        ..Cdr::new(sender, event, state).at(now)
+        at,
     })
 }
 
