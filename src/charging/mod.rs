@@ -38,6 +38,7 @@ mod dictionary;
 mod directory;
 pub mod explain;
 mod export;
+mod identifier;
 mod line;
 mod link;
 mod listen;

@@ -6,7 +6,6 @@
 //! what still has to be debited or given back.
 
 pub mod enquiry;
-mod identifier;
 mod record;
 pub mod sessions;
 pub mod settings;

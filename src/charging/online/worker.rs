@@ -1,10 +1,10 @@
 //! Ro: the part of the charging thread that asks for credit.
 
-use super::identifier::end_to_end;
 use super::sessions::Unit;
 use super::settings::{Checked, Settings as Given};
 use super::{Tell, Word, record};
 use crate::charging::acr::Sender;
+use crate::charging::identifier;
 use crate::charging::line::Line;
 use crate::charging::payers;
 use crate::store::{Committer, Record, StoreError};
@@ -320,7 +320,7 @@ impl Credit {
                     };
                     let message = Message {
                         ticket: key,
-                        end_to_end: end_to_end(key, question.number),
+                        end_to_end: identifier::of_question(key, question.number),
                         retransmitted: question.retransmitted,
                         prefer: prefer.into_iter().collect(),
                         avoid,

@@ -2,6 +2,7 @@
 
 use super::Records;
 use crate::charging::acr::RECORD_NUMBER;
+use crate::charging::identifier;
 use crate::charging::line::{Line, wall_clock};
 use crate::charging::spool::{Fate, Sending};
 use crate::telemetry::metrics::ChargingOutcome;
@@ -102,9 +103,8 @@ impl Records {
             Ok(message) => {
                 let request = Request {
                     ticket: event.number,
-                    // Numbers rise by one, from a start that follows the clock, as RFC 6733 §3 has it for these
-                    // identifiers; and a record that is sent again after a restart has the one it had.
-                    end_to_end: (event.number & 0x3fff_ffff) as u32,
+                    // the one it had, if it is sent again after a restart
+                    end_to_end: identifier::of_record(event.number),
                     retransmitted,
                     prefer,
                     avoid,
