@@ -5,10 +5,12 @@
 //! - [`ocs`] keeps the accounts and writes the answers of both applications;
 //! - [`tree`] shows messages, as text and as JSON;
 //! - [`serve`] is the sockets and the clock;
+//! - [`pcap`] writes what passes for Wireshark;
 //! - [`client`] is the other side: one charge against any OCS, shown step by step.
 
 pub mod client;
 pub mod ocs;
+pub mod pcap;
 pub mod script;
 pub mod serve;
 pub mod tree;

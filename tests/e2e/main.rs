@@ -12,6 +12,7 @@ mod clients;
 mod conformance;
 mod content;
 mod diameter_peers;
+mod diameter_table;
 mod documents;
 mod durability;
 mod harness;

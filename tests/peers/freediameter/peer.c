@@ -295,8 +295,11 @@ static int start(char *path)
 {
 	journal = fopen(path, "a");
 	CHECK_PARAMS(journal);
-	CHECK_FCT(serve(3)); /* base accounting */
-	CHECK_FCT(serve(4)); /* credit control */
+	/* A host that is called ocs... is no CDF, and the other way round, so that a relay tells them apart. */
+	if (strncmp(fd_g_config->cnf_diamid, "ocs", 3))
+		CHECK_FCT(serve(3)); /* base accounting */
+	if (strncmp(fd_g_config->cnf_diamid, "cdf", 3))
+		CHECK_FCT(serve(4)); /* credit control */
 	return 0;
 }
 

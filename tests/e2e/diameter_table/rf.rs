@@ -1,0 +1,118 @@
+//! Rf, by Result-Code and silence: what becomes of a record whatever its CDFs say.
+
+use super::peer::{MAKES, each_make};
+use super::*;
+
+/// One record. What its CDFs are told to do, what each of them gets (the T flag of each sending), and how it ends.
+struct Row {
+    name: &'static str,
+    script: &'static str,
+    first: &'static [&'static str],
+    second: &'static [&'static str],
+    quarantined: bool,
+}
+
+const fn row(
+    name: &'static str,
+    script: &'static str,
+    first: &'static [&'static str],
+    second: &'static [&'static str],
+) -> Row {
+    Row {
+        name,
+        script,
+        first,
+        second,
+        quarantined: false,
+    }
+}
+
+const fn refused(name: &'static str, script: &'static str) -> Row {
+    Row {
+        name,
+        script,
+        first: &["0"],
+        second: &[],
+        quarantined: true,
+    }
+}
+
+/// A refusal is no reason for the T flag (RFC 6733 §3), silence is; a CDF that may have the record is told so by T
+/// also when another one refused it in between.
+const TABLE: &[Row] = &[
+    row("accepted", "", &["0"], &[]),
+    row("limited", "!cdf1=2002", &["0"], &[]),
+    row("unroutable", "!cdf1=3002", &["0"], &["0"]),
+    row("busy", "!cdf1=3004", &["0"], &["0"]),
+    row("looping", "!cdf1=3005", &["0"], &["0"]),
+    row("full", "!cdf1=4002", &["0"], &["0"]),
+    row("failing", "!cdf1=4001", &["0"], &["0"]),
+    row("twice", "!cdf1=4002,2001!cdf2=4002", &["0", "0"], &["0"]),
+    row("silent", "!cdf1=silent", &["0"], &["1"]),
+    row("deaf", "!cdf1=silent,2001!cdf2=silent", &["0", "1"], &["1"]),
+    refused("unable", "!cdf1=5012"),
+    refused("unknown", "!cdf1=5030"),
+    refused("missing", "!cdf1=5005"),
+];
+
+/// The T flags of what a CDF got of a row.
+fn flags(cdf: &Peer, row: &Row) -> Vec<String> {
+    cdf.of(row.name)
+        .iter()
+        .map(|record| one(record, "T").to_owned())
+        .collect()
+}
+
+/// CHG-01 and CHG-02.
+#[test]
+fn every_answer_of_a_cdf_and_its_silence_have_the_right_consequence() {
+    each_make(&MAKES, |make| {
+        let lab = Lab::new("rf answers", make);
+        let (mut first, mut second) = (lab.peer(make, "cdf1.test"), lab.peer(make, "cdf2.test"));
+        first.launch();
+        second.start();
+        first.until_listening();
+        let server = offline(&[&first, &second], "answer_timeout_ms = 1000");
+        until_up(&server, first.host, SOON);
+        until_up(&server, second.host, SOON);
+        for row in TABLE {
+            publish(&server, row.name, row.script);
+        }
+        until(&server, PATIENCE, DEPTH, 0);
+        for row in TABLE {
+            let at = format!("{} at {make:?}", row.name);
+            assert_eq!(flags(&first, row), row.first, "{at}, first CDF");
+            assert_eq!(flags(&second, row), row.second, "{at}, second CDF");
+            let all: Vec<Record> = [first.of(row.name), second.of(row.name)].concat();
+            for name in ["Session-Id", "Accounting-Record-Number", "E2E"] {
+                let same = all
+                    .iter()
+                    .all(|record| one(record, name) == one(&all[0], name));
+                assert!(same, "{at}: {name} of {all:#?}");
+            }
+            let unknown = all
+                .iter()
+                .flat_map(|record| record.keys())
+                .find(|name| name.starts_with('?'));
+            assert_eq!(unknown, None, "{at}");
+        }
+        let count = |outcome: &str| {
+            metric(
+                &server,
+                &format!("presentia_charging_records_total{{outcome=\"{outcome}\"}}"),
+            )
+        };
+        let quarantined = TABLE.iter().filter(|row| row.quarantined).count();
+        assert_eq!(
+            count("quarantined"),
+            i64::try_from(quarantined).ok(),
+            "{make:?}"
+        );
+        assert_eq!(
+            count("acknowledged"),
+            i64::try_from(TABLE.len() - quarantined).ok(),
+            "{make:?}"
+        );
+        server.stop();
+    });
+}

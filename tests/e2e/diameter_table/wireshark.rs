@@ -1,0 +1,61 @@
+//! Wireshark as the judge of everything that passed.
+
+use super::tap::Packet;
+use crate::harness::peers;
+use presentia::sim::pcap::Pcap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Where captures are left for those who want to look at them.
+pub fn captures() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("captures")
+}
+
+/// Leaves the capture of a test in a file.
+pub fn keep(name: &str, packets: &[Packet]) -> PathBuf {
+    std::fs::create_dir_all(captures()).unwrap();
+    let path = captures().join(name.replace(' ', "_") + ".pcap");
+    let mut pcap = Pcap::new(File::create(&path).unwrap()).unwrap();
+    for Packet { at, from, to, bytes } in packets {
+        pcap.message(*at, *from, *to, bytes).unwrap();
+    }
+    path
+}
+
+/// The same, and Wireshark finds nothing wrong with it. What it says; nothing where it is missing.
+pub fn judge(name: &str, packets: &[Packet]) -> String {
+    let path = keep(name, packets);
+    if packets.is_empty() || !peers(&["tshark"]) {
+        return String::new();
+    }
+    decode(&path)
+}
+
+/// What Wireshark says of a capture, after it has found nothing wrong with it.
+pub fn decode(pcap: &Path) -> String {
+    let shown = Command::new("tshark")
+        .args(["-V", "-O", "diameter", "-r"])
+        .arg(pcap)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(
+        shown.status.success(),
+        "{}",
+        String::from_utf8_lossy(&shown.stderr)
+    );
+    let wrong = [
+        "alformed",
+        "Unknown",
+        "Expert Info",
+        "undecoded",
+        "Reserved bits set",
+    ];
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| wrong.iter().any(|word| line.contains(word)))
+        .collect();
+    assert_eq!(lines, Vec::<&str>::new(), "in {}", pcap.display());
+    text
+}
