@@ -8,7 +8,7 @@ Needs python-diameter 0.9.0 (pip install python-diameter==0.9.0).
 """
 import threading
 
-from diameter.message import constants
+from diameter.message import Avp, constants
 from diameter.message.avp.grouped import (
     FinalUnitIndication,
     GrantedServiceUnit,
@@ -34,7 +34,8 @@ class Ocs(Peer):
         if "ccfh" in told:
             answer.credit_control_failure_handling = told["ccfh"]
         if "ddfh" in told:
-            answer.direct_debiting_failure_handling = told["ddfh"]
+            # The library forgets this one of its attributes.
+            answer.append_avp(Avp.new(constants.AVP_DIRECT_DEBITING_FAILURE_HANDLING, value=told["ddfh"]))
         if "fo" in told:
             answer.cc_session_failover = told["fo"]
         for word, command in (("rar", ReAuthRequest), ("asr", AbortSessionRequest)):

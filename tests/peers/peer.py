@@ -123,6 +123,7 @@ def main(application, description, host):
     args = p.parse_args()
     node = Node(args.host, args.realm, ip_addresses=["127.0.0.1"], tcp_port=args.port,
                 vendor_ids=[constants.VENDOR_TGPP])
+    node.vendor_id = 0  # its own default is nobody's
     peers = [node.add_peer(f"aaa://{peer}", args.peer_realm) for peer in args.peer.split(",")]
     # Without its own realm among these it answers 3007 to everything.
     node.add_application(application(args), peers, realms=[args.realm, args.peer_realm])

@@ -1,1 +1,293 @@
+//! Ro, by Result-Code, silence and failure handling: what becomes of a PUBLISH, and what its OCSs are asked.
 
+use super::peer::{MAKES, each_make};
+use super::*;
+
+/// One PUBLISH. What its OCSs are told to do, what its sender hears, and what each OCS gets.
+struct Row {
+    name: &'static str,
+    script: &'static str,
+    status: u16,
+    first: &'static [&'static str],
+    second: &'static [&'static str],
+}
+
+const fn row(
+    name: &'static str,
+    script: &'static str,
+    status: u16,
+    first: &'static [&'static str],
+    second: &'static [&'static str],
+) -> Row {
+    Row {
+        name,
+        script,
+        status,
+        first,
+        second,
+    }
+}
+
+/// A server and what is asked of it.
+struct Group {
+    host: &'static str,
+    settings: &'static str,
+    rows: &'static [Row],
+}
+
+/// RFC 8506 §6.5, §7 and Table 5. Rows that are called `refunded...` name an entity-tag that is not there, so that the
+/// service fails after the debit.
+const DEBITS: &[Row] = &[
+    row("accepted", "", 200, &["debit"], &[]),
+    row("limited", "!ocs1=2002", 200, &["debit"], &[]),
+    row("denied", "!ocs1=4010", 402, &["debit"], &[]),
+    row("spent", "!ocs1=4012", 402, &["debit"], &[]),
+    row("inside", "!ocs1=4012+in", 402, &["debit"], &[]),
+    row("free", "!ocs1=4011", 200, &["debit"], &[]),
+    row("rejected", "!ocs1=5003", 403, &["debit"], &[]),
+    row("unknown", "!ocs1=5030", 403, &["debit"], &[]),
+    row("unrated", "!ocs1=5031", 503, &["debit"], &[]),
+    row("unable", "!ocs1=5012", 503, &["debit"], &[]),
+    row("transient", "!ocs1=4001", 503, &["debit"], &[]),
+    row("told", "!ocs1=5031+ddfh=1", 200, &["debit"], &[]),
+    row("unroutable", "!ocs1=3002", 200, &["debit"], &["debit"]),
+    row("busy", "!ocs1=3004", 200, &["debit"], &["debit"]),
+    row("twice", "!ocs1=3004!ocs2=3004", 503, &["debit"], &["debit"]),
+    row("silent", "!ocs1=silent", 200, &["debit"], &["debit T"]),
+    row(
+        "stored",
+        "!ocs1=silent!ocs2=silent,2001",
+        200,
+        &["debit"],
+        &["debit T", "debit T"],
+    ),
+    row("refunded", "", 412, &["debit", "refund"], &[]),
+    row(
+        "refunded-late",
+        "!ocs1=2001,silent,2001",
+        412,
+        &["debit", "refund", "refund T"],
+        &[],
+    ),
+];
+
+const CONTINUED: &[Row] = &[
+    row("denied", "!ocs1=4010", 403, &["debit"], &[]),
+    row("spent", "!ocs1=4012", 403, &["debit"], &[]),
+    row("rejected", "!ocs1=5003", 403, &["debit"], &[]),
+    row("unrated", "!ocs1=5031", 200, &["debit"], &[]),
+    row("unable", "!ocs1=5012", 200, &["debit"], &[]),
+    row("told", "!ocs1=5012+ddfh=0", 503, &["debit"], &[]),
+    row("twice", "!ocs1=3002!ocs2=3004", 200, &["debit"], &["debit"]),
+    row(
+        "mute",
+        "!ocs1=silent!ocs2=silent",
+        200,
+        &["debit"],
+        &["debit T"],
+    ),
+];
+
+/// RFC 8506 §5.7, §7 and Tables 3 and 4.
+const TERMINATED: &[Row] = &[
+    row("accepted", "", 200, &["initial", "final 1"], &[]),
+    row("failed", "", 412, &["initial", "final 0"], &[]),
+    row("denied", "!ocs1=4010", 402, &["initial"], &[]),
+    row("spent", "!ocs1=4012", 402, &["initial"], &[]),
+    row("free", "!ocs1=4011", 200, &["initial"], &[]),
+    row("rejected", "!ocs1=5003", 403, &["initial"], &[]),
+    row("unknown", "!ocs1=5030", 403, &["initial"], &[]),
+    row("unrated", "!ocs1=5031", 503, &["initial"], &[]),
+    row("told", "!ocs1=5031+ccfh=1", 200, &["initial"], &[]),
+    row("told-retry", "!ocs1=5031+ccfh=2", 503, &["initial"], &[]),
+    row(
+        "busy",
+        "!ocs1=3004",
+        200,
+        &["initial"],
+        &["initial", "final 1"],
+    ),
+    row(
+        "twice",
+        "!ocs1=3002!ocs2=3002",
+        503,
+        &["initial"],
+        &["initial"],
+    ),
+    row("silent", "!ocs1=silent", 503, &["initial"], &[]),
+];
+
+const GOES_ON: &[Row] = &[
+    row("unrated", "!ocs1=5031", 200, &["initial"], &[]),
+    row("told", "!ocs1=5031+ccfh=0", 503, &["initial"], &[]),
+    row(
+        "twice",
+        "!ocs1=3002!ocs2=3002",
+        200,
+        &["initial"],
+        &["initial"],
+    ),
+    row("denied", "!ocs1=4012", 402, &["initial"], &[]),
+];
+
+const RETRIED: &[Row] = &[
+    row("unrated", "!ocs1=5031", 503, &["initial"], &[]),
+    row(
+        "busy",
+        "!ocs1=3004",
+        200,
+        &["initial"],
+        &["initial", "final 1"],
+    ),
+    row(
+        "silent",
+        "!ocs1=silent,2001",
+        200,
+        &["initial", "final 1"],
+        &[],
+    ),
+    row(
+        "twice",
+        "!ocs1=3002!ocs2=3002",
+        503,
+        &["initial"],
+        &["initial"],
+    ),
+];
+
+/// Tx and the time for an answer are long enough for a slow machine.
+const GROUPS: &[Group] = &[
+    Group {
+        host: "ps1.test",
+        settings: "publish = \"iec\"\ntx_ms = 2500\nanswer_timeout_ms = 3500",
+        rows: DEBITS,
+    },
+    Group {
+        host: "ps2.test",
+        settings: "publish = \"iec\"\ntx_ms = 2500\nanswer_timeout_ms = 3500\nddfh = \"continue\"\n\
+                   denied_status = 403\nmultiple_services = false",
+        rows: CONTINUED,
+    },
+    Group {
+        host: "ps3.test",
+        settings: "publish = \"ecur\"\ntx_ms = 2500\nanswer_timeout_ms = 3500",
+        rows: TERMINATED,
+    },
+    Group {
+        host: "ps4.test",
+        settings: "publish = \"ecur\"\ntx_ms = 2500\nanswer_timeout_ms = 3500\nccfh = \"continue\"",
+        rows: GOES_ON,
+    },
+    Group {
+        host: "ps5.test",
+        settings: "publish = \"ecur\"\ntx_ms = 2500\nanswer_timeout_ms = 3500\nccfh = \"retry_and_terminate\"",
+        rows: RETRIED,
+    },
+];
+
+/// A request in a word: what is asked, the units used, and the T flag.
+pub fn word(record: &Record) -> String {
+    let value = |name: &str| record.get(name).map(|values| values[0].as_str());
+    let what = match (value("CC-Request-Type"), value("Requested-Action")) {
+        (Some("1"), _) => "initial",
+        (Some("2"), _) => "update",
+        (Some("3"), _) => "final",
+        (Some("4"), Some("0")) => "debit",
+        (Some("4"), Some("1")) => "refund",
+        other => panic!("{other:?} in {record:#?}"),
+    };
+    let used = match (what, value("CC-Service-Specific-Units")) {
+        ("final" | "update", units) => format!(" {}", units.unwrap_or("0")),
+        _ => String::new(),
+    };
+    let t = if one(record, "T") == "1" { " T" } else { "" };
+    format!("{what}{used}{t}")
+}
+
+/// What an OCS got of a row.
+fn asked(ocs: &Peer, id: &str) -> Vec<String> {
+    ocs.of(id).iter().map(word).collect()
+}
+
+/// Users, and so icids, are different in each group.
+fn id(group: &Group, row: &Row) -> String {
+    format!("{}-{}", group.host.split('.').next().unwrap(), row.name)
+}
+
+fn wanted(row: &Row) -> (Vec<String>, Vec<String>) {
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    (words(row.first), words(row.second))
+}
+
+fn run(group: &Group, row: &Row, server: &Server, ocss: [&Peer; 2], make: Make) {
+    let id = id(group, row);
+    let mut request = publication(&id, row.script);
+    if row.status == 412 {
+        request = request.with("SIP-If-Match", "gone");
+    }
+    let at = format!("{id} at {make:?}");
+    assert_eq!(ask(server, &request).status(), Some(row.status), "{at}");
+    settles(&at, PATIENCE, &wanted(row), || {
+        (asked(ocss[0], &id), asked(ocss[1], &id))
+    });
+    let all: Vec<Record> = [ocss[0].of(&id), ocss[1].of(&id)].concat();
+    for record in &all {
+        // RFC 8506 §8.2: Session-Id and CC-Request-Number are what a duplicate is recognised by
+        assert_eq!(
+            one(record, "Session-Id"),
+            one(&all[0], "Session-Id"),
+            "{at}"
+        );
+        let first = word(record).starts_with("debit") || word(record).starts_with("initial");
+        assert_eq!(
+            one(record, "CC-Request-Number"),
+            if first { "0" } else { "1" },
+            "{at}"
+        );
+        let twin = all
+            .iter()
+            .find(|twin| one(twin, "CC-Request-Number") == one(record, "CC-Request-Number"));
+        assert_eq!(
+            twin.map(|twin| one(twin, "E2E")),
+            Some(one(record, "E2E")),
+            "{at}"
+        );
+        let unknown = record.keys().find(|name| name.starts_with('?'));
+        assert_eq!(unknown, None, "{at}");
+    }
+}
+
+/// CHG-03.
+#[test]
+fn every_answer_of_an_ocs_and_its_silence_have_the_right_consequence() {
+    each_make(&MAKES, |make| {
+        let lab = Lab::new("ro answers", make);
+        let (mut first, mut second) = (lab.peer(make, "ocs1.test"), lab.peer(make, "ocs2.test"));
+        first.launch();
+        second.start();
+        first.until_listening();
+        let (first, second) = (&first, &second);
+        let ocss = [first, second];
+        std::thread::scope(|scope| {
+            for group in GROUPS {
+                scope.spawn(move || {
+                    let server = online(group.host, &ocss, group.settings);
+                    ocss.iter()
+                        .for_each(|ocs| until_up(&server, ocs.host, SOON));
+                    std::thread::scope(|scope| {
+                        for row in group.rows {
+                            let server = &server;
+                            scope.spawn(move || run(group, row, server, ocss, make));
+                        }
+                    });
+                    server.stop();
+                    for row in group.rows {
+                        let id = id(group, row);
+                        let all = (asked(first, &id), asked(second, &id));
+                        assert_eq!(all, wanted(row), "{id} at {make:?}, afterwards");
+                    }
+                });
+            }
+        });
+    });
+}

@@ -17,7 +17,13 @@ pub fn keep(name: &str, packets: &[Packet]) -> PathBuf {
     std::fs::create_dir_all(captures()).unwrap();
     let path = captures().join(name.replace(' ', "_") + ".pcap");
     let mut pcap = Pcap::new(File::create(&path).unwrap()).unwrap();
-    for Packet { at, from, to, bytes } in packets {
+    for Packet {
+        at,
+        from,
+        to,
+        bytes,
+    } in packets
+    {
         pcap.message(*at, *from, *to, bytes).unwrap();
     }
     path
