@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use crate::harness::{SOON, eventually};
 
@@ -179,33 +179,17 @@ impl Tap {
     }
 
     /// Asks the server something in the peer's place, on the youngest connection; the answer. Its Hop-by-Hop
-    /// Identifier must be like no other.
-    pub fn ask(&self, request: &[u8], capture: &Capture) -> Vec<u8> {
+    /// Identifier must be like no other. The capture has the answer only: what is asked is wrong on purpose.
+    pub fn ask(&self, request: &[u8]) -> Vec<u8> {
         let id = number(&request[12..16]);
         {
             let mut shared = self.shared();
-            let near = SocketAddr::from((
-                [127, 0, 0, 1],
-                20_000 + self.port % 20_000 + shared.connections,
-            ));
             shared.asked.insert(id, None);
             let (server, _) = shared.streams.last_mut().expect("a connection");
             server.write_all(request).unwrap();
-            let far = SocketAddr::from(([127, 0, 0, 1], 3868));
-            let (at, bytes) = (SystemTime::now(), request.to_vec());
-            capture.lock().unwrap().push(Packet {
-                at,
-                from: far,
-                to: near,
-                bytes,
-            });
         }
-        eventually(SOON, || self.shared().asked.get(&id)?.clone()).expect("an answer")
-    }
-
-    /// Waits until a connection is there.
-    pub fn connected_within(&self, limit: Duration) -> bool {
-        eventually(limit, || (!self.shared().streams.is_empty()).then_some(())).is_some()
+        let answered = || self.shared().asked.get(&id)?.clone();
+        eventually(SOON, answered).expect("an answer")
     }
 }
 
