@@ -37,15 +37,20 @@ pub fn offline(cdfs: &[&Peer], more: &str) -> Server {
 
 /// A server that asks these OCSs, the first one before the others.
 pub fn online(name: &str, ocss: &[&Peer], more: &str) -> Server {
+    Server::start(&asking(name, ocss, more))
+}
+
+/// The settings of a server that asks these OCSs.
+fn asking(name: &str, ocss: &[&Peer], more: &str) -> String {
     let mut settings = format!(
-        "[charging]\norigin_realm = \"ps.test\"\ndestination_realm = \"test\"\n\
-         watchdog_s = 6\nreconnect_min_ms = 100\nreconnect_max_ms = 500\n\
-         [charging.online]\norigin_host = \"{name}\"\n{more}\n"
+        "[charging]\norigin_host = \"{name}\"\norigin_realm = \"ps.test\"\ndestination_realm = \"test\"\n\
+         watchdog_s = 6\nreconnect_min_ms = 100\nreconnect_max_ms = 500\nanswer_timeout_ms = 30000\n\
+         [charging.online]\n{more}\n"
     );
     for (priority, ocs) in ocss.iter().enumerate() {
         settings += &place("charging.online.peers", ocs, priority);
     }
-    Server::start(&settings)
+    settings
 }
 
 /// A peer in a configuration. A relay serves other realms than its own.

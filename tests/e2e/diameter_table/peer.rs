@@ -269,6 +269,21 @@ impl Peer {
         assert!(eventually(REOPENED, listening).is_some(), "{}", self.out());
     }
 
+    /// Waits until freeDiameter has written this so often.
+    pub fn until_said(&self, what: &str, times: usize) {
+        let said = || (self.out().matches(what).count() >= times).then_some(());
+        assert!(
+            eventually(REOPENED, said).is_some(),
+            "{what} in {}",
+            self.out()
+        );
+    }
+
+    /// Waits until a relay is connected to so many of those behind it.
+    pub fn until_connected(&self, count: usize) {
+        self.until_said("-> 'STATE_OPEN'", count);
+    }
+
     pub fn kill9(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().unwrap();
