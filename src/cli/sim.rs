@@ -11,6 +11,7 @@ use crate::sim::{Settings, serve};
 use diameter::base::{Applications, Local};
 use std::io::BufRead;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -23,6 +24,7 @@ Examples:
   presentia sim ocs --listen 127.0.0.1:3869 --quota 5 --final-unit
   presentia sim ocs --balance sip:bob@ims.test=0 --json     an empty account, and JSON for a script
   presentia sim ocs --rar-after 2000 --validity 60 --ccfh 1
+  presentia sim ocs --pcap ro.pcap                          and then: tshark -V -O diameter -r ro.pcap
 
 An ANSWER is [KEY=]ACT[,ACT...]. Its KEY is a SIP method, or INITIAL, UPDATE, TERMINATION, DEBIT, REFUND, BALANCE, PRICE;
 without one it is for every request. An ACT is a Result-Code, silent, disconnect, or default (what the account says),
@@ -88,6 +90,9 @@ struct Common {
     /// Print each message as one JSON object on a line
     #[arg(long)]
     json: bool,
+    /// Write what passes into a file for Wireshark, each message at once
+    #[arg(long, value_name = "FILE")]
+    pcap: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -180,6 +185,7 @@ impl Common {
             delay: Duration::from_millis(self.delay),
             rar_after: None,
             json: self.json,
+            pcap: self.pcap.clone(),
         }
     }
 }

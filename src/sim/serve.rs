@@ -1,6 +1,7 @@
 //! The simulator among its sockets: one task owns the accounts, each connection has one that reads and one that writes.
 
 use super::ocs::{Ocs, Terms};
+use super::pcap::Pcap;
 use super::script::{Act, Script};
 use super::tree;
 use diameter::acceptor::{Acceptor, Output};
@@ -11,7 +12,10 @@ use diameter::message::Message;
 use diameter::write::Writer;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -42,6 +46,8 @@ pub struct Settings {
     pub rar_after: Option<Duration>,
     /// One JSON object a line instead of indented text.
     pub json: bool,
+    /// File that gets what passes, for Wireshark.
+    pub pcap: Option<PathBuf>,
 }
 
 /// What happened.
@@ -56,6 +62,8 @@ enum Event {
 struct Line {
     acceptor: Acceptor,
     writer: mpsc::Sender<Vec<u8>>,
+    /// Its own end and the peer's.
+    ends: (SocketAddr, SocketAddr),
 }
 
 /// Serves until nobody reads its output, or `commands` says `quit`. A closed `commands` changes nothing. `tell` takes
@@ -80,10 +88,12 @@ pub async fn serve(
         settings,
         lines: BTreeMap::new(),
         next: 0,
+        capture: None,
         events,
         tell,
         began: Instant::now(),
     };
+    simulator.begin_capture();
     let mut listening = true;
     loop {
         let goes_on = tokio::select! {
@@ -108,6 +118,7 @@ struct Simulator<T> {
     ocs: Ocs,
     lines: BTreeMap<u64, Line>,
     next: u64,
+    capture: Option<Pcap<File>>,
     events: mpsc::Sender<Event>,
     tell: T,
     began: Instant,
@@ -118,6 +129,7 @@ impl<T: FnMut(&str) -> bool> Simulator<T> {
         match event {
             Event::Accepted(stream) => self.accepted(stream),
             Event::Received(id, bytes) => {
+                self.capture(id, &bytes, false);
                 let outputs = self.lines.get_mut(&id).map(|l| l.acceptor.received(&bytes));
                 self.carry_out(id, outputs.unwrap_or_default())
             }
@@ -127,7 +139,7 @@ impl<T: FnMut(&str) -> bool> Simulator<T> {
     }
 
     fn accepted(&mut self, stream: TcpStream) -> bool {
-        let Ok(address) = stream.local_addr() else {
+        let (Ok(address), Ok(peer)) = (stream.local_addr(), stream.peer_addr()) else {
             return true;
         };
         if self.lines.len() >= CONNECTIONS_MAX || stream.set_nodelay(true).is_err() {
@@ -147,7 +159,15 @@ impl<T: FnMut(&str) -> bool> Simulator<T> {
         ));
         tokio::spawn(writes(write, waiting));
         let acceptor = Acceptor::new(self.settings.local.clone(), address.ip());
-        self.lines.insert(self.next, Line { acceptor, writer });
+        let ends = (address, peer);
+        self.lines.insert(
+            self.next,
+            Line {
+                acceptor,
+                writer,
+                ends,
+            },
+        );
         true
     }
 
@@ -212,8 +232,32 @@ impl<T: FnMut(&str) -> bool> Simulator<T> {
         true
     }
 
-    /// Queues a message; a peer that does not read loses it.
-    fn send(&self, id: u64, bytes: Vec<u8>, delay: Duration) {
+    fn begin_capture(&mut self) {
+        let Some(path) = self.settings.pcap.clone() else {
+            return;
+        };
+        match File::create(&path).and_then(Pcap::new) {
+            Ok(capture) => self.capture = Some(capture),
+            Err(error) => _ = self.note("no capture", &format!("{}: {error}", path.display())),
+        }
+    }
+
+    /// A file that cannot be written is left for good.
+    fn capture(&mut self, id: u64, bytes: &[u8], sent: bool) {
+        let (Some(capture), Some(line)) = (&mut self.capture, self.lines.get(&id)) else {
+            return;
+        };
+        let (own, peer) = line.ends;
+        let (from, to) = if sent { (own, peer) } else { (peer, own) };
+        if let Err(error) = capture.message(SystemTime::now(), from, to, bytes) {
+            self.capture = None;
+            self.note("the capture ends", &error.to_string());
+        }
+    }
+
+    /// Queues a message; a peer that does not read loses it. A capture has it when it is queued.
+    fn send(&mut self, id: u64, bytes: Vec<u8>, delay: Duration) {
+        self.capture(id, &bytes, true);
         let Some(line) = self.lines.get(&id) else {
             return;
         };

@@ -31,6 +31,7 @@ fn settings(host: &str, rules: &[&str], terms: Terms) -> Settings {
         delay: Duration::ZERO,
         rar_after: None,
         json: true,
+        pcap: None,
     }
 }
 

@@ -78,8 +78,8 @@ fn records_go_to_the_other_cdf_when_a_line_breaks_and_come_back_when_it_is_whole
 
         // after three watchdogs the first one is used again (RFC 3539 §3.4.1)
         until_up(&server, first.host, REOPENED);
-        publish(&server, "reopened", "");
-        comes(&first, "reopened", "0");
+        let row = until_taken(&server, &first, "reopened");
+        comes(&first, &row, "0");
 
         // it says goodbye: nothing is lost, nothing is doubted, and it is used again at once
         first.terminate();

@@ -111,6 +111,20 @@ fn publish(server: &Server, row: &str, script: &str) {
     );
 }
 
+/// Publishes until something of it reaches `peer`: after a line broke the other side takes nothing before its own
+/// watchdogs have gone round three times (RFC 3539 §3.4.1), which nobody else sees. The row that came.
+fn until_taken(server: &Server, peer: &Peer, stem: &str) -> String {
+    for i in 0..20 {
+        let row = format!("{stem}{i}");
+        ask(server, &publication(&row, ""));
+        let taken = || (!peer.of(&row).is_empty()).then_some(());
+        if eventually(Duration::from_secs(2), taken).is_some() {
+            return row;
+        }
+    }
+    panic!("{stem} never reaches {}", peer.host);
+}
+
 /// Waits until `look` gives what is wanted, and says what it gave at last.
 fn settles<T: PartialEq + std::fmt::Debug>(
     what: &str,

@@ -112,6 +112,7 @@ fn relays_route_by_realm_and_what_one_cannot_deliver_goes_through_the_other() {
         }
         for server in [&server, &sessions] {
             until_up(server, first.host, REOPENED);
+            until_taken(server, &ocs1, "reopened");
         }
 
         // those behind the first relay die: it answers 3002, and the second one is asked, without T
