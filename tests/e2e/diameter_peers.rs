@@ -2,260 +2,20 @@
 //!
 //! `tests/peers/README.md` says what each needs. CHG-01 and CHG-02 are shown here.
 
-use crate::harness::{Request, SOON, Server, Ua, eventually, free_port, http, peers, pidf};
+use crate::diameter_table::{
+    DEPTH, Lab, REOPENED, Record, decode, metric, offline, one, until, until_up,
+};
+pub use crate::diameter_table::{Make, python};
+use crate::harness::{Request, SOON, Server, Ua, peers, pidf};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 const BOB: &str = "sip:bob@ims.test";
-
-/// After a link has broken, three watchdogs six seconds apart come before it is used again (RFC 3539 §3.4.1).
-const REOPENED: Duration = Duration::from_secs(60);
-
-/// What a CDF says about one accounting request: AVP name to values, with `T` and `E2E` of the header.
-type Record = BTreeMap<String, Vec<String>>;
-
-fn one<'a>(record: &'a Record, name: &str) -> &'a str {
-    match record.get(name).map(Vec::as_slice) {
-        Some([value]) => value,
-        other => panic!("{name}: {other:?} in {record:#?}"),
-    }
-}
-
-/// A CDF of another make, as a process.
-struct Cdf {
-    make: Make,
-    host: &'static str,
-    port: u16,
-    folder: PathBuf,
-    child: Option<Child>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Make {
-    FreeDiameter,
-    Python,
-}
-
-impl Make {
-    /// Whether what it needs is installed; a missing peer fails the test where peers are required.
-    pub fn is_there(self) -> bool {
-        match self {
-            Make::FreeDiameter => {
-                let header = Path::new("/usr/include/freeDiameter/extension.h").exists();
-                let required =
-                    std::env::var("PRESENTIA_TEST_PEERS").is_ok_and(|word| word == "required");
-                assert!(
-                    header || !required,
-                    "not installed: libfreediameter-dev (see tests/peers/README.md)"
-                );
-                peers(&["freeDiameterd", "openssl", "cc"]) && header
-            }
-            Make::Python => {
-                let found = Command::new(python())
-                    .args(["-c", "import diameter.node"])
-                    .output();
-                let found = found.is_ok_and(|output| output.status.success());
-                let required =
-                    std::env::var("PRESENTIA_TEST_PEERS").is_ok_and(|word| word == "required");
-                assert!(
-                    found || !required,
-                    "not installed: python-diameter 0.9.0 (see tests/peers/README.md)"
-                );
-                if !found {
-                    eprintln!("passed over: python-diameter not installed (tests/run installs it)");
-                }
-                found
-            }
-        }
-    }
-}
-
-pub fn python() -> String {
-    std::env::var("PRESENTIA_TEST_PYTHON").unwrap_or_else(|_| "python3".into())
-}
-
-impl Cdf {
-    /// A CDF that is not running yet.
-    fn new(make: Make, host: &'static str, folder: &Path) -> Cdf {
-        let folder = folder.join(host);
-        fs::create_dir_all(&folder).unwrap();
-        Cdf {
-            make,
-            host,
-            port: free_port(),
-            folder,
-            child: None,
-        }
-    }
-
-    fn start(&mut self) {
-        let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers");
-        let mut command = match self.make {
-            Make::FreeDiameter => {
-                let mut run = Command::new(peers.join("freediameter/run"));
-                run.arg(&self.folder)
-                    .arg(self.port.to_string())
-                    .args([self.host, "test"]);
-                run
-            }
-            Make::Python => {
-                let mut run = Command::new(python());
-                run.arg("-u")
-                    .arg(peers.join("cdf.py"))
-                    .args(["--port", &self.port.to_string()]);
-                run.args([
-                    "--host",
-                    self.host,
-                    "--realm",
-                    "test",
-                    "--peer",
-                    "ps.test",
-                    "--peer-realm",
-                    "ps.test",
-                ]);
-                run.arg("--records").arg(self.folder.join("records"));
-                run.arg("--behave").arg(self.folder.join("behave"));
-                run
-            }
-        };
-        let out = File::create(self.folder.join("out")).unwrap();
-        command
-            .stdin(Stdio::null())
-            .stdout(out.try_clone().unwrap())
-            .stderr(out);
-        self.child = Some(command.spawn().unwrap());
-        let listening = || {
-            let ended = self
-                .child
-                .as_mut()
-                .is_some_and(|child| child.try_wait().unwrap().is_some());
-            assert!(
-                !ended,
-                "{} ended:\n{}",
-                self.host,
-                fs::read_to_string(self.folder.join("out")).unwrap()
-            );
-            let out = fs::read_to_string(self.folder.join("out")).unwrap_or_default();
-            (out.contains("daemon initialized") || out.contains("listening")).then_some(())
-        };
-        assert!(
-            eventually(REOPENED, listening).is_some(),
-            "{}",
-            fs::read_to_string(self.folder.join("out")).unwrap()
-        );
-    }
-
-    fn kill9(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            child.kill().unwrap();
-            child.wait().unwrap();
-        }
-    }
-
-    /// Only for python-diameter: what to do with the next requests.
-    fn behave(&self, how: &str) {
-        fs::write(self.folder.join("behave.new"), how).unwrap();
-        fs::rename(self.folder.join("behave.new"), self.folder.join("behave")).unwrap();
-    }
-
-    /// What it has received so far. A line that is still being written is left out.
-    fn records(&self) -> Vec<Record> {
-        let text = fs::read_to_string(self.folder.join("records")).unwrap_or_default();
-        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-        whole.lines().map(read_record).collect()
-    }
-
-    /// Waits for `count` records with different sessions.
-    fn sessions(&self, count: usize, limit: Duration) -> Vec<Record> {
-        let distinct = |records: &[Record]| {
-            records
-                .iter()
-                .map(|r| one(r, "Session-Id").to_owned())
-                .collect::<BTreeSet<_>>()
-        };
-        let found = eventually(limit, || {
-            Some(self.records()).filter(|records| distinct(records).len() >= count)
-        });
-        found.unwrap_or_else(|| {
-            panic!(
-                "{} of {count} records:\n{:#?}",
-                distinct(&self.records()).len(),
-                self.records()
-            )
-        })
-    }
-}
-
-impl Drop for Cdf {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let out = fs::read_to_string(self.folder.join("out")).unwrap_or_default();
-            eprintln!("--- {} wrote ---\n{out}", self.host);
-        }
-        self.kill9();
-    }
-}
-
-/// A line of `records`: fields separated by tabs.
-fn read_record(line: &str) -> Record {
-    let mut record = Record::new();
-    for field in line.split('\t') {
-        let (name, value) = field.split_once('=').unwrap_or((field, ""));
-        record
-            .entry(name.to_owned())
-            .or_default()
-            .push(value.to_owned());
-    }
-    record
-}
-
-/// A server that charges at these CDFs.
-fn charging(cdfs: &[(&str, u16)], more: &str) -> Server {
-    let mut settings = format!(
-        "[charging]\norigin_host = \"ps.test\"\norigin_realm = \"ps.test\"\ndestination_realm = \"test\"\n\
-         watchdog_s = 6\nreconnect_min_ms = 100\nreconnect_max_ms = 500\n{more}\n"
-    );
-    for (host, port) in cdfs {
-        settings +=
-            &format!("[[charging.peers]]\nhost = \"{host}\"\naddress = \"127.0.0.1:{port}\"\n");
-    }
-    Server::start(&settings)
-}
-
-/// The value of a metric by its full name and labels.
-fn metric(server: &Server, name: &str) -> Option<i64> {
-    let page = http(server.http, "GET", "/metrics", &[], "").body;
-    page.lines()
-        .find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
-}
-
-fn until(server: &Server, limit: Duration, name: &str, value: i64) {
-    let reached = eventually(limit, || {
-        (metric(server, name) == Some(value)).then_some(())
-    });
-    assert!(
-        reached.is_some(),
-        "{name} is {:?}, not {value}",
-        metric(server, name)
-    );
-}
-
-fn until_up(server: &Server, host: &str, limit: Duration) {
-    until(
-        server,
-        limit,
-        &format!("presentia_diameter_peer_open{{peer=\"{host}\"}}"),
-        1,
-    );
-}
-
-const DEPTH: &str = "presentia_charging_spool_depth";
 
 fn publish(ua: &mut Ua, user: &str, more: &[(&str, &str)]) {
     let mut request = Request::publish(user, &pidf(user, "open", "here"));
@@ -302,10 +62,10 @@ fn each_method_makes_one_record(make: Make) {
     if !make.is_there() {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let mut cdf = Cdf::new(make, "cdf1.test", folder.path());
+    let lab = Lab::new("each_method_makes_one_record", make);
+    let mut cdf = lab.peer(make, "cdf1.test");
     cdf.start();
-    let server = charging(&[(cdf.host, cdf.port)], "");
+    let server = offline(&[&cdf], "");
     until_up(&server, cdf.host, SOON);
     one_of_each(&server);
     let mut records = cdf.sessions(4, SOON);
@@ -373,9 +133,12 @@ fn while_the_cdf_is_down_records_wait_and_then_come_once_with_t() {
     if !Make::FreeDiameter.is_there() {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let mut cdf = Cdf::new(Make::FreeDiameter, "cdf1.test", folder.path());
-    let mut server = charging(&[(cdf.host, cdf.port)], "");
+    let lab = Lab::new(
+        "while_the_cdf_is_down_records_wait_and_then_come_once_with_t",
+        Make::FreeDiameter,
+    );
+    let mut cdf = lab.peer(Make::FreeDiameter, "cdf1.test");
+    let mut server = offline(&[&cdf], "");
     let mut ua = Ua::new(server.sip);
     (0..10).for_each(|i| publish(&mut ua, &format!("sip:p{i}@ims.test"), &[]));
     until(&server, SOON, DEPTH, 10);
@@ -400,11 +163,14 @@ fn records_that_a_dead_cdf_did_not_acknowledge_are_sent_again_with_t() {
     if !Make::Python.is_there() {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let mut cdf = Cdf::new(Make::Python, "cdf1.test", folder.path());
+    let lab = Lab::new(
+        "records_that_a_dead_cdf_did_not_acknowledge_are_sent_again_with_t",
+        Make::Python,
+    );
+    let mut cdf = lab.peer(Make::Python, "cdf1.test");
     cdf.behave("{\"silent\": true}");
     cdf.start();
-    let server = charging(&[(cdf.host, cdf.port)], "answer_timeout_ms = 60000");
+    let server = offline(&[&cdf], "answer_timeout_ms = 60000");
     until_up(&server, cdf.host, SOON);
     let mut ua = Ua::new(server.sip);
     (0..20).for_each(|i| publish(&mut ua, &format!("sip:p{i}@ims.test"), &[]));
@@ -445,10 +211,13 @@ fn a_cdf_that_is_killed_under_load_loses_nothing_and_doubles_only_what_t_says() 
     if !Make::FreeDiameter.is_there() {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let mut cdf = Cdf::new(Make::FreeDiameter, "cdf1.test", folder.path());
+    let lab = Lab::new(
+        "a_cdf_that_is_killed_under_load_loses_nothing_and_doubles_only_what_t_says",
+        Make::FreeDiameter,
+    );
+    let mut cdf = lab.peer(Make::FreeDiameter, "cdf1.test");
     cdf.start();
-    let server = charging(&[(cdf.host, cdf.port)], "");
+    let server = offline(&[&cdf], "");
     until_up(&server, cdf.host, SOON);
     let sip = server.sip;
     let load = std::thread::spawn(move || {
@@ -486,11 +255,14 @@ fn a_refusal_for_now_is_tried_again_and_one_for_good_waits_in_quarantine_to_be_r
     if !Make::Python.is_there() {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let mut cdf = Cdf::new(Make::Python, "cdf1.test", folder.path());
+    let lab = Lab::new(
+        "a_refusal_for_now_is_tried_again_and_one_for_good_waits_in_quarantine_to_be_released",
+        Make::Python,
+    );
+    let mut cdf = lab.peer(Make::Python, "cdf1.test");
     cdf.behave("{\"result\": 4002}");
     cdf.start();
-    let mut server = charging(&[(cdf.host, cdf.port)], "");
+    let mut server = offline(&[&cdf], "");
     until_up(&server, cdf.host, SOON);
     let mut ua = Ua::new(server.sip);
     publish(&mut ua, BOB, &[]);
@@ -553,15 +325,15 @@ fn a_ccf_from_the_core_chooses_the_cdf() {
     if !Make::FreeDiameter.is_there() {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let mut configured = Cdf::new(Make::FreeDiameter, "cdf1.test", folder.path());
-    let mut named = Cdf::new(Make::FreeDiameter, "cdf2.test", folder.path());
+    let lab = Lab::new("a_ccf_from_the_core_chooses_the_cdf", Make::FreeDiameter);
+    let mut configured = lab.peer(Make::FreeDiameter, "cdf1.test");
+    let mut named = lab.peer(Make::FreeDiameter, "cdf2.test");
     configured.start();
     named.start();
-    let server = charging(&[(configured.host, configured.port)], "");
+    let server = offline(&[&configured], "");
     until_up(&server, configured.host, SOON);
     let mut ua = Ua::new(server.sip);
-    let ccf = format!("ccf=\"aaa://127.0.0.1:{};transport=tcp\"", named.port);
+    let ccf = format!("ccf=\"aaa://127.0.0.1:{};transport=tcp\"", named.tap.port);
     publish(&mut ua, BOB, &[("P-Charging-Function-Addresses", &ccf)]);
     let record = &named.sessions(1, SOON)[0];
     assert_eq!(one(record, "Destination-Host"), "cdf2.test");
@@ -619,23 +391,23 @@ fn wireshark_finds_nothing_wrong_with_what_we_send() {
     if !Make::FreeDiameter.is_there() || !peers(&["tshark", "text2pcap"]) {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let mut cdf = Cdf::new(Make::FreeDiameter, "cdf1.test", folder.path());
+    let lab = Lab::new(
+        "wireshark_finds_nothing_wrong_with_what_we_send",
+        Make::FreeDiameter,
+    );
+    let mut cdf = lab.peer(Make::FreeDiameter, "cdf1.test");
     cdf.start();
-    let (port, tape) = tap(cdf.port);
-    let server = charging(&[(cdf.host, port)], "");
+    let server = offline(&[&cdf], "");
     until_up(&server, cdf.host, SOON);
     one_of_each(&server);
     cdf.sessions(4, SOON);
     until(&server, SOON, DEPTH, 0);
     server.stop();
-    let (count, dump) = hex_dump(&tape.lock().unwrap());
-    assert!(count >= 6, "CER, four ACRs, DPR: {count}");
-    let text = dissect(folder.path(), &dump);
+    let text = lab.judged();
     for (what, times) in [
-        ("Command Code: Capabilities-Exchange (257)", 1),
-        ("Command Code: Accounting (271)", 4),
-        ("Command Code: Disconnect-Peer (282)", 1),
+        ("Command Code: Capabilities-Exchange (257)", 2),
+        ("Command Code: Accounting (271)", 8),
+        ("Command Code: Disconnect-Peer (282)", 2),
         ("AVP: Service-Information(873)", 4),
         ("SIP-Method: PUBLISH", 1),
         ("IMS-Charging-Identifier: icid-PUBLISH", 1),
@@ -655,31 +427,5 @@ pub fn dissect(folder: &Path, dump: &str) -> String {
         .output()
         .unwrap();
     assert!(made.status.success(), "{made:?}");
-    let shown = Command::new("tshark")
-        .args(["-V", "-O", "diameter", "-r"])
-        .arg(&pcap)
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&shown.stdout).into_owned();
-    assert!(
-        shown.status.success(),
-        "{}",
-        String::from_utf8_lossy(&shown.stderr)
-    );
-    for wrong in [
-        "Malformed",
-        "malformed",
-        "Unknown",
-        "Expert Info",
-        "Error",
-        "undecoded",
-        "Reserved bits set",
-    ] {
-        let lines: Vec<&str> = text
-            .lines()
-            .filter(|line| line.contains(wrong) && !line.contains("Error: Not set"))
-            .collect();
-        assert_eq!(lines, Vec::<&str>::new(), "{wrong}");
-    }
-    text
+    decode(&pcap)
 }

@@ -63,6 +63,7 @@ impl Ocs {
             delay: Duration::ZERO,
             rar_after: None,
             json: true,
+            pcap: None,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();

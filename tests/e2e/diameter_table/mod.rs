@@ -5,10 +5,11 @@
 //!   (`tests/peers/README.md`), so that many rows run at the same time;
 //! - [`tap`] stands in front of each: it keeps what passes, loses it, or cuts the line;
 //! - [`wireshark`] judges every capture;
-//! - [`rf`], [`ro`], [`links`] and [`relay`] are the table.
+//! - [`rf`], [`ro`], [`links`], [`relay`] and [`questions`] are the table.
 
 mod links;
 mod peer;
+mod questions;
 mod relay;
 mod rf;
 mod ro;
@@ -17,6 +18,7 @@ mod wireshark;
 
 pub use peer::{Lab, Make, Peer, REOPENED, Record, one, python};
 pub use tap::Loss;
+pub use wireshark::decode;
 
 use crate::harness::{Message, Request, SOON, Server, Ua, eventually, http, pidf};
 use std::time::Duration;
