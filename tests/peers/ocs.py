@@ -67,7 +67,7 @@ class Ocs(Peer):
             request.re_auth_request_type = 0
         answer = self.send_request(request, timeout=5)
         name = "RAA" if isinstance(request, ReAuthRequest) else "ASA"
-        self.write([name, f"Result-Code={answer.result_code}"])
+        self.write([name, f"Result-Code={answer.result_code}", f"Session-Id={message.session_id}"])
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
 //!   (`tests/peers/README.md`), so that many rows run at the same time;
 //! - [`tap`] stands in front of each: it keeps what passes, loses it, or cuts the line;
 //! - [`wireshark`] judges every capture;
-//! - [`rf`], [`ro`], [`links`], [`relay`] and [`questions`] are the table.
+//! - [`rf`], [`ro`], [`sessions`], [`links`], [`relay`] and [`questions`] are the table.
 
 mod links;
 mod peer;
@@ -13,6 +13,7 @@ mod questions;
 mod relay;
 mod rf;
 mod ro;
+mod sessions;
 mod tap;
 mod wireshark;
 
