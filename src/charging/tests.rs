@@ -204,7 +204,7 @@ impl Bench {
 
     async fn until_metric(&self, line: &str) {
         let end = tokio::time::Instant::now() + PATIENCE;
-        while !self.metrics.encode().contains(&line) {
+        while !self.metrics.encode().contains(line) {
             assert!(
                 tokio::time::Instant::now() < end,
                 "{}",

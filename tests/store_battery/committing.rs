@@ -45,7 +45,10 @@ fn submit_patiently(committer: &Committer, number: u64) -> mpsc::Receiver<()> {
     let (told, outcome) = mpsc::channel();
     let mut one = Batch::default();
     one.put_bytes(Table::Charging, &number.to_be_bytes(), b"");
-    let told = move |result: Result<(), StoreError>| told.send(result.unwrap()).unwrap();
+    let told = move |result: Result<(), StoreError>| {
+        result.unwrap();
+        told.send(()).unwrap();
+    };
     committer.submit_patiently(one, Box::new(told));
     outcome
 }
