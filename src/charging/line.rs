@@ -10,6 +10,7 @@ use super::online;
 use super::settings::Checked;
 use super::tls::Tls;
 use crate::telemetry::Metrics;
+use crate::telemetry::metrics::Held;
 use diameter::Instant;
 use diameter::base::{Applications, Local};
 use diameter::dictionary::{APP_ACCOUNTING, APP_CREDIT_CONTROL, CMD_ACCOUNTING, SESSION_ID};
@@ -182,6 +183,11 @@ impl Line {
     /// A moment of the node's time as the runtime counts it.
     pub fn moment(&self, at: Instant) -> tokio::time::Instant {
         self.started + Duration::from_millis(at.0)
+    }
+
+    /// How many sessions of credit control are open.
+    pub fn show_sessions(&self, open: usize) {
+        self.metrics.set_held(Held::CreditSessions, open);
     }
 
     /// Longest message sent, in bytes.

@@ -135,6 +135,8 @@ labels! {
         RemoteFollowed = "remote_followed",
         /// Other XDMSs that do not answer.
         RemoteSilent = "remote_xdms_silent",
+        /// Sessions of credit control that last as long as a subscription.
+        CreditSessions = "credit_sessions",
         ServerTransactions = "server_transactions",
         ClientTransactions = "client_transactions",
         Connections = "connections",

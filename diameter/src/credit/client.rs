@@ -383,6 +383,11 @@ impl Client {
         self.entries.len()
     }
 
+    /// Those of them that last.
+    pub fn sessions(&self) -> usize {
+        self.lasting
+    }
+
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

@@ -244,6 +244,7 @@ impl Credit {
         if batch.is_empty() && steps.is_empty() {
             return false;
         }
+        line.show_sessions(self.client.sessions());
         if batch.is_empty() && self.waiting.is_empty() {
             self.carry_out(line, steps);
             return true;

@@ -72,6 +72,8 @@ fn a_session_is_asked_for_more_as_units_are_used_and_told_the_rest_at_its_end() 
         let mut process = process(&ocs.address, &disk, SESSIONS);
         process.until_up().await;
         process.subscribe(7).await;
+        let open = "presentia_held{kind=\"credit_sessions\"} 1";
+        assert!(process.metrics.encode().contains(open));
         for units in [1, 2, 1] {
             process.online.used(7, units);
             let asked = if units == 1 { 1 } else { 2 };
