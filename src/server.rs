@@ -117,11 +117,12 @@ impl Running {
             readiness.clone(),
         )?;
         let http = http.with_charging(charging.as_ref().and_then(|charging| charging.desk()));
+        let credit = charging.as_ref().and_then(|charging| charging.online());
+        let http = http.with_enquiries(credit.as_ref().map(|online| online.enquirer()));
         let vouched = http::Vouched::new(&config.remote_xdms.servers);
         let vouched = vouched.map_err(http::SetupError::from)?;
         serve_http(&config, Arc::new(http), stopping).await?;
         let events = charging.clone();
-        let credit = charging.as_ref().and_then(|charging| charging.online());
         let driver = |udp| {
             let charging = events.map(charge_through);
             let door = (inbox, handle.clone());

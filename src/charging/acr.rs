@@ -41,10 +41,10 @@ impl Sender {
         }
     }
 
-    /// As for requests for credit: a profile says what records are to be like.
-    pub fn without_profile(settings: &Checked) -> Sender {
+    /// As for requests for credit, which have a profile of their own.
+    pub fn with_profile(settings: &Checked, profile: &Profile) -> Sender {
         Sender {
-            profile: Profile::default(),
+            profile: profile.clone(),
             ..Sender::of(settings)
         }
     }
@@ -75,6 +75,11 @@ impl Sender {
             }
             w.group(&IMS_INFORMATION, |w| self.ims_information(w, event));
         });
+        self.finish(writer, max)
+    }
+
+    /// The request as the profile has it.
+    pub(super) fn finish(&self, writer: Writer, max: usize) -> Result<Vec<u8>, TooLong> {
         if self.profile.is_empty() {
             return writer.finish(max);
         }

@@ -118,7 +118,7 @@ pub fn start(
     let (online, ro) = match online {
         None => (None, None),
         Some(wanted) => {
-            let sender = Sender::without_profile(&settings);
+            let sender = Sender::with_profile(&settings, &wanted.settings.profile);
             let (online, ro) = online::prepare(wanted, sender, &*reader, committer)?;
             (Some(online), Some(ro))
         }

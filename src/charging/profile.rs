@@ -1,5 +1,5 @@
 //! Profiles: how the AVP tree of TS 32.299 is changed for a charging system that wants it otherwise. A TOML file says
-//! what is dropped, set, mapped to another AVP, and added; it is applied in this order to every record.
+//! what is dropped, set, mapped to another AVP, and added; it is applied in this order to every record, or to every request for credit.
 
 use crate::http::files;
 use diameter::dictionary::*;
@@ -16,14 +16,18 @@ const FILE_MAX: u64 = 1 << 20;
 /// Rules of a profile at most.
 const RULES_MAX: usize = 256;
 
-/// What makes a record what it is; a profile leaves it alone (RFC 6733 §9.7.1).
-const FIXED: [&Def; 6] = [
+/// What makes a record or a request for credit what it is; a profile leaves it alone (RFC 6733 §9.7.1, RFC 8506 §3.1).
+const FIXED: [&Def; 10] = [
     &SESSION_ID,
     &ORIGIN_HOST,
     &ORIGIN_REALM,
     &ACCOUNTING_RECORD_TYPE,
     &ACCOUNTING_RECORD_NUMBER,
     &ACCT_APPLICATION_ID,
+    &AUTH_APPLICATION_ID,
+    &CC_REQUEST_TYPE,
+    &CC_REQUEST_NUMBER,
+    &REQUESTED_ACTION,
 ];
 
 /// Why a profile cannot be used.

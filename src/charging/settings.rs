@@ -11,7 +11,7 @@ use ims::time::{Millis, Seconds};
 use peers::identity;
 use serde::Deserialize;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 pub(super) mod peers;
@@ -101,6 +101,14 @@ pub struct Settings {
     pub tls: tls::Files,
     /// Credit that is asked for before requests are served.
     pub online: online::settings::Settings,
+}
+
+/// An empty path is no profile.
+pub(super) fn load_profile(path: &Path, vocabulary: &Vocabulary) -> Result<Profile, BadValue> {
+    if path.as_os_str().is_empty() {
+        return Ok(Profile::default());
+    }
+    Profile::load(path, vocabulary).map_err(|why| bad("profile", &why.to_string()))
 }
 
 /// On whose account a request goes (RFC 5502, TS 32.260 §5.1).
@@ -202,7 +210,7 @@ impl Settings {
             origin_realm: or_home(&self.origin_realm),
             as_uri: String::new(),
             peers: peers::check(&self.peers, &destination_realm, !self.tls.is_empty())?,
-            profile: self.load_profile(&vocabulary)?,
+            profile: load_profile(&self.profile, &vocabulary)?,
             vocabulary,
             destination_realm,
             given: self.clone(),
@@ -220,13 +228,6 @@ impl Settings {
             return Err(bad("as_uri", "a SIP URI, as in \"sip:ps.home1.net\""));
         }
         Ok(Checked { as_uri, ..checked })
-    }
-
-    fn load_profile(&self, vocabulary: &Vocabulary) -> Result<Profile, BadValue> {
-        if self.profile.as_os_str().is_empty() {
-            return Ok(Profile::default());
-        }
-        Profile::load(&self.profile, vocabulary).map_err(|why| bad("profile", &why.to_string()))
     }
 
     fn check_ranges(&self) -> Result<(), BadValue> {

@@ -1,6 +1,7 @@
 //! Price enquiry and balance check (RFC 8506 §6.1, §6.2): a question of an operator or integrator, passed to the OCS of a
 //! user, and its answer passed back. Nothing is debited, so nothing is owed and nothing stored.
 
+use super::worker::Order;
 use crate::charging::payers;
 use diameter::credit::Decision;
 use diameter::credit::client::Charge;
@@ -13,7 +14,8 @@ use ims::sip::Aor;
 use ims::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use tokio::sync::{mpsc, oneshot};
+use std::sync::Arc;
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 /// Questions under way at the same time; one more is refused.
 pub const MOST: usize = 64;
@@ -26,6 +28,14 @@ const UNITS_MAX: u64 = 1_000_000_000;
 
 /// Keys of questions are above those of charges, which stay below this for some 280 years.
 const KEYS: u64 = 1 << 63;
+
+/// Whether a key is that of a question.
+pub fn is_enquiry(key: u64) -> bool {
+    key & KEYS != 0
+}
+
+/// Where questions of a millisecond begin to count: their End-to-End Identifiers are made of that too.
+const APART: u64 = 0xf_0000;
 
 /// What is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -242,24 +252,27 @@ pub struct Busy;
 
 /// Where questions are asked. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Enquirer(mpsc::Sender<Asked>);
+pub struct Enquirer {
+    orders: mpsc::UnboundedSender<Order>,
+    /// For those who wait.
+    places: Arc<Semaphore>,
+}
 
 impl Enquirer {
-    /// The door, and where the thread takes the questions from.
-    pub fn new() -> (Enquirer, mpsc::Receiver<Asked>) {
-        let (asked, questions) = mpsc::channel(MOST);
-        (Enquirer(asked), questions)
+    pub(super) fn new(orders: mpsc::UnboundedSender<Order>) -> Enquirer {
+        Enquirer {
+            orders,
+            places: Arc::new(Semaphore::new(MOST)),
+        }
     }
 
     /// Asks, and waits as long as Tx allows.
     pub async fn ask(&self, enquiry: Enquiry) -> Result<Said, Busy> {
+        let _place = self.places.try_acquire().map_err(|_| Busy)?;
         let (reply, said) = oneshot::channel();
-        let asked = Asked { enquiry, reply };
-        match self.0.try_send(asked) {
-            Ok(()) => {}
-            Err(mpsc::error::TrySendError::Full(_)) => return Err(Busy),
-            Err(mpsc::error::TrySendError::Closed(_)) => return Ok(Said::nothing(ENDING)),
-        }
+        let asked = Box::new(Asked { enquiry, reply });
+        // a thread that has ended drops the question, and with it the way back
+        let _ = self.orders.send(Order::Enquire(asked));
         Ok(said.await.unwrap_or_else(|_| Said::nothing(ENDING)))
     }
 }
@@ -296,7 +309,7 @@ impl Enquiries {
             let _ = reply.send(Said::nothing(&Busy.to_string()));
             return None;
         }
-        self.last = (self.last + 1).max(KEYS | first_of(now));
+        self.last = (self.last + 1).max(KEYS | first_of(now) | APART);
         let event = enquiry.event(self.last, now);
         let session_id = session_id(&event);
         let entry = UnderWay {

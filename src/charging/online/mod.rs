@@ -5,6 +5,7 @@
 //! the credit-control client. It commits what is owed before it asks: whenever the process is killed, the store says
 //! what still has to be debited or given back.
 
+mod ccr;
 pub mod enquiry;
 mod record;
 pub mod sessions;
@@ -16,6 +17,7 @@ pub(super) mod worker;
 use super::acr::Sender;
 use super::worker::Ro;
 use crate::store::{Committer, Reader, Record, StoreError};
+use enquiry::Enquirer;
 use ims::charge::credit::{Answer, Request, Withdrawal, read_session};
 use ims::record::Table;
 use settings::Checked;
@@ -45,6 +47,7 @@ pub type Tell = Box<dyn Fn(u64, Word) + Send>;
 pub struct Online {
     /// As many as requests wait in the node, which bounds them.
     orders: mpsc::UnboundedSender<Order>,
+    enquirer: Enquirer,
 }
 
 /// What is needed to ask for credit.
@@ -93,7 +96,8 @@ pub(super) fn prepare(
         orders: waiting,
         stored,
     };
-    Ok((Online { orders }, ro))
+    let enquirer = Enquirer::new(orders.clone());
+    Ok((Online { orders, enquirer }, ro))
 }
 
 /// The records of a table whose keys are numbers.
@@ -115,6 +119,11 @@ fn all(reader: &dyn Reader, table: Table) -> Result<Vec<Record>, StoreError> {
 }
 
 impl Online {
+    /// Where an OCS is asked about prices and balances.
+    pub fn enquirer(&self) -> Enquirer {
+        self.enquirer.clone()
+    }
+
     /// A request waits for credit. Never blocks.
     pub fn ask(&self, request: Request) {
         // a thread that has ended leaves it to the node's own patience

@@ -1,5 +1,6 @@
 //! Section `[charging.online]`: which requests ask which OCS for credit, and what happens when it cannot be asked.
 
+use super::super::profile::Profile;
 use super::super::settings::peers::{agree, check as check_peers};
 use super::super::settings::{self, BadValue, CheckedPeer, PeerSettings, bad};
 use super::sessions;
@@ -11,6 +12,7 @@ use ims::charge::Chargeable;
 use ims::charge::credit;
 use ims::time::{Millis, Seconds};
 use serde::Deserialize;
+use std::path::PathBuf;
 
 /// How a method is charged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -105,6 +107,8 @@ pub struct Settings {
     /// Rating-Group and Service-Identifier of presence at the OCS. Default: neither.
     pub rating_group: Option<u32>,
     pub service_identifier: Option<u32>,
+    /// File that changes the AVPs of requests for credit, as `charging.profile` changes those of records. Default: none.
+    pub profile: PathBuf,
     /// Requests that wait for a decision, at most; one more is answered 503. As many charges of NOTIFYs are under way
     /// at once, from the question to the answer to the NOTIFY; the others wait. Default: 10000. Range: 1-1000000.
     pub waiting: u32,
@@ -131,6 +135,7 @@ impl Default for Settings {
             multiple_services: true,
             rating_group: None,
             service_identifier: None,
+            profile: PathBuf::new(),
             waiting: 10_000,
             sessions: sessions::Settings::default(),
         }
@@ -141,6 +146,7 @@ impl Default for Settings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checked {
     pub peers: Vec<CheckedPeer>,
+    pub profile: Profile,
     pub given: Settings,
 }
 
@@ -191,10 +197,12 @@ impl Settings {
         let peers = check_peers(&self.peers, &charging.destination_realm, has_tls);
         let peers = peers.map_err(within)?;
         agree(&peers, &charging.peers).map_err(within)?;
-        let given = self.clone();
-        Ok(self
-            .is_on(&charging.given)
-            .then_some(Checked { peers, given }))
+        let checked = Checked {
+            peers,
+            profile: settings::load_profile(&self.profile, &charging.vocabulary).map_err(within)?,
+            given: self.clone(),
+        };
+        Ok(self.is_on(&charging.given).then_some(checked))
     }
 
     /// Whether there is an OCS, or the core may name one.

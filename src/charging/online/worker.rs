@@ -1,26 +1,24 @@
 //! Ro: the part of the charging thread that asks for credit.
 
+use super::enquiry::{Asked, Enquiries, is_enquiry};
 use super::sessions::Unit;
 use super::settings::{Checked, Settings as Given};
-use super::{Tell, Word, record};
+use super::{Tell, Word, ccr, record};
 use crate::charging::acr::Sender;
 use crate::charging::identifier;
-use crate::charging::line::Line;
-use crate::charging::payers;
+use crate::charging::line::{Line, wall_clock};
 use crate::store::{Committer, Record, StoreError};
 use diameter::Instant;
 use diameter::credit::client::{Charge, Client, Kept, Order as Step};
 use diameter::credit::{Decision, Denial, Owed, Question, Withdrawal as Lost};
-use diameter::dictionary::{IMS_INFORMATION, SERVICE_INFORMATION};
 use diameter::node::{ConnectionId, Outcome, Request as Message};
-use diameter::ro::{CreditRequest, RequestType};
+use diameter::ro::RequestType;
 use diameter::route::PeerId;
 use ims::charge;
 use ims::charge::credit::{Answer, Request, Settled, Verdict, Withdrawal};
 use ims::record::{Batch, Op, Table};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc;
 use tracing::{debug, error, warn};
 
@@ -30,6 +28,7 @@ pub(in crate::charging) enum Order {
     Ask(Box<Request>),
     Used { number: u64, units: u64 },
     Ended { number: u64, delivered: bool },
+    Enquire(Box<Asked>),
 }
 
 /// Everything this part is started with.
@@ -72,6 +71,7 @@ pub(in crate::charging) struct Credit {
     committer: Arc<Committer>,
     tell: Tell,
     charges: BTreeMap<u64, Charged>,
+    enquiries: Enquiries,
     waiting: VecDeque<Waiting>,
     turn: u64,
     stored: mpsc::UnboundedSender<(u64, Result<(), StoreError>)>,
@@ -82,7 +82,7 @@ impl Credit {
     pub fn new(line: &Line, start: Start) -> Credit {
         let Start {
             sender,
-            settings: Checked { peers, given },
+            settings: Checked { peers, given, .. },
             owed,
             lives,
             committer,
@@ -99,6 +99,7 @@ impl Credit {
             committer,
             tell,
             charges: BTreeMap::new(),
+            enquiries: Enquiries::default(),
             waiting: VecDeque::new(),
             turn: 0,
             stored,
@@ -121,7 +122,7 @@ impl Credit {
             {
                 *used += self.at_end(); // its end was not heard
             }
-            let session = self.session_id(&event);
+            let session = ccr::session_id(&self.sender, &event);
             let charged = Charged {
                 event: charge::record::write(&event).into(),
                 ecf,
@@ -144,11 +145,6 @@ impl Credit {
         u64::from(self.given.sessions.unit == Unit::Subscription)
     }
 
-    /// Unlike those of records, which may have the same number and time.
-    fn session_id(&self, event: &charge::Event) -> String {
-        format!("{};ro", self.sender.session_id(event))
-    }
-
     /// When [`Credit::tick`] is due.
     pub fn deadline(&self) -> Option<Instant> {
         self.client.deadline()
@@ -167,6 +163,7 @@ impl Credit {
                 self.client
                     .used(now, number, if counts { units } else { 0 });
             }
+            Order::Enquire(asked) => self.enquire(now, *asked),
             Order::Ended { number, delivered } => {
                 let lasting = self.charges.get(&number).is_some_and(|c| c.lasting);
                 let units = if lasting { self.at_end() } else { 1 };
@@ -183,7 +180,7 @@ impl Credit {
             ecf,
             lasting,
         } = request;
-        let session = self.session_id(&event);
+        let session = ccr::session_id(&self.sender, &event);
         let ecf = match self.given.use_ecf {
             true => ecf,
             false => Vec::new(),
@@ -210,13 +207,40 @@ impl Credit {
         }
     }
 
+    /// A question about a price or a balance, of which nothing is stored.
+    fn enquire(&mut self, now: Instant, asked: Asked) {
+        let sender = &self.sender;
+        let session_id = |event: &charge::Event| ccr::session_id(sender, event);
+        let begun = self.enquiries.begin(wall_clock(), asked, session_id);
+        let Some((key, session, event, charge)) = begun else {
+            return;
+        };
+        let charged = Charged {
+            event: charge::record::write(&event).into(),
+            ecf: Vec::new(),
+            lasting: false,
+        };
+        self.charges.insert(key, charged);
+        if let Err(full) = self.client.begin(now, key, session, charge) {
+            warn!(%full, "a question is refused");
+            self.charges.remove(&key);
+            let refused = Decision::Denied(Denial::Unavailable);
+            self.enquiries.decided(key, refused);
+        }
+    }
+
     fn answer(&self, number: u64, verdict: Verdict, settled: Settled) {
         (self.tell)(number, Word::Answer(Answer { verdict, settled }));
     }
 
     /// How a question has ended.
     pub fn answered(&mut self, now: Instant, key: u64, peer: Option<PeerId>, outcome: &Outcome) {
+        self.enquiries.heard(key, outcome, self.given.units_in());
         self.client.outcome(now, key, peer, outcome);
+        // one that was answered for want of time is over without another word
+        if is_enquiry(key) && !self.client.knows(key) {
+            self.charges.remove(&key);
+        }
     }
 
     /// A RAR or ASR.
@@ -307,7 +331,7 @@ impl Credit {
                 Step::Ask {
                     key,
                     session_id,
-                    question,
+                    mut question,
                     prefer,
                     avoid,
                     bound,
@@ -315,6 +339,9 @@ impl Credit {
                     let Some(charged) = self.charges.get(&key) else {
                         continue;
                     };
+                    if let Some(units) = self.enquiries.units(key) {
+                        question.requested = Some(units);
+                    }
                     let Some(bytes) = self.ccr(line, charged, &session_id, &question) else {
                         self.client.outcome(now, key, None, &Outcome::TooLong);
                         continue;
@@ -362,7 +389,10 @@ impl Credit {
         (self.tell)(key, Word::Withdrawn(why));
     }
 
-    fn decided(&self, now: Instant, key: u64, decision: Decision) {
+    fn decided(&mut self, now: Instant, key: u64, decision: Decision) {
+        if self.enquiries.decided(key, decision) {
+            return;
+        }
         let verdict = match decision {
             Decision::Granted | Decision::Free => Verdict::Granted,
             Decision::Denied(Denial::NoCredit) => Verdict::NoCredit,
@@ -390,42 +420,24 @@ impl Credit {
         question: &Question,
     ) -> Option<Vec<u8>> {
         let event = charge::record::read(&charged.event).ok()?;
-        let payers = payers::of(&event).into_iter();
-        let payers: Vec<(i32, String)> = payers.map(|(kind, id)| (kind, id.into_owned())).collect();
-        let request = CreditRequest {
-            session_id,
-            origin_host: &self.sender.origin_host,
-            origin_realm: &self.sender.origin_realm,
-            service_context_id: &self.sender.service_context_id,
-            kind: question.kind,
-            number: question.number,
-            action: question.action,
-            cause: question.cause,
-            event_timestamp: match question.kind {
-                RequestType::Initial | RequestType::Event => event.requested_at.0 / 1_000,
-                // "the time of the event that triggered the sending" (RFC 8506 §5.3)
-                RequestType::Update | RequestType::Termination => seconds(),
-            },
-            subscriptions: &payers,
-            units_in: self.given.units_in(),
-            requested: question.requested,
-            used: question.used,
+        let at = match question.kind {
+            RequestType::Initial | RequestType::Event => event.requested_at,
+            // "the time of the event that triggered the sending" (RFC 8506 §5.3)
+            RequestType::Update | RequestType::Termination => wall_clock(),
         };
-        let mut w = request.ccr();
-        w.group(&SERVICE_INFORMATION, |w| {
-            w.group(&IMS_INFORMATION, |w| self.sender.ims_information(w, &event));
-        });
-        w.finish(line.max_message()).ok()
+        let (units_in, max) = (self.given.units_in(), line.max_message());
+        ccr::write(
+            &self.sender,
+            units_in,
+            (&event, session_id),
+            (question, at),
+            max,
+        )
+        .ok()
     }
 
     /// Whether nothing waits for the store.
     pub fn is_clear(&self) -> bool {
         self.waiting.is_empty()
     }
-}
-
-/// Since 1970.
-fn seconds() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs())
 }
