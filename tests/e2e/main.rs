@@ -7,6 +7,7 @@
 mod aggregation;
 mod authorisation;
 mod charging_events;
+mod charging_line;
 mod charging_torture;
 mod clients;
 mod conformance;
