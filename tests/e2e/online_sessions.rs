@@ -421,12 +421,13 @@ fn hundreds_of_sessions_are_taken_up_after_kill_9_and_no_unit_is_charged_twice()
         opened.keys().eq(updates.keys()),
         "each session is the one that was opened"
     );
-    assert!(
-        updates
-            .values()
-            .all(|told| matches!(told[..], [(0 | 1, false)])),
-        "{updates:#?}"
-    );
+    // an OCS that is slow on a busy machine is asked again, with T
+    let once = |told: &[(i64, bool)]| {
+        let first = told[0];
+        let again = told[1..].iter().all(|(used, t)| *used == first.0 && *t);
+        matches!(first, (0 | 1, false)) && again
+    };
+    assert!(updates.values().all(|told| once(told)), "{updates:#?}");
     let used: i64 = updates.values().map(|told| told[0].0).sum();
     assert!(used > 0 && used <= many as i64);
     // none was withdrawn, and none was ended
