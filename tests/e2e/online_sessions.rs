@@ -244,6 +244,50 @@ fn without_credit_there_is_no_subscription() {
 }
 
 #[test]
+fn what_opens_no_subscription_leaves_no_session() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut sim = Sim::start(folder.path(), &["ocs", "--quota", "9"]);
+    let server = server(&[("ocs.test", &sim.address)], "");
+    let mut watcher = Ua::new(server.sip);
+    let stranger = "sip:carol@ims.test";
+    for (case, request, status, account, used) in [
+        (
+            "refused after the grant",
+            Request::subscribe(stranger, BOB),
+            403,
+            stranger,
+            0,
+        ),
+        (
+            "a fetch",
+            Request::subscribe(BOB, BOB)
+                .without("Expires")
+                .with("Expires", 0),
+            200,
+            BOB,
+            1,
+        ),
+    ] {
+        let before = sim.requests("CCR").len();
+        assert_eq!(watcher.ask(&request).status(), Some(status), "{case}");
+        let ended = || Some(sim.requests("CCR")).filter(|all| all.len() == before + 2);
+        let all = eventually(SOON, ended).unwrap_or_else(|| panic!("{case}: {:#?}", sim.lines()));
+        let all: Vec<_> = all[before..].iter().map(report).collect();
+        assert_eq!(all, [(INITIAL, 0, None), (END, 1, Some(used))], "{case}");
+        sim.command(&format!("balance {account}"));
+        let left = format!("{account}={}", 9 - used);
+        let told = || {
+            sim.lines()
+                .iter()
+                .any(|line| line["of"] == *left)
+                .then_some(())
+        };
+        eventually(SOON, told).unwrap_or_else(|| panic!("{left}: {:#?}", sim.lines()));
+    }
+    server.stop();
+}
+
+#[test]
 fn an_ocs_asks_again_while_the_watcher_is_subscribed() {
     let mut world = World::start(&[], "");
     world.publish("one");

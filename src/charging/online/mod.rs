@@ -21,6 +21,7 @@ use enquiry::Enquirer;
 use ims::charge::credit::{Answer, Request, Withdrawal, read_session};
 use ims::record::Table;
 use settings::Checked;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -73,11 +74,16 @@ pub(super) fn prepare(
 ) -> Result<(Online, Ro), StoreError> {
     let owed = all(reader, Table::Credit)?;
     let lives = all(reader, Table::CreditSession)?;
-    let lives = lives.iter().filter_map(|(_, value)| read_session(value));
+    let lives: BTreeSet<u64> = lives
+        .iter()
+        .filter_map(|(_, value)| read_session(value))
+        .collect();
     if !owed.is_empty() {
+        let sessions = lives.len();
         info!(
-            count = owed.len(),
-            "charges of an earlier run are still to be settled with the OCS"
+            charges = owed.len().saturating_sub(sessions),
+            sessions,
+            "charges of an earlier run are settled with the OCS, sessions of subscriptions go on"
         );
     }
     let (orders, waiting) = mpsc::unbounded_channel();
@@ -86,7 +92,7 @@ pub(super) fn prepare(
         sender,
         settings: wanted.settings,
         owed,
-        lives: lives.collect(),
+        lives,
         committer,
         tell: wanted.tell,
         stored: told,
