@@ -1,9 +1,12 @@
 //! The accounting request that a configuration makes of an example, for integrators: nothing of it depends on traffic.
 
 use super::acr::Sender;
+use super::online::{ccr, settings as online};
 use super::settings::Checked;
+use diameter::credit::Question;
 use diameter::dictionary::{DESTINATION_REALM, OC_SUPPORTED_FEATURES};
 use diameter::message::Message;
+use diameter::ro::{RequestType, RequestedAction, TerminationCause};
 use diameter::tree;
 use diameter::vocabulary::Known;
 use ims::charge::{Besides, BodyFacts, Booked, Chargeable, Coalescing, Event, Role, Triggers};
@@ -12,16 +15,107 @@ use ims::time::Timestamp;
 /// When the example happens: 2026-01-01T00:00:00.250Z.
 const WHEN: Timestamp = Timestamp(1_767_225_600_250);
 
-/// One line for each AVP, with what is to be known about it.
-pub fn explain(settings: &Checked, method: &str, status: u16) -> Result<Vec<String>, String> {
+/// What is to be explained.
+#[derive(Clone, Debug)]
+pub struct Example {
+    /// SIP method.
+    pub method: String,
+    /// Status of its final response, where it has one already.
+    pub status: u16,
+    /// Whether we sent it, where that is not as usual.
+    pub sent: Option<bool>,
+    pub icid: Option<String>,
+    pub call_id: Option<String>,
+}
+
+/// Requests for credit, by what they are for.
+pub const QUESTIONS: [&str; 7] = [
+    "event",
+    "refund",
+    "initial",
+    "update",
+    "termination",
+    "price",
+    "balance",
+];
+
+/// The request for credit: one line for each AVP.
+pub fn explain_credit(
+    settings: &Checked,
+    online: &online::Checked,
+    example: &Example,
+    question: &str,
+) -> Result<Vec<String>, String> {
+    let sender = Sender::with_profile(settings, &online.profile);
+    let triggers = Triggers::from(&settings.given.triggers);
+    let event = event(example, 0, &triggers).ok_or("no such method is charged")?;
+    let asked = asked(question).ok_or("no such request for credit")?;
+    let session_id = ccr::session_id(&sender, &event);
+    let max = settings.given.max_message_bytes as usize;
+    let units_in = online.given.units_in();
+    let bytes = ccr::write(
+        &sender,
+        units_in,
+        (&event, &session_id),
+        (&asked, WHEN),
+        max,
+    )
+    .map_err(|why| why.to_string())?;
+    let mut lines = vec![format!(
+        "Credit-Control-Request (272), application 4, flags R P; {} bytes before its destination",
+        bytes.len()
+    )];
+    let is_enquiry = matches!(question, "price" | "balance");
+    if !is_enquiry && !online.given.asks(event.method) {
+        lines.push("not sent: [charging.online] does not charge this".into());
+    }
+    let realm = online.peers.first().map(|peer| &peer.realm);
+    read(settings, &bytes, &mut lines)?;
+    lines.push(destination(
+        realm.unwrap_or(&settings.destination_realm),
+        "OCS",
+    ));
+    Ok(lines)
+}
+
+fn asked(question: &str) -> Option<Question> {
+    let of = |kind, number| Question::new(kind, number);
+    let event = |number, action| Question {
+        action: Some(action),
+        requested: Some(1),
+        ..of(RequestType::Event, number)
+    };
+    Some(match question {
+        "event" => event(0, RequestedAction::DirectDebiting),
+        "refund" => event(1, RequestedAction::RefundAccount),
+        "price" => event(0, RequestedAction::PriceEnquiry),
+        "balance" => event(0, RequestedAction::CheckBalance),
+        "initial" => Question {
+            requested: Some(1),
+            ..of(RequestType::Initial, 0)
+        },
+        "update" => Question {
+            requested: Some(1),
+            used: Some(1),
+            ..of(RequestType::Update, 1)
+        },
+        "termination" => Question {
+            used: Some(1),
+            cause: Some(TerminationCause::Logout),
+            ..of(RequestType::Termination, 1)
+        },
+        _ => return None,
+    })
+}
+
+/// The record: one line for each AVP, with what is to be known about it.
+pub fn explain(settings: &Checked, example: &Example) -> Result<Vec<String>, String> {
     let sender = Sender::of(settings);
     let triggers = Triggers::from(&settings.given.triggers);
-    let event = example(method, status, &triggers).ok_or("no such method is charged")?;
+    let event = event(example, example.status, &triggers).ok_or("no such method is charged")?;
     let bytes = sender
         .acr(&event, settings.given.max_message_bytes as usize)
         .map_err(|why| why.to_string())?;
-    let message = Message::parse(&bytes).map_err(|_| "the profile makes no message of it")?;
-    let vocabulary = &settings.vocabulary;
     let mut lines = vec![format!(
         "Accounting-Request (271), application 3, flags R P; {} bytes before its destination",
         bytes.len()
@@ -29,20 +123,29 @@ pub fn explain(settings: &Checked, method: &str, status: u16) -> Result<Vec<Stri
     if !triggers.charge(&event) {
         lines.push("not sent: [charging.triggers] does not charge this".into());
     }
-    lines.extend(tree::lines(&tree::read(&message, vocabulary), vocabulary));
+    read(settings, &bytes, &mut lines)?;
     let realm = settings
         .peers
         .first()
         .map_or(&settings.destination_realm, |peer| &peer.realm);
-    lines.push(format!(
-        "{} = {realm}, put in for the CDF that takes it",
-        named(&Known::from(&DESTINATION_REALM))
-    ));
+    lines.push(destination(realm, "CDF"));
     if settings.given.overload_control {
         let name = named(&Known::from(&OC_SUPPORTED_FEATURES));
         lines.push(format!("{name}, algorithm loss"));
     }
     Ok(lines)
+}
+
+fn read(settings: &Checked, bytes: &[u8], lines: &mut Vec<String>) -> Result<(), String> {
+    let message = Message::parse(bytes).map_err(|_| "the profile makes no message of it")?;
+    let vocabulary = &settings.vocabulary;
+    lines.extend(tree::lines(&tree::read(&message, vocabulary), vocabulary));
+    Ok(())
+}
+
+fn destination(realm: &str, who: &str) -> String {
+    let name = named(&Known::from(&DESTINATION_REALM));
+    format!("{name} = {realm}, put in for the {who} that takes it")
 }
 
 fn named(known: &Known<'_>) -> String {
@@ -51,14 +154,20 @@ fn named(known: &Known<'_>) -> String {
 }
 
 /// A request with everything that such a one usually says.
-fn example(method: &str, status: u16, triggers: &Triggers) -> Option<Event> {
-    let (method, role) = match method {
+fn event(example: &Example, status: u16, triggers: &Triggers) -> Option<Event> {
+    let (method, usual) = match example.method.as_str() {
         "PUBLISH" => (Chargeable::Publish, Role::Terminating),
         "SUBSCRIBE" => (Chargeable::Subscribe, Role::Terminating),
         "NOTIFY" => (Chargeable::Notify, Role::Originating),
         "REGISTER" => (Chargeable::Register, Role::Terminating),
         _ => return None,
     };
+    let role = match example.sent {
+        Some(true) => Role::Originating,
+        Some(false) => Role::Terminating,
+        None => usual,
+    };
+    let given = |given: &Option<String>, usual: &str| given.clone().unwrap_or(usual.to_owned());
     let text = |text: &str| Some(text.to_owned());
     let has_body = matches!(method, Chargeable::Publish | Chargeable::Notify);
     let is_register = method == Chargeable::Register;
@@ -69,11 +178,11 @@ fn example(method: &str, status: u16, triggers: &Triggers) -> Option<Event> {
         role,
         package: if is_register { None } else { text("presence") },
         expires: (method != Chargeable::Notify).then_some(3600),
-        call_id: "8f31c9@ue.home1.example".into(),
+        call_id: given(&example.call_id, "8f31c9@ue.home1.example"),
         calling: vec!["sip:alice@home1.example".into(), "tel:+15551230001".into()],
         called: "sip:bob@home1.example".into(),
         requested: None,
-        icid: text("4f3a9c2e-scscf1"),
+        icid: Some(given(&example.icid, "4f3a9c2e-scscf1")),
         orig_ioi: text("home1.example"),
         term_ioi: text("home1.example"),
         access_network: text("3GPP-E-UTRAN-FDD; utran-cell-id-3gpp=2340151d0fce11"),
@@ -127,12 +236,65 @@ mod tests {
             ),
             ("", "REGISTER", 200, "Destination-Realm (283 M) = a.test"),
         ] {
-            let lines = explain(&checked(extra), method, status).unwrap();
+            let lines = explain(&checked(extra), &example(method, status)).unwrap();
             assert!(
                 lines.iter().any(|line| line.contains(said)),
                 "{said}: {lines:#?}"
             );
         }
-        assert!(explain(&checked(""), "INVITE", 200).is_err());
+        assert!(explain(&checked(""), &example("INVITE", 200)).is_err());
+    }
+
+    fn example(method: &str, status: u16) -> Example {
+        Example {
+            method: method.to_owned(),
+            status,
+            sent: None,
+            icid: None,
+            call_id: None,
+        }
+    }
+
+    #[test]
+    fn each_request_for_credit_is_explained_as_it_is_configured() {
+        let settings = checked("");
+        let online = |text: &str| {
+            let text = format!("{text}\n[[peers]]\nhost = 'ocs.test'\naddress = '192.0.2.9:3868'");
+            let given: online::Settings = toml::from_str(&text).unwrap();
+            given.check(&settings).unwrap().unwrap()
+        };
+        const IEC: &str = "publish = 'iec'";
+        for (extra, question, said) in [
+            (IEC, "event", "Requested-Action (436 M) = 0"),
+            (IEC, "refund", "CC-Request-Number (415 M) = 1"),
+            (IEC, "initial", "Multiple-Services-Indicator (455 M) = 1"),
+            (IEC, "update", "Used-Service-Unit (446 M)"),
+            (IEC, "termination", "Termination-Cause (295 M) = 1"),
+            ("", "price", "Requested-Action (436 M) = 3"),
+            ("", "balance", "Requested-Action (436 M) = 2"),
+            ("", "event", "not sent"),
+            ("rating_group = 100", "event", "Rating-Group (432 M) = 100"),
+        ] {
+            let online = online(extra);
+            let example = Example {
+                icid: Some("icid-9".into()),
+                ..example("PUBLISH", 200)
+            };
+            let lines = explain_credit(&settings, &online, &example, question).unwrap();
+            for said in [
+                said,
+                "IMS-Charging-Identifier (841 vendor 10415 M) = icid-9",
+            ] {
+                let found = lines.iter().any(|line| line.contains(said));
+                assert!(found, "{question}: {said}: {lines:#?}");
+            }
+            let unsent = lines.iter().any(|line| line.starts_with("not sent"));
+            assert_eq!(
+                unsent,
+                said == "not sent" || extra.starts_with("rating"),
+                "{lines:#?}"
+            );
+        }
+        assert!(explain_credit(&settings, &online(""), &example("PUBLISH", 200), "x").is_err());
     }
 }

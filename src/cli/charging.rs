@@ -24,6 +24,7 @@ Examples:
   presentia charging price PUBLISH sip:bob@home1.example
   presentia charging balance tel:+15551230001 --units 10
   presentia charging explain PUBLISH --config /etc/presentia.toml
+  presentia charging explain SUBSCRIBE --credit initial --config /etc/presentia.toml
   presentia charging list --config /etc/presentia.toml
 
 Asks the server at --server, which must trust this machine ([http] trusted_proxies). With --config instead, works on the
@@ -102,19 +103,13 @@ enum Action {
     Price(enquiry::Price),
     /// Ask the OCS of a user whether the account covers something, over the running server
     Balance(enquiry::Balance),
-    /// Print the accounting request that a SIP method makes, AVP by AVP
-    Explain {
-        #[arg(value_name = "METHOD", value_parser = ["PUBLISH", "SUBSCRIBE", "NOTIFY", "REGISTER"])]
-        method: String,
-        /// Status of the final response
-        #[arg(long, value_name = "CODE", default_value = "200", value_parser = clap::value_parser!(u16).range(100..700))]
-        status: u16,
-    },
+    /// Print the request that a SIP method makes of a CDF or an OCS, AVP by AVP
+    Explain(explain::Args),
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
-    if let Action::Explain { method, status } = &args.action {
-        return explain::run(args.config.as_deref(), method, *status);
+    if let Action::Explain(example) = &args.action {
+        return explain::run(args.config.as_deref(), example);
     }
     let mut place = Place::open(args.config.as_deref(), &args.server)?;
     match &args.action {
@@ -167,7 +162,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         Action::Tail { once } => tail(&mut place, *once),
         Action::Price(price) => enquiry::price(&place, price),
         Action::Balance(balance) => enquiry::balance(&place, balance),
-        Action::Explain { .. } => Ok(()), // done above
+        Action::Explain(_) => Ok(()), // done above
     }
 }
 

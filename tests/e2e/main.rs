@@ -6,6 +6,7 @@
 
 mod aggregation;
 mod authorisation;
+mod charging_enquiries;
 mod charging_events;
 mod charging_line;
 mod charging_torture;

@@ -102,7 +102,8 @@ pub struct Question {
 }
 
 impl Question {
-    fn new(kind: RequestType, number: u32) -> Question {
+    /// A first sending of this kind and number that says nothing else.
+    pub fn new(kind: RequestType, number: u32) -> Question {
         Question {
             kind,
             number,

@@ -5,7 +5,7 @@
 //! the credit-control client. It commits what is owed before it asks: whenever the process is killed, the store says
 //! what still has to be debited or given back.
 
-mod ccr;
+pub(super) mod ccr;
 pub mod enquiry;
 mod record;
 pub mod sessions;

@@ -159,6 +159,12 @@ const GRACE: Millis = Millis(2_000);
 impl Settings {
     /// Completes the settings with those of `[charging]` and checks them. `Ok(None)`: online charging is off.
     pub fn check(&self, charging: &settings::Checked) -> Result<Option<Checked>, BadValue> {
+        let checked = self.complete(charging)?;
+        Ok(self.is_on(&charging.given).then_some(checked))
+    }
+
+    /// The same, also where online charging is off.
+    pub fn complete(&self, charging: &settings::Checked) -> Result<Checked, BadValue> {
         let ranges = [
             ("tx_ms", self.tx_ms.0, 100, 20_000),
             (
@@ -197,12 +203,11 @@ impl Settings {
         let peers = check_peers(&self.peers, &charging.destination_realm, has_tls);
         let peers = peers.map_err(within)?;
         agree(&peers, &charging.peers).map_err(within)?;
-        let checked = Checked {
+        Ok(Checked {
             peers,
             profile: settings::load_profile(&self.profile, &charging.vocabulary).map_err(within)?,
             given: self.clone(),
-        };
-        Ok(self.is_on(&charging.given).then_some(checked))
+        })
     }
 
     /// Whether there is an OCS, or the core may name one.
@@ -236,6 +241,11 @@ impl Settings {
             waiting: self.waiting as usize,
             patience: Millis(self.tx_ms.0 + GRACE.0),
         }
+    }
+
+    /// Whether requests of this method ask for credit.
+    pub(in crate::charging) fn asks(&self, method: Chargeable) -> bool {
+        self.charge(method).is_some()
     }
 
     pub(super) fn charge(&self, method: Chargeable) -> Option<Charge> {
@@ -288,7 +298,7 @@ impl Settings {
         }
     }
 
-    pub(super) fn units_in(&self) -> UnitsIn {
+    pub(in crate::charging) fn units_in(&self) -> UnitsIn {
         match self.multiple_services {
             true => UnitsIn::Services {
                 service_identifier: self.service_identifier,

@@ -3,19 +3,54 @@
 use super::super::terminal::say;
 use super::super::{Exit, Failure};
 use crate::charging::acr::Sender;
-use crate::charging::explain;
+use crate::charging::explain::{self, Example};
 use crate::charging::settings::Checked;
 use crate::config::Config;
 use std::path::Path;
 
-pub(super) fn run(config: Option<&Path>, method: &str, status: u16) -> Result<(), Failure> {
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[arg(value_name = "METHOD", value_parser = ["PUBLISH", "SUBSCRIBE", "NOTIFY", "REGISTER"])]
+    method: String,
+    /// Status of the final response
+    #[arg(long, value_name = "CODE", default_value = "200", value_parser = clap::value_parser!(u16).range(100..700))]
+    status: u16,
+    /// The request for credit instead of the record
+    #[arg(long, value_name = "REQUEST", value_parser = explain::QUESTIONS)]
+    credit: Option<String>,
+    /// Which side sends it. Default: Presentia for NOTIFY, the peer for the others
+    #[arg(long, value_name = "SIDE", value_parser = ["sent", "received"])]
+    direction: Option<String>,
+    /// IMS charging identifier of the example
+    #[arg(long, value_name = "ICID")]
+    icid: Option<String>,
+    /// Call-ID of the example
+    #[arg(long, value_name = "CALL-ID")]
+    call_id: Option<String>,
+}
+
+pub(super) fn run(config: Option<&Path>, args: &Args) -> Result<(), Failure> {
     let config = match config {
         Some(path) => Config::load(path).map_err(|error| Failure::new(Exit::Config, error))?,
         None => Config::default(),
     };
     let checked = checked(&config)?;
-    let lines = explain::explain(&checked, method, status)
-        .map_err(|why| Failure::new(Exit::Failed, why))?;
+    let example = Example {
+        method: args.method.clone(),
+        status: args.status,
+        sent: args.direction.as_deref().map(|side| side == "sent"),
+        icid: args.icid.clone(),
+        call_id: args.call_id.clone(),
+    };
+    let lines = match &args.credit {
+        None => explain::explain(&checked, &example),
+        Some(question) => {
+            let online = config.charging.online.complete(&checked);
+            let online = online.map_err(|bad| Failure::new(Exit::Config, bad))?;
+            explain::explain_credit(&checked, &online, &example, question)
+        }
+    };
+    let lines = lines.map_err(|why| Failure::new(Exit::Failed, why))?;
     for line in lines {
         if !say(&line) {
             break;
