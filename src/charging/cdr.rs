@@ -52,6 +52,17 @@ pub struct Cdr {
     /// Hour since 1970 and place in it: the accounts that it is in.
     pub hour: u32,
     pub sequence: u32,
+    /// On whose account it goes, as written by the peer, where that is not `calling`.
+    #[serde(default)]
+    pub payers: Vec<String>,
+    /// Members of the list that it is about.
+    #[serde(default)]
+    pub members: Option<u32>,
+    /// Origin-Host of the node that wrote it, and its Service-Context-Id.
+    #[serde(default)]
+    pub node: String,
+    #[serde(default)]
+    pub service_context: String,
 }
 
 /// A record that has come to its end, before anybody wants to read it.
@@ -114,6 +125,10 @@ impl Cdr {
             notifies: (event.booked.notifies > 0).then_some(event.booked.notifies),
             hour: event.booked.hour,
             sequence: event.booked.sequence,
+            payers: event.besides.payers.clone(),
+            members: event.besides.members,
+            node: sender.origin_host.clone(),
+            service_context: sender.service_context_id.clone(),
         }
     }
 
@@ -165,6 +180,10 @@ impl Cdr {
             number(self.notifies.map(u64::from)),
             self.hour.to_string(),
             self.sequence.to_string(),
+            self.payers.join(" "),
+            number(self.members.map(u64::from)),
+            self.node.clone(),
+            self.service_context.clone(),
         ];
         fields.map(|field| quoted(&field)).join(",")
     }
@@ -173,7 +192,7 @@ impl Cdr {
 /// First line of a CSV file.
 pub const CSV_COLUMNS: &str = "number,session_id,state,at,cdf,result,reason,method,role,event,expires,call_id,calling,\
 called,requested,associated,icid,orig_ioi,term_ioi,access_network,service,request_at,response_at,status,cause_code,\
-content_type,content_length,content_disposition,notifies,hour,sequence";
+content_type,content_length,content_disposition,notifies,hour,sequence,payers,members,node,service_context";
 
 /// RFC 4180 §2.5-2.7. Line breaks become spaces, so that a record is a line; a sign that spreadsheets take for a formula
 /// gets an apostrophe before it, since much of this comes from users.
