@@ -158,7 +158,10 @@ fn check_occurrences(request: &Message<'_>, command: &Command) -> Result<(), Fau
 
 /// §7.1.5, 5005: "a Failed-AVP AVP ... with the missing AVP's code and a zero-filled value of minimum length".
 fn missing(def: &Def) -> Fault {
-    let payload = def.kind.least();
+    let payload = match def.kind {
+        Kind::Identity | Kind::Uri => 1, // §4.3.1: they name somebody, so they are never empty
+        kind => kind.least(),
+    };
     let [a, b, c, d] = def.code.to_be_bytes();
     let [_, x, y, z] = ((8 + payload) as u32).to_be_bytes();
     let mut avp = vec![a, b, c, d, AVP_MANDATORY, x, y, z];

@@ -1,12 +1,13 @@
 //! CDFs, OCSs and relays of other makes, as processes behind a [`Tap`].
 
-use super::tap::{Capture, Tap};
+use super::tap::{Capture, Packet, Tap};
 use super::wireshark;
 use crate::harness::{eventually, free_port, peers};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -156,16 +157,21 @@ impl Lab {
         relay
     }
 
+    /// Also after a test has failed over it.
+    fn kept(&self) -> MutexGuard<'_, Vec<Packet>> {
+        self.capture.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What Wireshark says of everything so far, after it has found nothing wrong with it.
     pub fn judged(&self) -> String {
-        wireshark::judge(&self.name, &self.capture.lock().unwrap())
+        wireshark::judge(&self.name, &self.kept())
     }
 }
 
 impl Drop for Lab {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            wireshark::keep(&self.name, &self.capture.lock().unwrap());
+            wireshark::keep(&self.name, &self.kept());
         } else {
             self.judged();
         }

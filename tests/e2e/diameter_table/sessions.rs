@@ -5,19 +5,19 @@ use super::peer::{MAKES, each_make};
 use super::ro::word;
 use super::*;
 
-/// One subscription. What its OCS is told, what it hears of its RAR or ASR, and the end: the watcher's own, or the reason
+/// One subscription. What its OCS is told, what it may hear of its RAR or ASR, and the end: the watcher's own, or the reason
 /// that it is told.
 struct Row {
     name: &'static str,
     script: &'static str,
-    told: Option<(&'static str, &'static str)>,
+    told: Option<(&'static str, &'static [&'static str])>,
     end: &'static str,
 }
 
 const fn row(
     name: &'static str,
     script: &'static str,
-    told: Option<(&'static str, &'static str)>,
+    told: Option<(&'static str, &'static [&'static str])>,
     end: &'static str,
 ) -> Row {
     Row {
@@ -31,18 +31,19 @@ const fn row(
 const OWN: &str = "timeout";
 const WITHDRAWN: &str = "probation";
 
+/// A RAR is answered with 2002, or with 2001 where an update is under way at that moment (RFC 8506 §5.5).
 const TABLE: &[Row] = &[
     row("kept", "", None, OWN),
     row(
         "asked-again",
         "!ocs1=2001+rar,2001",
-        Some(("RAA", "2002")),
+        Some(("RAA", &["2002", "2001"])),
         OWN,
     ),
     row(
         "aborted",
         "!ocs1=2001+asr,2001",
-        Some(("ASA", "2001")),
+        Some(("ASA", &["2001"])),
         WITHDRAWN,
     ),
     row("last-units", "!ocs1=2001+fui,2001", None, WITHDRAWN),
@@ -86,7 +87,7 @@ fn run(row: &Row, server: &Server, ocs: &Peer, make: Make) {
         "{at}"
     );
     let words = || ocs.of(row.name).iter().map(word).collect::<Vec<_>>();
-    if let Some((answer, result)) = row.told {
+    if let Some((answer, results)) = row.told {
         let session = one(&ocs.of(row.name)[0], "Session-Id").to_owned();
         let heard = || {
             let answers = ocs.records();
@@ -98,7 +99,8 @@ fn run(row: &Row, server: &Server, ocs: &Peer, make: Make) {
                 .find(of)
                 .map(|record| one(record, "Result-Code").to_owned())
         };
-        assert_eq!(eventually(SOON, heard).as_deref(), Some(result), "{at}");
+        let heard = eventually(SOON, heard).unwrap_or_else(|| panic!("{at}: no {answer}"));
+        assert!(results.contains(&heard.as_str()), "{at}: {heard}");
     }
     if row.end == OWN {
         let updates = || {
