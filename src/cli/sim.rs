@@ -130,6 +130,9 @@ struct Account {
     /// Put refusals into Multiple-Services-Credit-Control
     #[arg(long)]
     inside: bool,
+    /// Keep the accounts in this file, so that they outlive the simulator; the file grows with each request
+    #[arg(long, value_name = "FILE")]
+    journal: Option<PathBuf>,
     /// Ask for each session again so many milliseconds after its begin
     #[arg(long, value_name = "MS")]
     rar_after: Option<u64>,
@@ -153,6 +156,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             let mut settings = common.settings("ocs.test", Applications::CREDIT_CONTROL);
             settings.rar_after = account.rar_after.map(Duration::from_millis);
             settings.terms = account.terms();
+            settings.journal.clone_from(&account.journal);
             (common, settings)
         }
         Role::Client(args) => return client::run(args),
@@ -186,6 +190,7 @@ impl Common {
             rar_after: None,
             json: self.json,
             pcap: self.pcap.clone(),
+            journal: None,
         }
     }
 }

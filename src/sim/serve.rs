@@ -1,5 +1,6 @@
 //! The simulator among its sockets: one task owns the accounts, each connection has one that reads and one that writes.
 
+use super::journal::Journal;
 use super::ocs::{Ocs, Terms};
 use super::pcap::Pcap;
 use super::script::{Act, Script};
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -48,6 +49,8 @@ pub struct Settings {
     pub json: bool,
     /// File that gets what passes, for Wireshark.
     pub pcap: Option<PathBuf>,
+    /// Where the accounts of an OCS outlive it.
+    pub journal: Option<PathBuf>,
 }
 
 /// What happened.
@@ -85,6 +88,7 @@ pub async fn serve(
     });
     let mut simulator = Simulator {
         ocs: Ocs::new(settings.terms.clone()),
+        journal: None,
         settings,
         lines: BTreeMap::new(),
         next: 0,
@@ -94,6 +98,12 @@ pub async fn serve(
         began: Instant::now(),
     };
     simulator.begin_capture();
+    if let Some(path) = simulator.settings.journal.clone()
+        && let Err(error) = simulator.take_up(&path)
+    {
+        simulator.note("the journal cannot be used", &error.to_string());
+        return;
+    }
     let mut listening = true;
     loop {
         let goes_on = tokio::select! {
@@ -116,6 +126,7 @@ pub async fn serve(
 struct Simulator<T> {
     settings: Settings,
     ocs: Ocs,
+    journal: Option<Journal>,
     lines: BTreeMap<u64, Line>,
     next: u64,
     capture: Option<Pcap<File>>,
@@ -125,6 +136,19 @@ struct Simulator<T> {
 }
 
 impl<T: FnMut(&str) -> bool> Simulator<T> {
+    /// Goes through what an earlier simulator was asked.
+    fn take_up(&mut self, path: &Path) -> std::io::Result<()> {
+        let (journal, asked) = Journal::open(path)?;
+        for (told, bytes) in asked {
+            if let Ok(message) = Message::parse(&bytes) {
+                self.ocs.answer(&self.settings.local, &message, told);
+            }
+        }
+        self.ocs.duplicates = 0;
+        self.journal = Some(journal);
+        Ok(())
+    }
+
     fn happened(&mut self, event: Event) -> bool {
         match event {
             Event::Accepted(stream) => self.accepted(stream),
@@ -212,6 +236,14 @@ impl<T: FnMut(&str) -> bool> Simulator<T> {
             Act::Result(code) => Some(code),
             Act::Default => None,
         };
+        if let Some(Err(error)) = self
+            .journal
+            .as_mut()
+            .map(|journal| journal.note(told, bytes))
+        {
+            self.note("the journal cannot be used", &error.to_string());
+            return false;
+        }
         let (result, answer) = self.ocs.answer(&self.settings.local, &message, told);
         // Printed before it is answered: what a client was told stays known when the simulator is killed.
         if !self.show(id, bytes, Some(result.into())) {

@@ -64,6 +64,7 @@ impl Ocs {
             rar_after: None,
             json: true,
             pcap: None,
+            journal: None,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();

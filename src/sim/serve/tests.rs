@@ -32,6 +32,7 @@ fn settings(host: &str, rules: &[&str], terms: Terms) -> Settings {
         rar_after: None,
         json: true,
         pcap: None,
+        journal: None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 /// The file system of a store. Dropped, it is unmounted.
@@ -58,16 +58,17 @@ impl Disk {
             .status();
         done.is_ok_and(|status| status.success())
     }
-}
 
-impl Drop for Disk {
-    fn drop(&mut self) {
-        if self.mounted {
-            unmount(&self.at);
+    /// Takes it away, also from under a process that uses it.
+    pub fn unmount(&mut self) {
+        if std::mem::take(&mut self.mounted) {
+            let _ = Command::new("umount").arg("-l").arg(&self.at).status(); // the directory goes anyway
         }
     }
 }
 
-fn unmount(at: &Path) {
-    let _ = Command::new("umount").arg("-l").arg(at).status(); // the directory goes anyway
+impl Drop for Disk {
+    fn drop(&mut self) {
+        self.unmount();
+    }
 }

@@ -111,7 +111,7 @@ pub struct Driver {
     socket: UdpSocket,
     server: SocketAddr,
     me: String,
-    /// Methods that publish only, or all.
+    /// Also SUBSCRIBE, not only PUBLISH.
     watching: bool,
     chance: Chance,
     people: Vec<Person>,
@@ -127,7 +127,7 @@ pub struct Driver {
     pub notified: BTreeMap<String, BTreeSet<u64>>,
     /// Answers that nothing explains.
     pub wrong: Vec<String>,
-    /// Refusals are no surprise now.
+    /// Refusals are no surprise now: 5xx, and 402 when there is no credit.
     pub may_refuse: bool,
     /// Half of the publications are by people who have not published before.
     pub newcomers: bool,
@@ -418,7 +418,7 @@ impl Driver {
         self.answered += 1;
         self.asked[serial].outcome = Outcome::Answered(status);
         let good = (200..300).contains(&status);
-        if !(good || self.may_refuse && (500..600).contains(&status)) {
+        if !(good || self.may_refuse && (status == 402 || status >= 500)) {
             let asked = &self.asked[serial];
             self.wrong.push(format!(
                 "{} {asked:?} was answered {}",

@@ -11,7 +11,9 @@ mod driver;
 mod peers;
 mod relay;
 mod rf;
+mod ro;
 mod tally;
+mod world;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -2,7 +2,7 @@
 
 use super::relay::Relay;
 use crate::diameter_peers::Make;
-use crate::harness::{eventually, free_port};
+use crate::harness::{SOON, eventually, free_port};
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -115,6 +115,21 @@ impl Peer {
         sim.args(["--listen", &format!("127.0.0.1:{}", self.port)]);
         sim.args(&self.more);
         sim
+    }
+
+    /// Tells a simulator something on its standard input, and gives what it says until it has said `last`.
+    pub fn tell(&mut self, commands: &[String], last: &str) -> Vec<String> {
+        let before = self.lines().len();
+        let mut input = self.child.as_ref().unwrap().stdin.as_ref().unwrap();
+        input
+            .write_all((commands.join("\n") + "\n").as_bytes())
+            .unwrap();
+        let said = eventually(SOON, || {
+            let lines = self.lines().split_off(before);
+            let whole = lines.iter().any(|line| line.contains(last));
+            whole.then_some(lines)
+        });
+        said.unwrap_or_else(|| panic!("{} does not answer", self.host))
     }
 
     pub fn is_up(&self) -> bool {

@@ -1,19 +1,11 @@
 //! CHG-02: offline charging. Emitted equals distinct received.
 
-use super::disk::Disk;
-use super::driver::{Asked, Chance, Driver, Outcome, icid};
-use super::peers::{Kind, Peer, Received};
-use super::tally::Tally;
-use super::{Place, events, seed};
-use crate::harness::{Request, SOON, Server, Tcp, http};
-use serde_json::Value;
-use std::fs;
-use std::time::{Duration, Instant};
-
-/// Records sent and not yet answered, as the server is told.
-const IN_FLIGHT: usize = 64;
-/// After a link has broken it must answer three watchdogs, six seconds apart, and jitter comes on top.
-const REOPENED: Duration = Duration::from_secs(60);
+use super::driver::{Asked, Outcome};
+use super::peers::Kind;
+use super::world::{IN_FLIGHT, World};
+use super::{events, seed};
+use crate::harness::SOON;
+use std::time::Instant;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
@@ -43,67 +35,12 @@ impl Fault {
     fn windows(self) -> usize {
         match self {
             Fault::LowDisk => 0,
-            Fault::KillServer | Fault::KillCdf | Fault::Partition | Fault::FullDisk => 1,
-            Fault::KillBoth => 2,
-        }
-    }
-}
-
-struct World {
-    driver: Driver,
-    cdfs: Vec<Peer>,
-    server: Server,
-    disk: Disk,
-    chance: Chance,
-    tally: Tally,
-    seed: u64,
-    place: Place,
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let (seed, place) = (self.seed, &self.place.0);
-            let _ = fs::write(place.join("server.log"), self.server.log());
-            eprintln!(
-                "seed {seed}; the logs are in {}\n{}",
-                place.display(),
-                self.tally
-            );
+            _ => 1,
         }
     }
 }
 
 impl World {
-    fn new(name: &str, kinds: &[(Kind, &'static str)], seed: u64, more: &str) -> World {
-        let place = Place::new(name, seed);
-        let mut cdfs: Vec<Peer> = kinds
-            .iter()
-            .map(|(kind, host)| Peer::new(*kind, host, &place.0, &[]))
-            .collect();
-        cdfs.iter_mut().for_each(Peer::start);
-        let mut settings = format!(
-            "[charging]\norigin_host = \"ps.test\"\norigin_realm = \"ps.test\"\ndestination_realm = \"test\"\n\
-             watchdog_s = 6\nreconnect_min_ms = 100\nreconnect_max_ms = 500\nmax_in_flight = {IN_FLIGHT}\n{more}\n"
-        );
-        for (priority, cdf) in (0..).zip(&cdfs) {
-            settings += &cdf.section("charging.peers", priority);
-        }
-        let mut server = Server::prepare(&settings);
-        let disk = Disk::at(server.data(), 1_024);
-        server.launch();
-        World {
-            driver: Driver::new(server.sip, seed, true),
-            cdfs,
-            server,
-            disk,
-            chance: Chance(!seed),
-            tally: Tally::default(),
-            seed,
-            place,
-        }
-    }
-
     /// Sends `count` requests, with the faults in an order of chance spread among them.
     fn run(&mut self, count: usize, mut faults: Vec<Fault>) {
         self.chance.shuffle(&mut faults);
@@ -129,7 +66,7 @@ impl World {
         self.kill_server();
         let piled = self.driver.asked.len();
         self.cdfs[0].start();
-        self.until_open(0, "1");
+        self.until_open(self.cdfs[0].host, "1");
         let began = Instant::now();
         self.until("presentia_charging_spool_depth 0");
         let seconds = began.elapsed().as_secs_f64();
@@ -148,7 +85,7 @@ impl World {
                 self.driver.send(count, || false);
             }
             Fault::KillCdf => {
-                self.until_open(at, "1");
+                self.until_open(self.cdfs[at].host, "1");
                 self.driver.send(count / 2, || false);
                 self.cdfs[at].kill9();
                 self.driver.send(count / 2, || false);
@@ -162,11 +99,11 @@ impl World {
                 self.cdfs[at].start();
             }
             Fault::Partition => {
-                self.until_open(at, "1");
+                self.until_open(self.cdfs[at].host, "1");
                 self.driver.send(count / 3, || false);
                 self.cdfs[at].relay.part();
                 self.driver.send(count / 3, || false);
-                self.until_open(at, "0");
+                self.until_open(self.cdfs[at].host, "0");
                 self.driver.send(count / 3, || false);
                 match self.chance.below(2) {
                     0 => self.cdfs[at].relay.heal(),
@@ -176,12 +113,6 @@ impl World {
             Fault::LowDisk => self.low_disk(count),
             Fault::FullDisk => self.full_disk(count),
         }
-    }
-
-    fn kill_server(&mut self) {
-        self.server.kill9();
-        self.driver.abandon();
-        self.server.launch();
     }
 
     /// New state is refused, all else goes on, and new state is taken again as soon as there is room.
@@ -252,136 +183,6 @@ impl World {
         self.server.launch();
         self.driver.send(count, || false);
     }
-
-    fn until_open(&mut self, at: usize, value: &str) {
-        let peer = self.cdfs[at].host;
-        self.until(&format!(
-            "presentia_diameter_peer_open{{peer=\"{peer}\"}} {value}"
-        ));
-    }
-
-    /// Goes on until the metrics have this line.
-    fn until(&mut self, line: &str) {
-        let http_at = self.server.http;
-        let reached = self.driver.wait(REOPENED, |_| {
-            let page = http(http_at, "GET", "/metrics", &[], "").body;
-            page.lines().any(|other| other == line).then_some(())
-        });
-        assert!(reached.is_some(), "{line}: {}", self.server.log());
-    }
-
-    /// Waits until the accounts say that everything has been acknowledged, and nothing more comes.
-    fn finish(&mut self) {
-        for cdf in &mut self.cdfs {
-            if !cdf.is_up() {
-                cdf.start();
-            }
-        }
-        let http_at = self.server.http;
-        let (mut before, mut last) = ((0, 0), Value::Null);
-        let settled = self.driver.wait(REOPENED * 2, |driver| {
-            let page = http(http_at, "GET", "/charging/report", &[], "").body;
-            last = serde_json::from_str(&page).ok()?;
-            let hours = last["hours"].as_array()?;
-            let sum =
-                |key: &str| -> u64 { hours.iter().filter_map(|hour| hour[key].as_u64()).sum() };
-            let now = (
-                sum("emitted"),
-                driver.notified.values().map(|all| all.len()).sum(),
-            );
-            let quiet = before == now && sum("acknowledged") == now.0 && sum("waiting") == 0;
-            before = now;
-            (quiet && last["adds_up"] == true).then_some(())
-        });
-        assert!(
-            settled.is_some(),
-            "the spool does not empty, or the accounts do not add up: {last}\n{}",
-            self.server.log()
-        );
-        self.tally.emitted = before.0;
-    }
-
-    fn received(&self) -> Vec<Vec<Received>> {
-        let of = |cdf: &Peer| {
-            cdf.lines()
-                .iter()
-                .filter_map(|line| Received::read(line))
-                .collect()
-        };
-        self.cdfs.iter().map(of).collect()
-    }
-
-    /// A state change without its record, or a record without its state change: what was published by requests whose
-    /// fate the client does not know is there exactly if its record is.
-    fn states_have_records(&mut self, received: &[Vec<Received>]) {
-        let recorded: std::collections::BTreeSet<&str> = received
-            .iter()
-            .flatten()
-            .filter(|record| record.cause == "-1" && record.method == "PUBLISH")
-            .map(|record| record.icid.as_str())
-            .collect();
-        let mut client = Tcp::connect(self.server.sip);
-        let (mut shown, mut absent) = (0, 0);
-        // what was acknowledged last is there; a few of them show that the client would see it
-        for (presentity, serial) in self.driver.published().into_iter().take(50) {
-            let body = fetch(&mut client, presentity);
-            if !body.contains(&format!("<note>{} ", icid(serial))) {
-                self.tally
-                    .wrong
-                    .push(format!("{} was acknowledged and is gone", icid(serial)));
-            }
-        }
-        for (serial, asked) in self.driver.asked.iter().enumerate() {
-            let unsure = !matches!(asked.outcome, Outcome::Answered(200));
-            if !(asked.shows && unsure) {
-                continue;
-            }
-            let body = fetch(&mut client, &asked.presentity);
-            let there = body.contains(&format!("<note>{} ", icid(serial)));
-            let charged = recorded.contains(icid(serial).as_str());
-            if there != charged {
-                let what = format!(
-                    "{} {asked:?}: there {there}, charged {charged}",
-                    icid(serial)
-                );
-                self.tally.wrong.push(what);
-            }
-            *if there { &mut shown } else { &mut absent } += 1;
-        }
-        println!(
-            "of the publications that were refused or whose fate the client did not know, {shown} took place and \
-             {absent} did not: each that did has its record, no other has one"
-        );
-    }
-
-    fn judge(mut self) {
-        let received = self.received();
-        self.tally.count(&self.driver, &received);
-        println!("{}", self.tally);
-        self.states_have_records(&received);
-        let wrong = &self.tally.wrong;
-        let shown = &wrong[..wrong.len().min(20)];
-        assert!(
-            wrong.is_empty(),
-            "{} things are wrong:\n{}",
-            wrong.len(),
-            shown.join("\n")
-        );
-        let World { server, .. } = &mut self;
-        assert!(server.terminate().success());
-    }
-}
-
-/// The present document of somebody.
-fn fetch(client: &mut Tcp, presentity: &str) -> String {
-    let request = Request::subscribe(presentity, presentity)
-        .without("Expires")
-        .with("Expires", 0);
-    let answer = client.ask(&request);
-    assert_eq!(answer.status(), Some(200), "{answer:?}");
-    let notify = client.receive(SOON).expect("a NOTIFY");
-    client.send(notify.answer("200 OK").as_bytes()).unwrap();
-    notify.body
 }
 
 const EVERYTHING: [Fault; 8] = [
@@ -399,7 +200,7 @@ const EVERYTHING: [Fault; 8] = [
 #[test]
 fn through_kills_partition_and_a_full_disk_each_event_has_one_record() {
     let seed = seed(6);
-    let mut world = World::new("torture", &[(Kind::SimulatedCdf, "cdf1.test")], seed, "");
+    let mut world = World::new("torture", &[(Kind::SimulatedCdf, "cdf1.test")], seed);
     world.run(events(10_000), EVERYTHING.to_vec());
     world.judge();
 }
@@ -413,7 +214,7 @@ fn two_cdfs_have_each_event_once_between_them_through_kills_and_partitions() {
         (Kind::SimulatedCdf, "cdf1.test"),
         (Kind::SimulatedCdf, "cdf2.test"),
     ];
-    let mut world = World::new("two-cdfs", &both, seed, "");
+    let mut world = World::new("two-cdfs", &both, seed);
     let faults = vec![KillCdf, KillServer, Partition, KillCdf, KillBoth];
     world.run(events(6_000), faults);
     let both_took = world.received().iter().all(|received| !received.is_empty());
@@ -429,12 +230,7 @@ fn freediameter_has_each_event_through_kills_of_both_sides() {
         return;
     }
     let seed = seed(8);
-    let mut world = World::new(
-        "freediameter",
-        &[(Kind::FreeDiameter, "cdf1.test")],
-        seed,
-        "",
-    );
+    let mut world = World::new("freediameter", &[(Kind::FreeDiameter, "cdf1.test")], seed);
     world.run(events(5_000), vec![KillServer, KillCdf, KillBoth]);
     world.judge();
 }
@@ -446,7 +242,7 @@ fn what_piled_up_without_a_cdf_comes_once() {
         true => Kind::FreeDiameter,
         false => Kind::SimulatedCdf,
     };
-    let mut world = World::new("replay", &[(kind, "cdf1.test")], seed(9), "");
+    let mut world = World::new("replay", &[(kind, "cdf1.test")], seed(9));
     world.cdfs[0].kill9();
     world.run_without_cdf(events(5_000));
     world.judge();

@@ -103,7 +103,9 @@ impl Tally {
             let fits = records.iter().all(|record| {
                 let cause = match asked.outcome {
                     Outcome::Answered(status @ 300..) => record.cause == status.to_string(),
-                    _ => record.cause.starts_with('-'),
+                    Outcome::Answered(_) => record.cause.starts_with('-'),
+                    // it may have been refused as well
+                    Outcome::Abandoned | Outcome::UnderWay => true,
                 };
                 record.method == asked.method && record.call_id == asked.call_id && cause
             });
@@ -142,7 +144,7 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} requests: {} had a final response ({} of them 5xx), {} had none when the server died ({} of them were committed)",
+            "{} requests: {} had a final response ({} of them 5xx), {} had none when the server died ({} of them were committed all the same)",
             self.asked, self.acknowledged, self.refused, self.abandoned, self.abandoned_recorded
         )?;
         writeln!(

@@ -1,0 +1,214 @@
+//! CHG-03: online charging. What is gone from each account is what its owner was served.
+
+use super::driver::{Asked, Outcome, icid};
+use super::peers::{Received, field};
+use super::world::World;
+use super::{events, seed};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Units in each account: some run out of them.
+const UNITS: usize = 6;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    KillServer,
+    KillOcs,
+    /// The OCS first, and the server while it is away.
+    KillBoth,
+    Partition,
+}
+
+impl Fault {
+    fn name(self) -> &'static str {
+        match self {
+            Fault::KillServer => "kill -9 of the server",
+            Fault::KillOcs => "kill -9 of the OCS",
+            Fault::KillBoth => "kill -9 of both",
+            Fault::Partition => "partition",
+        }
+    }
+}
+
+/// Units by the identity of the payer.
+type Units = BTreeMap<String, i64>;
+
+/// Whom the account says something else of than the records.
+type Off = Vec<(String, i64, i64)>;
+
+impl World {
+    fn run_online(&mut self, count: usize, mut faults: Vec<Fault>) {
+        self.chance.shuffle(&mut faults);
+        println!("seed {}: {faults:?}", self.seed);
+        self.driver.may_refuse = true; // without an OCS, or without credit
+        let part = count / (2 * faults.len() + 1);
+        self.until_ocs();
+        for fault in faults {
+            let before = part / 2 + self.chance.below(part.max(1));
+            self.driver.send(before, || false);
+            self.suffer_online(fault, part);
+            *self.tally.faults.entry(fault.name()).or_default() += 1;
+            self.tally.allowed += super::world::IN_FLIGHT;
+            self.until_ocs();
+        }
+        let left = count.saturating_sub(self.driver.asked.len());
+        self.driver.send(left, || false);
+        self.driver.settle();
+        self.finish();
+    }
+
+    fn suffer_online(&mut self, fault: Fault, count: usize) {
+        match fault {
+            Fault::KillServer => self.kill_server(),
+            Fault::KillOcs => {
+                self.ocs.as_mut().unwrap().kill9();
+                self.driver.send(count / 4, || false);
+                self.ocs.as_mut().unwrap().start();
+            }
+            Fault::KillBoth => {
+                self.ocs.as_mut().unwrap().kill9();
+                self.driver.send(count / 4, || false);
+                self.kill_server();
+                self.driver.send(count / 4, || false);
+                self.ocs.as_mut().unwrap().start();
+            }
+            Fault::Partition => {
+                let relay = &self.ocs.as_ref().unwrap().relay;
+                relay.part();
+                // each waits for its Tx, and the server is killed while the last of them do
+                self.driver.send(100, || false);
+                match self.chance.below(2) {
+                    0 => self.ocs.as_ref().unwrap().relay.heal(),
+                    _ => {
+                        self.kill_server();
+                        self.ocs.as_ref().unwrap().relay.heal();
+                    }
+                }
+            }
+        }
+    }
+
+    fn until_ocs(&mut self) {
+        self.until_open("ocs1.test", "1");
+    }
+
+    /// What is gone from each account, by what the OCS itself says; and the sessions that are open.
+    fn taken(&mut self) -> (Units, usize) {
+        let payers: BTreeSet<&String> = self.driver.asked.iter().map(|a| &a.presentity).collect();
+        let mut commands: Vec<String> = payers.iter().map(|id| format!("balance {id}")).collect();
+        commands.push("sessions".into());
+        commands.push("balance the-end".into());
+        let said = self.ocs.as_mut().unwrap().tell(&commands, "the-end");
+        let balance = |line: &String| {
+            let said = field(line, "of")?;
+            let (payer, units) = said.rsplit_once('=')?;
+            Some((payer.to_owned(), UNITS as i64 - units.parse::<i64>().ok()?))
+        };
+        let is = |line: &&String, event: &str| line.contains(&format!("\"event\":\"{event}\""));
+        let taken = said.iter().filter(|line| is(line, "balance"));
+        let open = said.iter().filter(|line| is(line, "session")).count();
+        (taken.filter_map(balance).collect(), open)
+    }
+
+    /// What was served to each, by the records of offline charging.
+    fn served(&self) -> Units {
+        let mut sessions = BTreeSet::new();
+        let mut served = Units::new();
+        let payer: BTreeMap<String, &Asked> = (0..).map(icid).zip(&self.driver.asked).collect();
+        for record in self.received().iter().flatten() {
+            let good = record.cause.starts_with('-') && sessions.insert(record.session.clone());
+            if let Some(asked) = payer.get(&record.icid).filter(|_| good) {
+                *served.entry(asked.presentity.clone()).or_default() += 1;
+            }
+        }
+        served
+    }
+
+    /// Whose account is not what it should be, and the sessions that are open.
+    fn off(&mut self) -> (Off, usize) {
+        let (taken, open) = self.taken();
+        let served = self.served();
+        let payers: BTreeSet<&String> = taken.keys().chain(served.keys()).collect();
+        let units = |all: &Units, payer: &String| all.get(payer).copied().unwrap_or(0);
+        let both = payers
+            .into_iter()
+            .map(|payer| (payer.clone(), units(&taken, payer), units(&served, payer)));
+        (
+            both.filter(|(_, taken, served)| taken != served).collect(),
+            open,
+        )
+    }
+
+    /// Every account agrees with the services, and goes on to when the server has started once more.
+    fn judge_online(mut self) {
+        self.until_ocs();
+        let mut last = (Off::new(), 0);
+        for _ in 0..20 {
+            last = self.off();
+            if last == (Off::new(), 0) {
+                break;
+            }
+            // what is owed is settled meanwhile
+            let none: Option<()> = self.driver.wait(Duration::from_millis(500), |_| None);
+            assert_eq!(none, None);
+        }
+        self.kill_server();
+        self.until_ocs();
+        self.finish();
+        let after = self.off();
+        let (taken, _) = self.taken();
+        let asked = self.ocs.as_ref().unwrap().lines();
+        let asked: Vec<Received> = asked
+            .iter()
+            .filter_map(|line| Received::read(line))
+            .collect();
+        let again = asked.iter().filter(|ccr| ccr.t).count();
+        let denied = |asked: &&Asked| asked.outcome == Outcome::Answered(402);
+        let denied = self.driver.asked.iter().filter(denied).count();
+        println!(
+            "{} CCRs, {again} of them with T; {} units taken from {} accounts, {} services delivered; {denied} denied \
+             with 402",
+            asked.len(),
+            taken.values().sum::<i64>(),
+            taken.len(),
+            self.served().values().sum::<i64>(),
+        );
+        let twice = |off: &(Off, usize)| {
+            let (payers, open) = off;
+            let some: Vec<_> = payers.iter().take(10).collect();
+            format!(
+                "{} accounts off (payer, taken, served): {some:?}; {open} sessions open",
+                payers.len()
+            )
+        };
+        if last != (Off::new(), 0) || after != (Off::new(), 0) {
+            self.tally.wrong.push(format!(
+                "{}; after another start {}",
+                twice(&last),
+                twice(&after)
+            ));
+        }
+        self.judge();
+    }
+}
+
+fn each_unit_is_a_service(mode: &str, usual: u64) {
+    use Fault::{KillBoth, KillOcs, KillServer, Partition};
+    let seed = seed(usual);
+    let mut world = World::online(&format!("torture-{mode}"), mode, UNITS, seed);
+    let faults = vec![
+        KillServer, KillServer, KillServer, KillServer, KillOcs, KillBoth, Partition,
+    ];
+    world.run_online(events(4_000), faults);
+    world.judge_online();
+}
+
+#[test]
+fn through_kills_of_server_and_ocs_each_unit_debited_is_a_service() {
+    each_unit_is_a_service("iec", 10);
+}
+
+#[test]
+fn through_kills_of_server_and_ocs_each_unit_reserved_is_a_service_or_given_back() {
+    each_unit_is_a_service("ecur", 11);
+}
