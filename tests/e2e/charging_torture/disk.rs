@@ -33,13 +33,17 @@ impl Disk {
         self.mounted
     }
 
-    /// Fills it until no more than `left` bytes are free.
+    /// Fills it until no more than `left` bytes are free, also once more.
     pub fn fill(&self, left: u64) {
-        let file = File::create(self.filler()).unwrap();
-        let space = statvfs(&self.at).unwrap();
-        let mut size = (space.f_bavail * space.f_frsize).saturating_sub(left);
-        while size > 0 && fallocate(&file, FallocateFlags::empty(), 0, size).is_err() {
-            size = size.saturating_sub(4096); // somebody else was faster
+        let file = File::options()
+            .create(true)
+            .append(true)
+            .open(self.filler())
+            .unwrap();
+        let (before, space) = (file.metadata().unwrap().len(), statvfs(&self.at).unwrap());
+        let mut more = (space.f_bavail * space.f_frsize).saturating_sub(left);
+        while more > 0 && fallocate(&file, FallocateFlags::empty(), before, more).is_err() {
+            more = more.saturating_sub(4096); // somebody else was faster
         }
     }
 

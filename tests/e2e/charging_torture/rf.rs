@@ -160,16 +160,20 @@ impl World {
     /// The server goes on with what the journal has reserved, then stops, since nothing can be promised any more.
     fn full_disk(&mut self, count: usize) {
         let own = self.disk.is_own();
+        if !own && !self.disk.forbid(self.server.pid()) {
+            eprintln!("passed over: the disk can neither be filled nor its files bounded");
+            return;
+        }
         self.driver.newcomers = true;
         self.driver.padding = 20_000;
         self.driver.may_refuse = true;
-        if own {
-            self.disk.fill(0);
-        } else if !self.disk.forbid(self.server.pid()) {
-            eprintln!("passed over: the disk can neither be filled nor its files bounded");
-        }
-        let server = &mut self.server;
-        self.driver.send(5_000, || server.ended().is_some());
+        let (server, disk) = (&mut self.server, &self.disk);
+        self.driver.send(20_000, || {
+            if own {
+                disk.fill(0); // also what its journal gives back
+            }
+            server.ended().is_some()
+        });
         let ended = self.driver.wait(SOON, |_| server.ended());
         assert!(ended.is_some(), "the server stops: {}", self.server.log());
         self.driver.abandon();
