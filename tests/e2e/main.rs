@@ -13,6 +13,7 @@ mod charging_torture;
 mod clients;
 mod conformance;
 mod content;
+mod diameter_callers;
 mod diameter_peers;
 mod diameter_table;
 mod documents;

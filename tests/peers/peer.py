@@ -118,13 +118,22 @@ def main(application, description, host):
     p.add_argument("--realm", default="test")
     p.add_argument("--peer", required=True, help="Origin-Hosts that may connect, separated by commas")
     p.add_argument("--peer-realm", required=True)
+    p.add_argument("--connect", type=int, help="port at which the first of them listens: it is connected to as well")
     p.add_argument("--records", required=True)
     p.add_argument("--behave", default="")
     args = p.parse_args()
     node = Node(args.host, args.realm, ip_addresses=["127.0.0.1"], tcp_port=args.port,
                 vendor_ids=[constants.VENDOR_TGPP])
     node.vendor_id = 0  # its own default is nobody's
-    peers = [node.add_peer(f"aaa://{peer}", args.peer_realm) for peer in args.peer.split(",")]
+    first, *others = args.peer.split(",")
+    if args.connect:
+        # The wait before it tries again is 30 s by default.
+        peers = [node.add_peer(f"aaa://{first}:{args.connect};transport=tcp", args.peer_realm,
+                               ip_addresses=["127.0.0.1"], is_persistent=True)]
+        peers[0].reconnect_wait = 2
+    else:
+        peers = [node.add_peer(f"aaa://{first}", args.peer_realm)]
+    peers += [node.add_peer(f"aaa://{peer}", args.peer_realm) for peer in others]
     # Without its own realm among these it answers 3007 to everything.
     node.add_application(application(args), peers, realms=[args.realm, args.peer_realm])
     stop = threading.Event()

@@ -143,6 +143,7 @@ impl Lab {
             tap,
             folder,
             behind: Vec::new(),
+            connect: None,
             child: None,
         }
     }
@@ -189,6 +190,8 @@ pub struct Peer {
     folder: PathBuf,
     /// `host:port` of those to whom it passes on.
     behind: Vec<String>,
+    /// Where it connects to the server by itself.
+    pub connect: Option<u16>,
     child: Option<Child>,
 }
 
@@ -223,6 +226,9 @@ impl Peer {
                 run.arg(&self.folder)
                     .args([&port, self.host, realm])
                     .args(&self.behind);
+                if let Some(port) = self.connect {
+                    run.env("FREEDIAMETER_CONNECT", format!("ps.test:{port}"));
+                }
                 run
             }
             Make::Python => {
@@ -247,6 +253,9 @@ impl Peer {
                 ]);
                 run.arg("--records").arg(self.folder.join("records"));
                 run.arg("--behave").arg(self.folder.join("behave"));
+                if let Some(port) = self.connect {
+                    run.args(["--connect", &port.to_string()]);
+                }
                 run
             }
             Make::Erlang => {
