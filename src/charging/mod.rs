@@ -119,7 +119,8 @@ pub fn start(
         None => (None, None),
         Some(wanted) => {
             let sender = Sender::with_profile(&settings, &wanted.settings.profile);
-            let (online, ro) = online::prepare(wanted, sender, &*reader, committer)?;
+            let (online, ro) =
+                online::prepare(wanted, sender, &*reader, committer, metrics.clone())?;
             (Some(online), Some(ro))
         }
     };

@@ -159,6 +159,36 @@ labels! {
 }
 
 labels! {
+    /// What became of requests for credit, and of what they were for.
+    CreditOutcome {
+        /// Requests sent, each sending.
+        Asked = "asked",
+        /// Of these, sent again with the T flag.
+        Resent = "resent",
+        /// Of these, refunds.
+        Refunding = "refunding",
+        /// Services that were granted, also without an answer as the failure handling has it.
+        Granted = "granted",
+        /// Granted free of charge.
+        Free = "free",
+        /// Refused: the account does not cover it.
+        NoCredit = "no_credit",
+        /// Refused: the OCS does not serve the user.
+        Refused = "refused",
+        /// Refused: nobody could say.
+        Unavailable = "unavailable",
+        /// Lasting services that lost their credit.
+        Withdrawn = "withdrawn",
+        /// Charges of which nothing is owed any more.
+        Settled = "settled",
+        /// Charges that the OCS refuses for good.
+        GivenUp = "given_up",
+        /// Prices and balances that were asked about.
+        Enquired = "enquired",
+    }
+}
+
+labels! {
     /// What another XDMS answered to a question for a document.
     RemoteAnswer {
         Document = "document",
@@ -253,6 +283,7 @@ struct Fixed {
     notifies: Counters<NotifyOutcome>,
     rejected: Counters<Rejected>,
     charging: Counters<ChargingOutcome>,
+    credit: Counters<CreditOutcome>,
     remote: Counters<RemoteAnswer>,
     held: Gauges<Held>,
     queues: Gauges<Queue>,
@@ -302,6 +333,7 @@ impl Metrics {
                 notifies: Counters::new(),
                 rejected: Counters::new(),
                 charging: Counters::new(),
+                credit: Counters::new(),
                 remote: Counters::new(),
                 held: Gauges::new(),
                 queues: Gauges::new(),
@@ -350,6 +382,13 @@ impl Metrics {
     pub fn charging(&self, outcome: ChargingOutcome) {
         self.fixed
             .charging
+            .at(outcome)
+            .fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn credit(&self, outcome: CreditOutcome) {
+        self.fixed
+            .credit
             .at(outcome)
             .fetch_add(1, Ordering::Relaxed);
     }
@@ -544,6 +583,13 @@ impl Collector for Exposition {
         )?;
         counters(
             &mut encoder,
+            "charging_credit",
+            "Requests for credit and what became of them",
+            "outcome",
+            &fixed.credit,
+        )?;
+        counters(
+            &mut encoder,
             "remote_documents_asked",
             "Questions to other XDMSs for documents, by what they answered",
             "answer",
@@ -618,58 +664,4 @@ fn gauges<L: Label>(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_counted_is_shown() {
-        let metrics = Metrics::new();
-        metrics.request(Method::Publish, 200);
-        metrics.request(Method::Publish, 200);
-        metrics.request(Method::from("SUBSCRIBE"), 403);
-        metrics.notify(NotifyOutcome::Gone);
-        metrics.rejected(Rejected::Malformed);
-        metrics.set_held(Held::Subscriptions, 3);
-        metrics.change_held(Held::Subscriptions, -1);
-        metrics.set_queue(Queue::Store, 7);
-        metrics.set_spool_depth(11);
-        metrics.set_peer("cdf.ims.test", true);
-        metrics
-            .commit_observer()
-            .committed(4, Duration::from_micros(900));
-        let text = metrics.encode();
-        for line in [
-            r#"presentia_sip_requests_total{method="PUBLISH",status="200"} 2"#,
-            r#"presentia_sip_requests_total{method="SUBSCRIBE",status="403"} 1"#,
-            r#"presentia_notifies_total{outcome="gone"} 1"#,
-            r#"presentia_notifies_total{outcome="delivered"} 0"#,
-            r#"presentia_rejected_inputs_total{reason="malformed"} 1"#,
-            r#"presentia_held{kind="subscriptions"} 2"#,
-            r#"presentia_queue_depth{queue="store"} 7"#,
-            "presentia_charging_spool_depth 11",
-            r#"presentia_diameter_peer_open{peer="cdf.ims.test"} 1"#,
-            "presentia_commit_seconds_count 1",
-            "presentia_commit_batches_sum 4.0",
-            "# EOF",
-        ] {
-            assert!(
-                text.lines().any(|shown| shown == line),
-                "{line} is missing in:\n{text}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_hostile_method_or_status_makes_no_new_counter() {
-        let metrics = Metrics::new();
-        for status in [0, 99, 700, u16::MAX] {
-            metrics.request(Method::from("X-\"}\n"), status);
-        }
-        let text = metrics.encode();
-        assert!(
-            text.contains(r#"presentia_sip_requests_total{method="other",status="100"} 4"#),
-            "{text}"
-        );
-        assert_eq!(text.matches("presentia_sip_requests_total{").count(), 1);
-    }
-}
+mod tests;

@@ -17,6 +17,7 @@ pub(super) mod worker;
 use super::acr::Sender;
 use super::worker::Ro;
 use crate::store::{Committer, Reader, Record, StoreError};
+use crate::telemetry::Metrics;
 use enquiry::Enquirer;
 use ims::charge::credit::{Answer, Request, Withdrawal, read_session};
 use ims::record::Table;
@@ -71,6 +72,7 @@ pub(super) fn prepare(
     sender: Sender,
     reader: &dyn Reader,
     committer: Arc<Committer>,
+    metrics: Metrics,
 ) -> Result<(Online, Ro), StoreError> {
     let owed = all(reader, Table::Credit)?;
     let lives = all(reader, Table::CreditSession)?;
@@ -94,6 +96,7 @@ pub(super) fn prepare(
         owed,
         lives,
         committer,
+        metrics,
         tell: wanted.tell,
         stored: told,
     };

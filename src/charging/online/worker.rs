@@ -8,11 +8,13 @@ use crate::charging::acr::Sender;
 use crate::charging::identifier;
 use crate::charging::line::{Line, wall_clock};
 use crate::store::{Committer, Record, StoreError};
+use crate::telemetry::Metrics;
+use crate::telemetry::metrics::CreditOutcome;
 use diameter::Instant;
 use diameter::credit::client::{Charge, Client, Kept, Order as Step};
 use diameter::credit::{Decision, Denial, Owed, Question, Withdrawal as Lost};
 use diameter::node::{ConnectionId, Outcome, Request as Message};
-use diameter::ro::RequestType;
+use diameter::ro::{RequestType, RequestedAction};
 use diameter::route::PeerId;
 use ims::charge;
 use ims::charge::credit::{Answer, Request, Settled, Verdict, Withdrawal};
@@ -40,6 +42,7 @@ pub(in crate::charging) struct Start {
     /// Charges whose subscriptions go on, as the store says.
     pub lives: BTreeSet<u64>,
     pub committer: Arc<Committer>,
+    pub metrics: Metrics,
     pub tell: Tell,
     /// Is told how each batch of changes ended; it is for [`Credit::committed`].
     pub stored: mpsc::UnboundedSender<(u64, Result<(), StoreError>)>,
@@ -69,6 +72,7 @@ pub(in crate::charging) struct Credit {
     has_ocs: bool,
     client: Client,
     committer: Arc<Committer>,
+    metrics: Metrics,
     tell: Tell,
     charges: BTreeMap<u64, Charged>,
     enquiries: Enquiries,
@@ -86,6 +90,7 @@ impl Credit {
             owed,
             lives,
             committer,
+            metrics,
             tell,
             stored,
         } = start;
@@ -97,6 +102,7 @@ impl Credit {
             given,
             has_ocs: !peers.is_empty(),
             committer,
+            metrics,
             tell,
             charges: BTreeMap::new(),
             enquiries: Enquiries::default(),
@@ -356,6 +362,7 @@ impl Credit {
                         message: bytes,
                     };
                     line.request_of(&charged.ecf, message);
+                    self.count(&question);
                 }
                 Step::Decided { key, decision } => self.decided(now, key, decision),
                 Step::Withdrawn { key, why } => self.withdrawn(key, why),
@@ -364,10 +371,9 @@ impl Credit {
                     request,
                     result,
                 } => line.reply(connection, &request, result),
-                Step::Unsettled { key, owed } => {
-                    error!(number = key, ?owed, "the OCS refuses for good what is owed");
-                }
-                Step::Keep { .. } | Step::Forget { .. } => {} // went into the batch
+                Step::Unsettled { key, owed } => self.given_up(key, owed),
+                Step::Forget { .. } => self.metrics.credit(CreditOutcome::Settled),
+                Step::Keep { .. } => {} // went into the batch
             }
         }
         touched.retain(|key| !self.client.knows(*key));
@@ -376,7 +382,37 @@ impl Credit {
         }
     }
 
+    fn count(&self, asked: &Question) {
+        self.metrics.credit(CreditOutcome::Asked);
+        if asked.retransmitted {
+            self.metrics.credit(CreditOutcome::Resent);
+        }
+        if asked.action == Some(RequestedAction::RefundAccount) {
+            self.metrics.credit(CreditOutcome::Refunding);
+        }
+    }
+
+    /// What is owed is settled by hand: the line in the log leads to the SIP request and to the session at the OCS.
+    fn given_up(&self, key: u64, owed: Owed) {
+        self.metrics.credit(CreditOutcome::GivenUp);
+        let charged = self.charges.get(&key);
+        let event = charged.and_then(|charged| charge::record::read(&charged.event).ok());
+        let Some(event) = event else {
+            return error!(number = key, ?owed, "the OCS refuses for good what is owed");
+        };
+        error!(
+            number = key,
+            ?owed,
+            session_id = ccr::session_id(&self.sender, &event),
+            method = event.method.as_str(),
+            icid = event.icid,
+            call_id = event.call_id,
+            "the OCS refuses for good what is owed"
+        );
+    }
+
     fn withdrawn(&self, key: u64, why: Lost) {
+        self.metrics.credit(CreditOutcome::Withdrawn);
         debug!(number = key, ?why, "credit withdrawn");
         if !self.charges.get(&key).is_some_and(|c| c.lasting) {
             return; // it is over anyway
@@ -391,8 +427,15 @@ impl Credit {
 
     fn decided(&mut self, now: Instant, key: u64, decision: Decision) {
         if self.enquiries.decided(key, decision) {
-            return;
+            return self.metrics.credit(CreditOutcome::Enquired);
         }
+        self.metrics.credit(match decision {
+            Decision::Granted => CreditOutcome::Granted,
+            Decision::Free => CreditOutcome::Free,
+            Decision::Denied(Denial::NoCredit) => CreditOutcome::NoCredit,
+            Decision::Denied(Denial::Refused) => CreditOutcome::Refused,
+            Decision::Denied(Denial::Unavailable) => CreditOutcome::Unavailable,
+        });
         let verdict = match decision {
             Decision::Granted | Decision::Free => Verdict::Granted,
             Decision::Denied(Denial::NoCredit) => Verdict::NoCredit,
