@@ -3,6 +3,7 @@
 mod line;
 mod named;
 
+use super::enquiry::{Enquiry, Kind};
 use super::*;
 use crate::charging::acr::tests::full;
 use crate::charging::settings::Settings as Charging;
@@ -58,6 +59,7 @@ impl Ocs {
             script: Script::new(rules.iter().map(|rule| rule.parse().unwrap()).collect(), 1),
             terms: Terms {
                 balances: [(ALICE.to_owned(), units)].into(),
+                price: Some(15),
                 ..Terms::default()
             },
             delay: Duration::ZERO,
@@ -279,6 +281,35 @@ fn a_unit_is_taken_for_a_service_and_given_back_for_one_that_failed() {
             process.charging.shutdown(Duration::from_secs(1)).await;
         });
     }
+}
+
+#[test]
+fn prices_and_balances_are_asked_and_nothing_is_owed() {
+    run(async {
+        let rules = ["PRICE=5031,silent,2001"];
+        let (ocs, disk) = (Ocs::start(&rules, 5).await, Memory::new().disk());
+        let process = process(&ocs.address, &disk, "");
+        process.until_up().await;
+        let enquirer = process.online.enquirer();
+        let ask = |kind, units| {
+            let enquiry = Enquiry::read(kind, Some("PUBLISH"), ALICE, Some(units)).unwrap();
+            enquirer.ask(enquiry)
+        };
+        for (units, enough) in [("5", true), ("6", false)] {
+            let said = ask(Kind::Balance, units).await.unwrap();
+            assert_eq!((said.enough, said.error), (Some(enough), None), "{units}");
+        }
+        let refused = ask(Kind::Price, "1").await.unwrap();
+        assert_eq!(refused.result, Some(5031));
+        let silent = ask(Kind::Price, "1").await.unwrap();
+        assert_eq!((silent.result, silent.price), (None, None));
+        let priced = ask(Kind::Price, "3").await.unwrap();
+        let price = priced.price.expect("a price");
+        assert_eq!((price.value.as_str(), price.currency), ("0.45", 978));
+        assert_eq!(owed(&disk), 0);
+        assert_eq!(ocs.balance().await, 5, "nothing was debited");
+        process.charging.shutdown(Duration::from_secs(1)).await;
+    });
 }
 
 #[test]
