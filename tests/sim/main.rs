@@ -8,6 +8,7 @@ mod dice;
 mod disk;
 mod documents;
 mod network;
+mod ocs;
 mod peers;
 mod picture;
 mod promises;
@@ -19,6 +20,7 @@ mod world;
 
 use ims::xdm::{self, Xdm};
 use network::Weather;
+use ocs::Charged;
 use std::collections::BTreeSet;
 use world::{Plan, World};
 
@@ -42,6 +44,7 @@ fn small(seed: u64) -> Plan {
         conditions: dice.percent(50),
         follows: false,
         lists: 0,
+        charged: Charged::Nothing,
     }
 }
 
@@ -71,11 +74,13 @@ fn live_through(plan: Plan, xdm: &Xdm, name: &str) -> World {
     world.calm_down();
     world.run(700); // refreshes that find out, Retry-After, pacing, 64·T1: all of it fits
     world.check_watchers();
+    world.check_withdrawn();
     fail_if_broken(&world, name);
     world.fall_silent();
     world.run(4_000); // longer than any lifetime
     check_nothing_is_left(&mut world);
     world.promises.check_charging();
+    world.check_credit();
     fail_if_broken(&world, name);
     world
 }
@@ -171,6 +176,35 @@ fn a_list_shows_of_each_member_what_a_subscription_would_through_loss_and_crashe
         seen.contains("partial NOTIFYs of lists"),
         "none in any world"
     );
+}
+
+/// A charging system that grants, denies, is silent and takes credit back, and dies of it as little as of anything else.
+#[test]
+fn credit_pays_for_what_is_delivered_through_loss_and_crashes() {
+    let xdm = xdm();
+    let mut seen = BTreeSet::new();
+    for seed in seeds(4_001..4_061) {
+        let kinds = [Charged::Subscriptions, Charged::Notifies, Charged::Both];
+        let plan = Plan {
+            charged: kinds[(seed % 3) as usize],
+            lists: (seed % 2) as usize,
+            ..small(seed)
+        };
+        let world = live_through(plan, &xdm, "credit_pays_for_what_is_delivered");
+        if number("SIM_SEED").is_some() {
+            println!("{} events, {:#?}", world.events, world.promises.counts);
+            return;
+        }
+        seen.extend(world.promises.counts.into_keys());
+    }
+    for what in [
+        "NOTIFY asks",
+        "SUBSCRIBE asks",
+        "sessions withdrawn",
+        "questions without an answer",
+    ] {
+        assert!(seen.contains(what), "no {what} in any world");
+    }
 }
 
 /// A disk that stalls and a server that dies every few seconds: most crashes fall between an answer that is decided and

@@ -58,6 +58,15 @@ struct Dialog {
 struct Turn {
     changes: Vec<Change>,
     charges: Vec<String>,
+    delivered: Delivered,
+}
+
+/// NOTIFYs that were taken, as far as that is committed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Delivered {
+    /// Those of active subscriptions.
+    pub active: u64,
+    pub all: u64,
 }
 
 #[derive(Debug, Default)]
@@ -83,6 +92,9 @@ pub struct Promises {
     charged: BTreeMap<String, u64>,
     /// Events that a CDF has taken: number to what it says.
     records: BTreeMap<u64, (String, u64)>,
+    /// NOTIFYs that say that a subscription is active, by branch.
+    active: BTreeSet<String>,
+    pub delivered: Delivered,
     incarnation: u64,
     crashed_at: u64,
     restarted_at: u64,
@@ -368,6 +380,9 @@ impl Promises {
 
     /// The node has decided on a NOTIFY: it shows what the watcher may see now, and nothing else.
     pub fn notify_made(&mut self, now: u64, turn: u64, notify: &Message) {
+        if notify.get("subscription-state").starts_with("active") {
+            self.active.insert(notify.branch().to_owned());
+        }
         if notify.get("require") == "eventlist" {
             return self.list_notify_made(now, turn, notify);
         }
@@ -442,9 +457,15 @@ impl Promises {
     }
 
     /// NOTIFYs that had their final response (408: none) in this turn.
-    pub fn notify_ended(&mut self, turn: u64, status: u16) {
+    pub fn notify_ended(&mut self, turn: u64, status: u16, response: Option<&Message>) {
         self.count(&format!("NOTIFY {status}"));
         let success = (200..300).contains(&status);
+        if success && let Some(response) = response {
+            let active = self.active.remove(response.branch());
+            let delivered = &mut self.pending.entry(turn).or_default().delivered;
+            delivered.all += 1;
+            delivered.active += u64::from(active);
+        }
         if self.charging.is_some_and(|failures| failures || success) {
             let key = format!("NOTIFY {status}");
             self.pending.entry(turn).or_default().charges.push(key);
@@ -471,6 +492,8 @@ impl Promises {
     pub fn turn_committed(&mut self, turn: u64) {
         let made = self.pending.remove(&turn).unwrap_or_default();
         self.committed.insert(turn);
+        self.delivered.all += made.delivered.all;
+        self.delivered.active += made.delivered.active;
         for change in &made.changes {
             self.durable.apply(change);
         }

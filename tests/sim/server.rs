@@ -43,6 +43,8 @@ pub struct Server {
     deadline_planned: Option<u64>,
     /// Slowest commit, in milliseconds.
     slow_disk: u64,
+    /// Requests without an answer yet, by their branch.
+    unanswered: BTreeMap<String, (Box<Message>, Meaning)>,
     /// Charging events that no CDF has acknowledged, as the spool knows them.
     pub spool: BTreeMap<u64, Event>,
 }
@@ -73,6 +75,7 @@ impl Server {
             release_planned: false,
             deadline_planned: None,
             slow_disk,
+            unanswered: BTreeMap::new(),
             spool: BTreeMap::new(),
         }
     }
@@ -98,6 +101,7 @@ impl World {
         self.log(&format!("start: {recovery:?}"));
         let held = std::mem::take(&mut self.server.out.held);
         self.server.held.extend(held);
+        self.credit_resumed();
         self.plan_release();
         self.plan_deadline();
     }
@@ -113,6 +117,7 @@ impl World {
         server.waiting.clear();
         server.queue.clear();
         server.turn += 1;
+        server.unanswered.clear();
         server.release_planned = false;
         server.deadline_planned = None;
         // a group that was being written is there as a whole or not at all
@@ -161,6 +166,10 @@ impl World {
         self.feed(Input::Undeliverable(ticket), Cause::Other);
     }
 
+    pub fn feed_credit(&mut self, input: Input<'_>) {
+        self.feed(input, Cause::Other);
+    }
+
     pub fn server_deadline(&mut self) {
         self.server.deadline_planned = None;
         let now = Timestamp(self.now);
@@ -201,22 +210,48 @@ impl World {
         if let Cause::Response(response) = cause {
             self.promises.notify_answered(now, response);
         }
+        let response = match cause {
+            Cause::Response(response) => Some(&**response),
+            _ => None,
+        };
         for report in reports {
             match report {
-                Report::Notified { status } => self.promises.notify_ended(turn, *status),
+                Report::Notified { status } => {
+                    self.promises.notify_ended(turn, *status, response);
+                }
                 Report::Retransmission => self.promises.count("retransmissions"),
                 Report::Dropped => self.promises.count("dropped"),
                 Report::Answered { .. } | Report::Subscribed { .. } | Report::Asked(_) => {}
             }
         }
+        if let Cause::Request(request, meaning) = cause
+            && made
+                .iter()
+                .any(|effect| matches!(effect, Effect::Credit(_)))
+        {
+            let waits = (request.clone(), meaning.clone());
+            self.server
+                .unanswered
+                .insert(request.branch().to_owned(), waits);
+        }
         for effect in made {
             match effect {
                 Effect::Send { bytes, .. } => {
                     let message = Message::parse(bytes);
+                    let waited = match message.status() {
+                        Some(_) => self.server.unanswered.remove(message.branch()),
+                        None => None,
+                    };
                     match (message.status(), cause) {
                         (Some(_), Cause::Request(request, meaning)) => self
                             .promises
                             .answered(now, turn, request, &message, meaning, changes),
+                        (Some(_), _) => {
+                            if let Some((request, meaning)) = waited {
+                                self.promises
+                                    .answered(now, turn, &request, &message, &meaning, changes);
+                            }
+                        }
                         (None, _) if message.method() == "SUBSCRIBE" => {
                             self.promises.count("SUBSCRIBEs of ours");
                         }
@@ -337,6 +372,11 @@ impl World {
             self.server.spool.remove(&number);
             batch.delete(Table::Charging, &Event::key(number));
         }
+        self.server_commits(batch);
+    }
+
+    /// A batch of another thread than the node's.
+    pub fn server_commits(&mut self, batch: Batch) {
         let turn = self.server.turn;
         self.server.turn += 1; // a batch of its own, as the spool of the program commits it
         self.server.queue.push((turn, batch));
@@ -347,12 +387,11 @@ impl World {
         match effect {
             Effect::Send { to, bytes, ticket } => self.server_sends(&to, &bytes, ticket),
             Effect::Xcap { number, response } => self.xcap_answered(number, response.status),
-            // no operator, no content server and no OCS here
-            Effect::Administered { .. }
-            | Effect::Fetch(_)
-            | Effect::Credit(_)
-            | Effect::CreditUsed { .. }
-            | Effect::CreditEnded { .. } => {}
+            // no operator and no content server here
+            Effect::Administered { .. } | Effect::Fetch(_) => {}
+            Effect::Credit(request) => self.credit_asked(&request),
+            Effect::CreditUsed { number, units } => self.credit_used(number, units),
+            Effect::CreditEnded { number, delivered } => self.credit_ended(number, delivered),
             Effect::Charge(event) => {
                 self.server.spool.insert(event.number, *event);
             }

@@ -3,6 +3,7 @@
 use crate::dice::Dice;
 use crate::documents::{ruleset, service};
 use crate::network::{Network, Weather};
+use crate::ocs::{Charged, Ocs, online};
 use crate::peers::{
     Alarm, Peer, Season, Turn, home::Home, scscf::Scscf, source::Source, watcher::Watcher,
 };
@@ -49,6 +50,8 @@ pub struct Plan {
     pub follows: bool,
     /// Lists of presentities, each with one watcher, who owns it.
     pub lists: usize,
+    /// What asks for credit.
+    pub charged: Charged,
 }
 
 #[derive(Debug)]
@@ -74,6 +77,9 @@ pub enum Happening {
     Policy,
     List,
     Edit(u64),
+    /// The charging system decides on a question of this process.
+    Credit(u64, u64),
+    Withdraw(u64),
 }
 
 /// A document on its way to the server, until it says that it has it.
@@ -107,6 +113,7 @@ pub struct World {
     /// Members of each list, as the server has said that it has them.
     listed: Vec<Vec<String>>,
     pub promises: Promises,
+    pub ocs: Ocs,
     cdf_is_down_until: u64,
     trace: DefaultHasher,
     tail: VecDeque<String>,
@@ -120,6 +127,7 @@ impl World {
         let at = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), 5060);
         let mut settings = settings(xdm.clone(), failures);
         settings.registration.reg_event = plan.follows;
+        settings.online = online(plan.charged);
         let server = Server::new(at, settings, plan.slow_disk);
         let promises = Promises::new(failures, u64::from(RETENTION) * 1000, plan.follows);
         let mut world = World {
@@ -138,6 +146,7 @@ impl World {
             edits: BTreeMap::new(),
             listed: vec![Vec::new(); plan.lists],
             promises,
+            ocs: Ocs::default(),
             cdf_is_down_until: 0,
             trace: DefaultHasher::new(),
             tail: VecDeque::new(),
@@ -253,7 +262,9 @@ impl World {
             Happening::Undeliverable(i, ticket) if i == current => {
                 self.server_undeliverable(ticket)
             }
-            Happening::Release(_) | Happening::Committed(_) => {}
+            Happening::Credit(i, number) if i == current => self.credit_decided(number),
+            Happening::Withdraw(number) => self.credit_withdrawn(number),
+            Happening::Release(_) | Happening::Committed(_) | Happening::Credit(..) => {}
             Happening::Deadline(_) | Happening::Undeliverable(..) => {}
             Happening::Put(number) => self.put(number),
             Happening::Collect => self.collect(),

@@ -234,6 +234,8 @@ impl Watcher {
                 }
             }
             (481 | 403 | 404, _) => self.dialog = None,
+            // refused before it began
+            (400.., Some(dialog)) if dialog.tag.is_none() => self.dialog = None,
             _ => {}
         }
         let pause = match (turn.season, status, lifetime) {
