@@ -60,10 +60,11 @@ impl<W: Write> Pcap<W> {
             let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
             let seconds = u32::try_from(since.as_secs()).unwrap_or(u32::MAX);
             let length = u32::try_from(packet.len()).unwrap_or(u32::MAX);
-            for word in [seconds, since.subsec_micros(), length, length] {
-                self.out.write_all(&word.to_be_bytes())?;
-            }
-            self.out.write_all(&packet)?;
+            // in one piece, so that a process that is killed leaves no half of it
+            let head = [seconds, since.subsec_micros(), length, length];
+            let mut record: Vec<u8> = head.into_iter().flat_map(u32::to_be_bytes).collect();
+            record.extend(packet);
+            self.out.write_all(&record)?;
         }
         self.out.flush()
     }
