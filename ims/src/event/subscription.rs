@@ -66,9 +66,10 @@ pub enum End {
     Rejected,
     /// The watcher cannot be reached: no NOTIFY tells it.
     Unreachable,
-    /// The node leaves: the watcher should subscribe again at once, which brings it to another node.
+    /// The node leaves: the watcher should subscribe again at once, which brings it to another node. Or there is no credit
+    /// for the subscription, and a new one asks anew.
     Deactivated,
-    /// The node leaves for a while: the watcher should come back after that time.
+    /// The node leaves for a while, or there is no credit for now: the watcher should come back after that time.
     Probation { retry_after: Seconds },
     /// Nobody decided in time.
     GaveUp,
@@ -126,7 +127,7 @@ pub enum Input {
     Unsubscribed,
     /// A NOTIFY failed in a way that ends the subscription.
     WatcherGone,
-    /// The node leaves, and says how.
+    /// The node leaves, or there is no credit: the watcher is told how to go on.
     Leaving(End),
     /// The give-up timer: nobody has decided for too long.
     GaveUp,
