@@ -29,6 +29,7 @@ fuzz_target!(|data: &[u8]| {
         contribution: &contribution,
         at: Timestamp(1),
         order: 1,
+        mark: 1,
     };
     let composed = compose(&[source], None, &Policy::default());
     let shown = view(&composed, &Permissions::all(), "sip:bob@ims.test");
