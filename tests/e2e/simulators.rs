@@ -107,8 +107,16 @@ fn spool_is_empty(server: &Server) {
     eventually(SOON, empty).expect("the spool is empty");
 }
 
+/// The same once it is connected: what is written before that is sent with T.
 fn server(sim: &Sim) -> Server {
-    charging_at(sim, "")
+    let server = charging_at(sim, "");
+    let up = "presentia_diameter_peer_open{peer=\"cdf.test\"} 1";
+    let open = || {
+        let page = http(server.http, "GET", "/metrics", &[], "").body;
+        page.lines().any(|line| line == up).then_some(())
+    };
+    eventually(SOON, open).expect("the CDF is up");
+    server
 }
 
 /// CHG-01 and CHG-02: what becomes of a record whatever its CDF does with it at first.

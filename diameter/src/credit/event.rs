@@ -227,7 +227,10 @@ impl OneTime {
 
     /// One alternative is tried, and not for a service that has failed without a debit in the meantime.
     fn may_retry(&mut self) -> bool {
-        let moot = self.service == Service::Failed && self.account == Account::Untouched;
+        // whoever asked about a price has left with an error (Tx expired)
+        let asks_only = self.action != DirectDebiting;
+        let untouched = self.account == Account::Untouched;
+        let moot = self.service == Service::Failed && (untouched || asks_only);
         !moot && !std::mem::replace(&mut self.retried, true)
     }
 
