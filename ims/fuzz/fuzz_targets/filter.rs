@@ -26,6 +26,7 @@ fn shown(basic: &str) -> Authorized {
         contribution: &contribution,
         at: Timestamp(1),
         order: 1,
+        mark: 1,
     };
     let composed = compose(&[source], None, &Policy::default());
     view(&composed, &Permissions::all(), "sip:bob@ims.test")
