@@ -427,5 +427,5 @@ pub fn dissect(folder: &Path, dump: &str) -> String {
         .output()
         .unwrap();
     assert!(made.status.success(), "{made:?}");
-    decode(&pcap)
+    decode(&pcap, 3868)
 }

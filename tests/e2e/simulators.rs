@@ -2,6 +2,7 @@
 //! and the client of `presentia sim client` against python-diameter, freeDiameter and `presentia sim ocs`.
 
 use crate::diameter_peers::{Make, dissect, hex_dump, python, tap};
+use crate::diameter_table::decode;
 use crate::harness::{Request, SOON, Server, Ua, eventually, free_port, http, peers, pidf};
 use serde_json::Value;
 use std::fs::{self, File};
@@ -23,20 +24,38 @@ impl Drop for Peer {
 }
 
 /// A simulator as a process, with what it prints in a file.
+/// At its end Wireshark has to find nothing wrong with all that passed.
 pub struct Sim {
     peer: Peer,
     out: PathBuf,
+    pcap: PathBuf,
     pub address: String,
+}
+
+impl Drop for Sim {
+    fn drop(&mut self) {
+        let _ = self.peer.0.kill(); // it may have ended
+        let _ = self.peer.0.wait();
+        let port = self
+            .address
+            .rsplit(':')
+            .next()
+            .and_then(|port| port.parse().ok());
+        if !std::thread::panicking() && peers(&["tshark"]) {
+            decode(&self.pcap, port.unwrap_or(3868));
+        }
+    }
 }
 
 impl Sim {
     pub fn start(folder: &Path, args: &[&str]) -> Sim {
-        let out = folder.join("sim");
+        let (out, pcap) = (folder.join("sim"), folder.join("sim.pcap"));
         let file = File::create(&out).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_presentia"))
             .arg("sim")
             .args(args)
-            .args(["--listen", "127.0.0.1:0", "--json"])
+            .args(["--listen", "127.0.0.1:0", "--json", "--pcap"])
+            .arg(&pcap)
             .stdin(Stdio::piped())
             .stdout(file)
             .spawn()
@@ -44,6 +63,7 @@ impl Sim {
         let mut sim = Sim {
             peer: Peer(child),
             out,
+            pcap,
             address: String::new(),
         };
         let listening = || {
@@ -116,6 +136,14 @@ fn server(sim: &Sim) -> Server {
         page.lines().any(|line| line == up).then_some(())
     };
     eventually(SOON, open).expect("the CDF is up");
+    server;
+    // what is published before is sent with T: it lay in the store while no CDF was up
+    let up = || {
+        let page = http(server.http, "GET", "/metrics", &[], "").body;
+        page.contains("presentia_diameter_peer_open{peer=\"cdf.test\"} 1")
+            .then_some(())
+    };
+    eventually(SOON, up).expect("the CDF is up");
     server
 }
 

@@ -35,13 +35,20 @@ pub fn judge(name: &str, packets: &[Packet]) -> String {
     if packets.is_empty() || !peers(&["tshark"]) {
         return String::new();
     }
-    decode(&path)
+    decode(&path, 3868)
 }
 
-/// What Wireshark says of a capture, after it has found nothing wrong with it.
-pub fn decode(pcap: &Path) -> String {
+/// What Wireshark says of a capture of this port, after it has found nothing wrong with it.
+pub fn decode(pcap: &Path, port: u16) -> String {
     let shown = Command::new("tshark")
-        .args(["-V", "-O", "diameter", "-r"])
+        .args([
+            "-d",
+            &format!("tcp.port=={port},diameter"),
+            "-V",
+            "-O",
+            "diameter",
+            "-r",
+        ])
         .arg(pcap)
         .output()
         .unwrap();
