@@ -111,7 +111,6 @@ fn prices_and_balances_pass_through_to_the_ocs_and_back() {
     );
     let (text, code) = cli(&["price", "PUBLISH", BOB]);
     assert!(code == Some(1) && text.contains("5031"), "{code:?} {text}");
-
     sim.command("answer PRICE=silent");
     let silent = || ask(&server, "price?method=PUBLISH&user=sip:bob%40ims.test").1;
     let silent = eventually(SOON, || {
@@ -123,8 +122,7 @@ fn prices_and_balances_pass_through_to_the_ocs_and_back() {
     );
     let (text, code) = cli(&["price", "PUBLISH", BOB]);
     assert_eq!(code, Some(69), "{text}");
-
-    // nothing was debited, and nothing is kept
+    // nothing was debited
     let debits = sim.requests("CCR").into_iter();
     let debits = debits.filter(|r| r["avps"]["Requested-Action"][0].to_string().contains('0'));
     assert_eq!(debits.count(), 0);
