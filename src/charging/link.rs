@@ -35,6 +35,9 @@ const WRITE: usize = 64;
 /// overtaken by a reset.
 const LINGER: Duration = Duration::from_millis(500);
 
+/// Bytes read in that time at most.
+const DRAINED: usize = 1 << 20;
+
 /// What happened on a connection.
 #[derive(Debug)]
 pub enum Event {
@@ -265,19 +268,25 @@ impl Line {
     async fn serve(self, stream: Box<dyn Stream>, mut waiting: Waiting) {
         let Waiting { queue, alive } = &mut waiting;
         let (mut read, mut write) = tokio::io::split(stream);
-        let gone = tokio::select! {
-            () = self.read(&mut read) => true,
-            written = write_all(&mut write, queue) => written.is_err(),
-            // Closed here, and the peer does not read what was queued before.
-            () = ended(alive) => false,
-        };
-        if gone {
-            self.tell(Event::Disconnected).await;
-            // What it is still told (the answer to a garbled request) is written if it can be.
-            let _ = tokio::time::timeout(LINGER, write_all(&mut write, queue)).await;
+        {
+            let writing = write_all(&mut write, queue);
+            tokio::pin!(writing);
+            let (gone, written) = tokio::select! {
+                () = self.read(&mut read) => (true, false),
+                written = &mut writing => (written.is_err(), true),
+                // Closed here: nothing more is listened to, whatever the peer goes on to say.
+                _ = alive.recv() => (false, false),
+            };
+            if gone {
+                self.tell(Event::Disconnected).await;
+            }
+            if !written {
+                // Our last words (a DPA, the answer to what is garbled), if the peer reads.
+                let _ = tokio::time::timeout(LINGER, writing).await;
+            }
         }
         let _ = tokio::time::timeout(LINGER, write.shutdown()).await;
-        let _ = tokio::time::timeout(LINGER, async { while read_some(&mut read).await {} }).await;
+        let _ = tokio::time::timeout(LINGER, drain(&mut read)).await;
     }
 
     /// Reads until the end, or until the stream cannot be framed.
@@ -343,16 +352,14 @@ async fn write_all(
     Ok(())
 }
 
-/// Some time after the last writer was dropped.
-async fn ended(alive: &mut mpsc::Receiver<()>) {
-    alive.recv().await;
-    tokio::time::sleep(LINGER).await;
-}
-
-/// Reads and forgets; `false` at the end.
-async fn read_some(read: &mut (impl AsyncRead + Unpin)) -> bool {
+/// Reads what comes before the end, as far as a peer that takes its leave has more to say: not what floods us.
+async fn drain(read: &mut (impl AsyncRead + Unpin)) {
     let mut buffer = [0; 1_024];
-    matches!(read.read(&mut buffer).await, Ok(1..))
+    for _ in 0..DRAINED / buffer.len() {
+        if !matches!(read.read(&mut buffer).await, Ok(1..)) {
+            return;
+        }
+    }
 }
 
 #[cfg(test)]

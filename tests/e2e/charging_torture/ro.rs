@@ -1,4 +1,5 @@
-//! CHG-03: online charging. What is gone from each account is what its owner was served.
+//! CHG-03: online charging. What is gone from each account is what its owner was served, but for what was served in an
+//! outage to those whose account was empty afterwards, and that is named one by one.
 
 use super::driver::{Asked, Outcome, icid};
 use super::peers::{Received, field};
@@ -124,9 +125,33 @@ impl World {
         served
     }
 
+    /// Services that were given while no OCS could say anything, and that the account did not cover when it could: the
+    /// log names each of them.
+    fn written_off(&self) -> Units {
+        let log = self.server.log();
+        let refused = log
+            .lines()
+            .filter(|line| line.contains("refuses for good") && line.contains("owed=Debit"));
+        let named = |line| {
+            let (_, rest) = str::split_once(line, "icid=\"")?;
+            rest.split('"').next()
+        };
+        let named: BTreeSet<&str> = refused.filter_map(named).collect();
+        let mut units = Units::new();
+        for (icid, asked) in (0..).map(icid).zip(&self.driver.asked) {
+            if named.contains(icid.as_str()) {
+                *units.entry(asked.presentity.clone()).or_default() += 1;
+            }
+        }
+        units
+    }
+
     /// Whose account is not what it should be, and the sessions that are open.
     fn off(&mut self) -> (Off, usize) {
-        let (taken, open) = self.taken();
+        let (mut taken, open) = self.taken();
+        for (payer, units) in self.written_off() {
+            *taken.entry(payer).or_default() += units;
+        }
         let served = self.served();
         let payers: BTreeSet<&String> = taken.keys().chain(served.keys()).collect();
         let units = |all: &Units, payer: &String| all.get(payer).copied().unwrap_or(0);
@@ -166,18 +191,19 @@ impl World {
         let denied = |asked: &&Asked| asked.outcome == Outcome::Answered(402);
         let denied = self.driver.asked.iter().filter(denied).count();
         println!(
-            "{} CCRs, {again} of them with T; {} units taken from {} accounts, {} services delivered; {denied} denied \
-             with 402",
+            "{} CCRs, {again} of them with T; {} units taken from {} accounts, {} written off in the log, {} services \
+             delivered; {denied} denied with 402",
             asked.len(),
             taken.values().sum::<i64>(),
             taken.len(),
+            self.written_off().values().sum::<i64>(),
             self.served().values().sum::<i64>(),
         );
         let twice = |off: &(Off, usize)| {
             let (payers, open) = off;
             let some: Vec<_> = payers.iter().take(10).collect();
             format!(
-                "{} accounts off (payer, taken, served): {some:?}; {open} sessions open",
+                "{} accounts off (payer, taken or written off, served): {some:?}; {open} sessions open",
                 payers.len()
             )
         };
