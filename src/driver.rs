@@ -14,6 +14,7 @@ use crate::transport::resolve::Resolver;
 use crate::transport::tcp::Tcp;
 use crate::transport::udp::{DATAGRAM, Udp};
 use bytes::Bytes;
+use ims::event::subscription::ends_subscription;
 use ims::event::turn::Ticket;
 use ims::node::{
     Administered, Administration, Asked, Effect, Fetch, Fetched, Input, Node, Outbox, Report,
@@ -568,6 +569,7 @@ impl Driver {
                 self.metrics.notify(match status {
                     200..=299 => NotifyOutcome::Delivered,
                     408 => NotifyOutcome::TimedOut,
+                    status if ends_subscription(status) => NotifyOutcome::Gone,
                     _ => NotifyOutcome::Refused,
                 });
             }
@@ -582,6 +584,9 @@ impl Driver {
             }),
             Report::Retransmission => self.metrics.retransmission(),
             Report::Dropped => self.metrics.rejected(Rejected::Malformed),
+            Report::Stray => self.metrics.rejected(Rejected::Stray),
+            Report::Untrusted => self.metrics.rejected(Rejected::Untrusted),
+            Report::Overloaded => self.metrics.rejected(Rejected::Overload),
         }
     }
 
@@ -623,6 +628,8 @@ impl Driver {
         self.metrics
             .set_queue(Queue::Driver, self.inbox.requests.len());
         self.metrics.set_queue(Queue::Store, self.committer.depth());
+        let unsent = std::mem::take(&mut self.udp.dropped);
+        self.metrics.rejected_many(Rejected::Overload, unsent);
         let low = self.committer.health() == Health::LowSpace;
         if low != self.state.low_space {
             self.state.low_space = low;

@@ -4,6 +4,7 @@
 
 use super::{Answer, Busy, Service, plain, xcap};
 use crate::telemetry::log::AUDIT_TARGET;
+use crate::telemetry::metrics::Rejected;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -109,7 +110,10 @@ pub(super) async fn answer(
     };
     let decided = match service.port.administer(order.request) {
         Ok(decision) => tokio::time::timeout(DECISION_TIMEOUT, decision).await,
-        Err(Busy) => return xcap::busy(),
+        Err(Busy) => {
+            service.metrics.rejected(Rejected::Overload);
+            return xcap::busy();
+        }
     };
     match decided {
         Ok(Ok(administered)) => told(peer, &administered, &order.by, &order.why),

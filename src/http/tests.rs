@@ -450,6 +450,8 @@ async fn overload_is_answered_503() {
         answer.starts_with("HTTP/1.1 503 ") && answer.contains("retry-after: 2\r\n"),
         "{answer}"
     );
+    let counted = r#"presentia_rejected_inputs_total{reason="overload"} 1"#;
+    assert!(server.metrics.encode().contains(counted));
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use super::merged::{self, Wanted};
 use super::who::{self, Refusal, Who};
 use super::{Answer, AskedBy, Busy, Peer, Service, coding, plain};
 use crate::telemetry::log::AUDIT_TARGET;
+use crate::telemetry::metrics::Rejected;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
@@ -130,7 +131,10 @@ pub(super) async fn decided(
     };
     let decided = match service.port.submit(request) {
         Ok(decision) => tokio::time::timeout(DECISION_TIMEOUT, decision).await,
-        Err(Busy) => return busy(),
+        Err(Busy) => {
+            service.metrics.rejected(Rejected::Overload);
+            return busy();
+        }
     };
     match decided {
         Ok(Ok(response)) if is_unknown && [401, 403].contains(&response.status) => unknown(service),

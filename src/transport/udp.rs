@@ -23,7 +23,7 @@ pub struct Udp {
     sockets: Vec<UdpSocket>,
     addresses: Vec<SocketAddr>,
     backlog: VecDeque<(usize, SocketAddr, Bytes)>,
-    /// Datagrams dropped because the backlog was full.
+    /// Datagrams dropped because the backlog was full, since somebody last took note.
     pub dropped: u64,
 }
 

@@ -25,6 +25,7 @@ mod merged;
 mod online_notify;
 mod online_sessions;
 mod operation;
+mod overload;
 mod parts;
 mod publication;
 mod remote;

@@ -221,7 +221,12 @@ impl World {
                 }
                 Report::Retransmission => self.promises.count("retransmissions"),
                 Report::Dropped => self.promises.count("dropped"),
-                Report::Answered { .. } | Report::Subscribed { .. } | Report::Asked(_) => {}
+                Report::Stray => self.promises.count("strays"),
+                Report::Answered { .. }
+                | Report::Subscribed { .. }
+                | Report::Asked(_)
+                | Report::Untrusted
+                | Report::Overloaded => {}
             }
         }
         if let Cause::Request(request, meaning) = cause

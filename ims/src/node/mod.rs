@@ -191,6 +191,12 @@ pub enum Report {
     Retransmission,
     /// A message was not understood and got no answer.
     Dropped,
+    /// A response answers nothing that waits: it came too late, or answers what was never ours.
+    Stray,
+    /// A request from a peer that is not trusted was refused; [`Report::Answered`] counts it too.
+    Untrusted,
+    /// A new request was refused because there are as many transactions as may be; [`Report::Answered`] counts it too.
+    Overloaded,
 }
 
 /// What an input caused.
@@ -457,7 +463,8 @@ impl Node {
             Incoming::Request(request) => self.request(now, flow, &request, copy, out),
             Incoming::Response(response) => self.response(now, &response, out),
             Incoming::Malformed(malformed) => self.malformed(flow, &malformed, out),
-            Incoming::KeepAlive | Incoming::Ignored(_) => out.reports.push(Report::Dropped),
+            Incoming::KeepAlive => {}
+            Incoming::Ignored(_) => out.reports.push(Report::Dropped),
         }
     }
 
@@ -482,7 +489,7 @@ impl Node {
     /// A response to a request of ours.
     fn response(&mut self, now: Timestamp, response: &sip::Response<'_>, out: &mut Outbox) {
         let Some(answer) = self.transactions.response(now, response) else {
-            out.reports.push(Report::Dropped); // answers nothing that is waiting: too late, or never ours
+            out.reports.push(Report::Stray);
             return;
         };
         if answer.is_final {

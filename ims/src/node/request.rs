@@ -243,6 +243,7 @@ impl Node {
         };
         // RFC 3324, RFC 3325 §5: what a peer outside the trust domain asserts is worth nothing
         if !self.settings.trust.trusts(flow.remote.ip()) {
+            out.reports.push(Report::Untrusted);
             return Reject::Forbidden(phrase::UNTRUSTED).into();
         }
         let (fetched, refused) = match brought {
@@ -280,6 +281,7 @@ impl Node {
         out: &mut Outbox,
     ) -> Reply {
         if !self.settings.trust.trusts(flow.remote.ip()) {
+            out.reports.push(Report::Untrusted);
             return Reject::NoDialog.into();
         }
         let ask = Ask {
@@ -425,6 +427,7 @@ impl Node {
         let mut writer = reply::response(request, 503, None, Some("overload"), flow.remote);
         writer.number(Name::RetryAfter, AWAY.0);
         self.sign(&mut writer);
+        out.reports.push(Report::Overloaded);
         out.reports.push(Report::Answered {
             method: known(&request.method),
             status: 503,
