@@ -3,6 +3,7 @@
 //! Diameter runs over TCP here, with TLS where it is configured. SCTP (RFC 6733 §2.1) is not offered.
 
 use super::place::{At, Place};
+use super::socket::Socket;
 use super::tls::Tls;
 use diameter::fault::FrameError;
 use diameter::frame::Framer;
@@ -328,8 +329,8 @@ async fn connect(place: &Place, tls: Option<&Tls>) -> io::Result<(Box<dyn Stream
         At::Address(address) => TcpStream::connect(address).await?,
         At::Name(host, port) => TcpStream::connect((host.as_str(), *port)).await?,
     };
-    stream.set_nodelay(true)?;
     let local = stream.local_addr()?.ip();
+    let stream = Socket::new(stream)?;
     let stream: Box<dyn Stream> = match (&place.secure, tls) {
         (None, _) => Box::new(stream),
         (Some(name), Some(tls)) => Box::new(tls.connect(name, stream).await?),

@@ -50,6 +50,7 @@ pub mod quarantine;
 mod records;
 mod sequences;
 pub mod settings;
+mod socket;
 mod spool;
 mod tls;
 mod worker;

@@ -4,13 +4,13 @@
 //! The files are looked at for each new connection and read again when they have changed. What does not load leaves what
 //! was loaded before in force. A connection that stands keeps what it was made with.
 
+use super::socket::Socket;
 use crate::http::files::{self, FileError, Loaded, Refresh};
 use crate::ua::tls::authorities;
 use serde::Deserialize;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tokio::net::TcpStream;
 use tokio_rustls::rustls::client::verify_server_name;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -70,18 +70,15 @@ impl Tls {
     pub async fn connect(
         &self,
         host: &str,
-        stream: TcpStream,
-    ) -> io::Result<client::TlsStream<TcpStream>> {
+        stream: Socket,
+    ) -> io::Result<client::TlsStream<Socket>> {
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
         let config = self.current().await?.client.clone();
         TlsConnector::from(config).connect(name, stream).await
     }
 
     /// The other side has connected, and must show a certificate; [`Shown`] says what it is about.
-    pub async fn accept(
-        &self,
-        stream: TcpStream,
-    ) -> io::Result<(server::TlsStream<TcpStream>, Shown)> {
+    pub async fn accept(&self, stream: Socket) -> io::Result<(server::TlsStream<Socket>, Shown)> {
         let none = || io::Error::other("no certificate");
         let config = self.current().await?.server.clone().ok_or_else(none)?;
         let stream = TlsAcceptor::from(config).accept(stream).await?;

@@ -24,6 +24,10 @@ const GROUP_BYTES: usize = 8 << 20;
 const PATIENCE: Duration = Duration::from_millis(10);
 const RECENT: Duration = Duration::from_millis(100);
 
+/// Where somebody waits for several commits one after the other, the next one starts so long after the last one started,
+/// if [`Settings::gather`] is not shorter: under load they share commits all the same.
+const BREATH: Duration = Duration::from_micros(250);
+
 /// How often the free space is looked at.
 const SPACE_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -35,7 +39,10 @@ pub struct Settings {
     /// Free space, in bytes, under which the store is [`Health::LowSpace`].
     pub reserve: u64,
     /// Shortest time from the start of one commit to the start of the next: what comes meanwhile shares the
-    /// next one. A batch that comes after a pause is committed at once.
+    /// next one. A batch that comes after a pause is committed at once, and one that was [submitted so] does not
+    /// count.
+    ///
+    /// [submitted so]: Committer::submit_at_once
     pub gather: Duration,
 }
 
@@ -68,16 +75,27 @@ impl Observer for () {
     fn committed(&mut self, _: usize, _: Duration) {}
 }
 
+/// How long a batch may wait for others to share its commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Haste {
+    /// Somebody waits for this commit and will wait for the next one.
+    AtOnce,
+    Usual,
+    /// Nobody waits for it.
+    None,
+}
+
 struct Entry {
     batch: Batch,
     done: Done,
-    /// Nobody waits for it.
-    patient: bool,
+    haste: Haste,
 }
 
 #[derive(Debug)]
 struct Shared {
     depth: AtomicUsize,
+    /// Those of them that are to be committed at once, and are not yet in a group.
+    at_once: AtomicUsize,
     /// `u64::MAX`: not known.
     free: AtomicU64,
     reserve: u64,
@@ -118,6 +136,7 @@ impl Committer {
         let (entries, waiting) = sync_channel(settings.queue.max(1));
         let shared = Arc::new(Shared {
             depth: AtomicUsize::new(0),
+            at_once: AtomicUsize::new(0),
             free: AtomicU64::new(u64::MAX),
             reserve: settings.reserve,
             health: Mutex::new(Health::Good),
@@ -129,7 +148,8 @@ impl Committer {
             pack: Box::new(pack),
             shared: shared.clone(),
             space_seen: None,
-            started: None,
+            gathered: None,
+            last: None,
             hurried: None,
         };
         let thread = std::thread::Builder::new()
@@ -148,25 +168,31 @@ impl Committer {
     /// written nowhere and keeps its place in that order. Blocks while the queue is full, so look at
     /// [`depth`](Committer::depth) before taking on new work.
     pub fn submit(&self, batch: Batch, done: Done) {
-        self.enter(batch, done, false);
+        self.enter(batch, done, Haste::Usual);
     }
 
     /// The same for a batch that is in no hurry: while others come that are, it goes with one of them and does not make
     /// the next wait for a commit of its own. Between the two kinds the order of submission is not kept.
     pub fn submit_patiently(&self, batch: Batch, done: Done) {
-        self.enter(batch, done, true);
+        self.enter(batch, done, Haste::None);
     }
 
-    fn enter(&self, batch: Batch, done: Done, patient: bool) {
+    /// The same for a batch that is one of several for which somebody waits one after the other: it does not wait for
+    /// others, and what waits is committed with it.
+    pub fn submit_at_once(&self, batch: Batch, done: Done) {
+        self.shared.at_once.fetch_add(1, Ordering::SeqCst);
+        self.enter(batch, done, Haste::AtOnce);
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark(); // it may be waiting for company
+        }
+    }
+
+    fn enter(&self, batch: Batch, done: Done, haste: Haste) {
         self.shared.depth.fetch_add(1, Ordering::Relaxed);
         let Some(entries) = &self.entries else {
             return done(Err(StoreError::Closed));
         };
-        if let Err(refused) = entries.send(Entry {
-            batch,
-            done,
-            patient,
-        }) {
+        if let Err(refused) = entries.send(Entry { batch, done, haste }) {
             self.shared.depth.fetch_sub(1, Ordering::Relaxed);
             (refused.0.done)(Err(StoreError::Closed));
         }
@@ -213,6 +239,8 @@ impl Drop for Committer {
     fn drop(&mut self) {
         self.entries = None; // the thread ends after the last entry
         if let Some(thread) = self.thread.take() {
+            self.shared.at_once.fetch_add(1, Ordering::SeqCst); // nobody else comes
+            thread.thread().unpark();
             // A panic of the thread was already reported by its hook; there is nobody left to tell.
             let _ = thread.join();
         }
@@ -227,8 +255,10 @@ struct Work<O> {
     pack: Box<dyn FnMut(&mut Batch) + Send>,
     shared: Arc<Shared>,
     space_seen: Option<Instant>,
+    /// Start of the last commit in which a batch was that waits for company.
+    gathered: Option<Instant>,
     /// Start of the last commit.
-    started: Option<Instant>,
+    last: Option<Instant>,
     /// When the last batch came that was in a hurry.
     hurried: Option<Instant>,
 }
@@ -257,11 +287,14 @@ impl<O: Observer> Work<O> {
                     continue;
                 }
             };
-            self.wait_for_company();
-            let (mut batches, dones) = gather(first, waiting);
-            let size = dones.len();
+            self.wait_for_company(&first);
+            let mut group = Group::gather(first, waiting);
+            self.shared
+                .at_once
+                .fetch_sub(group.at_once, Ordering::SeqCst);
+            let size = group.dones.len();
             let result = match &failed {
-                None => self.commit(&mut batches),
+                None => self.commit(&mut group),
                 Some(error) => Err(StoreError::clone(error)),
             };
             if let (Err(error), None) = (&result, &failed) {
@@ -269,7 +302,7 @@ impl<O: Observer> Work<O> {
                 failed = Some(error.clone());
                 self.shared.set_health(Health::Failed(error.clone()));
             }
-            for done in dones {
+            for done in group.dones {
                 done(result.clone());
             }
             self.shared.depth.fetch_sub(size, Ordering::Relaxed);
@@ -287,7 +320,7 @@ impl<O: Observer> Work<O> {
             let left = until.saturating_duration_since(Instant::now());
             match waiting.recv_timeout(left) {
                 Ok(entry) => {
-                    let is_patient = entry.patient;
+                    let is_patient = entry.haste == Haste::None;
                     held.push(entry);
                     let busy = self.hurried.is_some_and(|at| at.elapsed() < RECENT);
                     if !is_patient {
@@ -307,12 +340,16 @@ impl<O: Observer> Work<O> {
         }
     }
 
-    fn commit(&mut self, batches: &mut [Batch]) -> Result<(), StoreError> {
+    fn commit(&mut self, group: &mut Group) -> Result<(), StoreError> {
+        let batches = &mut group.batches;
         if batches.iter().all(Batch::is_empty) {
             return Ok(());
         }
         let started = Instant::now();
-        self.started = Some(started);
+        self.last = Some(started);
+        if group.is_shared {
+            self.gathered = self.last;
+        }
         batches.iter_mut().for_each(&mut self.pack);
         self.engine.commit(batches)?;
         self.observer.committed(batches.len(), started.elapsed());
@@ -320,13 +357,20 @@ impl<O: Observer> Work<O> {
     }
 
     /// Synchronising costs the same whatever is in the group, so it is not done more often than set. Sleeping
-    /// is cheaper than being woken by each batch.
-    fn wait_for_company(&self) {
-        let elapsed = self
-            .started
-            .map_or(Duration::MAX, |started| started.elapsed());
-        if let Some(left) = self.settings.gather.checked_sub(elapsed) {
-            std::thread::sleep(left);
+    /// is cheaper than being woken by each batch; one that is to be committed at once does wake.
+    fn wait_for_company(&self, first: &[Entry]) {
+        let is_urgent = first.iter().any(|entry| entry.haste == Haste::AtOnce);
+        let gather = self.settings.gather;
+        loop {
+            let (pause, since) = match is_urgent || self.shared.at_once.load(Ordering::SeqCst) > 0 {
+                true => (BREATH.min(gather), self.last),
+                false => (gather, self.gathered),
+            };
+            let elapsed = since.map_or(Duration::MAX, |started| started.elapsed());
+            match pause.checked_sub(elapsed) {
+                Some(left) if !left.is_zero() => std::thread::park_timeout(left),
+                _ => return,
+            }
         }
     }
 
@@ -348,18 +392,42 @@ impl<O: Observer> Work<O> {
     }
 }
 
-/// Takes everything that waits behind the first ones, up to the limits of a group.
-fn gather(first: Vec<Entry>, waiting: &Receiver<Entry>) -> (Vec<Batch>, Vec<Done>) {
-    let mut bytes: usize = first.iter().map(|entry| size(&entry.batch)).sum();
-    let split = |entry: Entry| (entry.batch, entry.done);
-    let (mut batches, mut dones): (Vec<_>, Vec<_>) = first.into_iter().map(split).unzip();
-    while batches.len() < GROUP_BATCHES && bytes < GROUP_BYTES {
-        let Ok(entry) = waiting.try_recv() else { break };
-        bytes += size(&entry.batch);
-        batches.push(entry.batch);
-        dones.push(entry.done);
+/// What is committed together.
+#[derive(Default)]
+struct Group {
+    batches: Vec<Batch>,
+    dones: Vec<Done>,
+    bytes: usize,
+    /// Those that were to be committed at once.
+    at_once: usize,
+    /// Whether there is one that waits for company.
+    is_shared: bool,
+}
+
+impl Group {
+    /// Takes everything that waits behind the first ones, up to the limits of a group.
+    fn gather(first: Vec<Entry>, waiting: &Receiver<Entry>) -> Group {
+        let mut group = Group::default();
+        for entry in first {
+            group.take(entry);
+        }
+        while group.batches.len() < GROUP_BATCHES && group.bytes < GROUP_BYTES {
+            let Ok(entry) = waiting.try_recv() else { break };
+            group.take(entry);
+        }
+        group
     }
-    (batches, dones)
+
+    fn take(&mut self, entry: Entry) {
+        self.bytes += size(&entry.batch);
+        match entry.haste {
+            Haste::AtOnce => self.at_once += 1,
+            Haste::Usual => self.is_shared = true,
+            Haste::None => {}
+        }
+        self.batches.push(entry.batch);
+        self.dones.push(entry.done);
+    }
 }
 
 fn size(batch: &Batch) -> usize {

@@ -2,7 +2,7 @@
 
 use crate::Place;
 use ims::record::{Batch, Table};
-use presentia::store::committer::Settings;
+use presentia::store::committer::{Done, Settings};
 use presentia::store::memory::{Disk, Faults, Memory};
 use presentia::store::{Committer, Engine, Health, StoreError};
 use std::sync::mpsc;
@@ -42,6 +42,13 @@ fn submit(
 
 /// Submits one batch in no hurry; tells the answer.
 fn submit_patiently(committer: &Committer, number: u64) -> mpsc::Receiver<()> {
+    let (one, told, outcome) = waited_for(number);
+    committer.submit_patiently(one, told);
+    outcome
+}
+
+/// A batch, what it is submitted with, and who hears that it is committed.
+fn waited_for(number: u64) -> (Batch, Done, mpsc::Receiver<()>) {
     let (told, outcome) = mpsc::channel();
     let mut one = Batch::default();
     one.put_bytes(Table::Charging, &number.to_be_bytes(), b"");
@@ -49,8 +56,7 @@ fn submit_patiently(committer: &Committer, number: u64) -> mpsc::Receiver<()> {
         result.unwrap();
         told.send(()).unwrap();
     };
-    committer.submit_patiently(one, Box::new(told));
-    outcome
+    (one, Box::new(told), outcome)
 }
 
 /// Tries it until it is so; a machine that is busy may miss a moment.
@@ -85,6 +91,37 @@ fn what_is_in_no_hurry_goes_with_the_next_that_is_or_by_itself() {
         submit(&committer, 0..1);
         held.try_recv().is_ok() && disk.commits() == before + 1
     });
+}
+
+#[test]
+fn what_is_to_be_committed_at_once_does_not_wait_for_company_and_takes_along_what_does() {
+    let engine = Memory::new();
+    let disk = engine.disk();
+    let settings = Settings {
+        queue: 64,
+        reserve: 0,
+        gather: Duration::from_secs(3_600),
+    };
+    let committer = Committer::start(Box::new(engine), settings, ()).unwrap();
+    let patience = Duration::from_secs(30);
+    submit(&committer, 0..1);
+    for number in 1..4 {
+        let (one, told, waits) = waited_for(number);
+        committer.submit(one, told);
+        let (one, told, hurried) = waited_for(10 + number);
+        committer.submit_at_once(one, told);
+        hurried.recv_timeout(patience).unwrap();
+        assert!(waits.try_recv().is_ok(), "it was there before");
+    }
+    let (one, told, hurried) = waited_for(20);
+    committer.submit_at_once(one, told);
+    hurried.recv_timeout(patience).unwrap();
+    let (one, told, waits) = waited_for(21);
+    committer.submit(one, told);
+    assert!(waits.try_recv().is_err(), "the next one waits as before");
+    assert!((5..=8).contains(&disk.commits()), "{}", disk.commits());
+    drop(committer); // which ends the wait
+    assert!(waits.try_recv().is_ok());
 }
 
 #[test]

@@ -7,6 +7,7 @@ use super::{Tell, Word, ccr, record};
 use crate::charging::acr::Sender;
 use crate::charging::identifier;
 use crate::charging::line::{Line, wall_clock};
+use crate::store::committer::Done;
 use crate::store::{Committer, Record, StoreError};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::CreditOutcome;
@@ -77,6 +78,8 @@ pub(in crate::charging) struct Credit {
     charges: BTreeMap<u64, Charged>,
     enquiries: Enquiries,
     waiting: VecDeque<Waiting>,
+    /// Charges that are over, while that is being stored.
+    leaving: BTreeMap<u64, Vec<Step>>,
     turn: u64,
     stored: mpsc::UnboundedSender<(u64, Result<(), StoreError>)>,
 }
@@ -107,6 +110,7 @@ impl Credit {
             charges: BTreeMap::new(),
             enquiries: Enquiries::default(),
             waiting: VecDeque::new(),
+            leaving: BTreeMap::new(),
             turn: 0,
             stored,
         };
@@ -258,41 +262,68 @@ impl Credit {
     /// there was anything.
     pub fn advance(&mut self, line: &mut Line) -> bool {
         let (mut batch, mut steps) = (Batch::default(), Vec::new());
+        let (mut over, mut leaving) = (Batch::default(), Vec::new());
         while let Some(step) = self.client.poll_order() {
             match step {
                 Step::Keep { key, kept } => self.keep(&mut batch, key, &kept),
                 Step::Forget { key } => {
-                    batch.ops.push(Op::Delete {
+                    over.ops.push(Op::Delete {
                         table: Table::Credit,
                         key: key.to_be_bytes().into(),
                     });
-                    steps.push(step);
+                    leaving.push(step);
                 }
                 other => steps.push(other),
             }
         }
-        if batch.is_empty() && steps.is_empty() {
+        if batch.is_empty() && steps.is_empty() && leaving.is_empty() {
             return false;
         }
         line.show_sessions(self.client.sessions());
+        self.wait_for(line, batch, steps);
+        self.forget(over, leaving);
+        true
+    }
+
+    /// Carries out steps when what they rest on is stored.
+    fn wait_for(&mut self, line: &mut Line, batch: Batch, steps: Vec<Step>) {
         if batch.is_empty() && self.waiting.is_empty() {
-            self.carry_out(line, steps);
-            return true;
+            return self.carry_out(line, steps);
         }
+        // A request waits for one commit before the question, for one behind the answer, and then for its own.
+        let is_awaited = |step: &Step| matches!(step, Step::Ask { .. } | Step::Decided { .. });
+        let at_once = steps.iter().any(is_awaited);
         self.turn += 1;
-        let turn = self.turn;
         self.waiting.push_back(Waiting {
-            turn,
+            turn: self.turn,
             committed: batch.is_empty(),
             steps,
         });
-        if !batch.is_empty() {
-            let told = self.stored.clone();
-            // The thread is gone only when nobody needs to know.
-            let done = move |outcome| _ = told.send((turn, outcome));
-            self.committer.submit(batch, Box::new(done));
+        if batch.is_empty() {
+            return;
         }
-        true
+        let done = self.when_stored();
+        match at_once {
+            true => self.committer.submit_at_once(batch, done),
+            false => self.committer.submit(batch, done),
+        }
+    }
+
+    /// Charges that are over are in no hurry: a process that finds them again asks once more, and says so.
+    fn forget(&mut self, over: Batch, leaving: Vec<Step>) {
+        if leaving.is_empty() {
+            return;
+        }
+        self.turn += 1;
+        self.leaving.insert(self.turn, leaving);
+        self.committer.submit_patiently(over, self.when_stored());
+    }
+
+    /// Tells this part how the batch of this turn has ended.
+    fn when_stored(&self) -> Done {
+        let (told, turn) = (self.stored.clone(), self.turn);
+        // The thread is gone only when nobody needs to know.
+        Box::new(move |outcome| _ = told.send((turn, outcome)))
     }
 
     fn keep(&self, batch: &mut Batch, key: u64, kept: &Kept) {
@@ -313,6 +344,9 @@ impl Credit {
             // The driver ends the process for the same reason; nothing that rests on this leaves.
             error!(%error, "what is owed to an account could not be stored");
             return;
+        }
+        if let Some(over) = self.leaving.remove(&turn) {
+            return self.carry_out(line, over);
         }
         if let Some(waiting) = self.waiting.iter_mut().find(|w| w.turn == turn) {
             waiting.committed = true;
@@ -481,6 +515,6 @@ impl Credit {
 
     /// Whether nothing waits for the store.
     pub fn is_clear(&self) -> bool {
-        self.waiting.is_empty()
+        self.waiting.is_empty() && self.leaving.is_empty()
     }
 }

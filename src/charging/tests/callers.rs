@@ -1,6 +1,7 @@
 //! Peers that connect to us: who is let in, what is bounded, and the election when both connect.
 
 use super::*;
+use crate::charging::socket::Socket;
 use crate::charging::tls::tests::certificates;
 
 /// An address to listen at.
@@ -221,7 +222,10 @@ async fn over_tls_the_certificate_says_who_it_may_be() {
         let settings: Settings = toml::from_str(&tls(own)).unwrap();
         let tls = Tls::load(&settings.tls).unwrap().unwrap();
         let stream = TcpStream::connect(door).await.unwrap();
-        let mut stream = tls.connect("ps.test", stream).await.unwrap();
+        let mut stream = tls
+            .connect("ps.test", Socket::new(stream).unwrap())
+            .await
+            .unwrap();
         let _ = stream.write_all(&cer(host)).await; // it may be gone already
         let mut framer = Framer::new(65_536);
         let mut buffer = [0; 4_096];

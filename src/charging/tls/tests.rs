@@ -4,7 +4,7 @@ use super::*;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
@@ -140,7 +140,7 @@ async fn both_sides_must_show_who_they_are() {
             key: file(&key),
         };
         let tls = Tls::load(&files).unwrap().unwrap();
-        let stream = TcpStream::connect(address).await.unwrap();
+        let stream = Socket::new(TcpStream::connect(address).await.unwrap()).unwrap();
         let heard = match tls.connect(name, stream).await {
             Ok(mut stream) => stream.read_u8().await.ok(),
             Err(_) => None,
@@ -203,7 +203,7 @@ async fn files_that_have_changed_hold_for_the_next_connection_and_broken_ones_do
         if let Some((from, to)) = change {
             copy(from, to);
         }
-        let stream = TcpStream::connect(address).await.unwrap();
+        let stream = Socket::new(TcpStream::connect(address).await.unwrap()).unwrap();
         let heard = match tls.connect("cdf1.test", stream).await {
             Ok(mut stream) => stream.read_u8().await.ok(),
             Err(_) => None,
