@@ -78,9 +78,9 @@ impl Make {
         if let Some(missing) = missing {
             assert!(
                 !required,
-                "not installed: {missing} (see tests/peers/README.md)"
+                "not installed: {missing} (tests/install installs it)"
             );
-            eprintln!("passed over: {missing} not installed (tests/run installs it)");
+            eprintln!("passed over: {missing} not installed (tests/install installs it)");
             return false;
         }
         peers(programs)

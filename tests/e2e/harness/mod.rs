@@ -62,8 +62,11 @@ pub fn peers(programs: &[&str]) -> bool {
         return true;
     }
     let required = std::env::var("PRESENTIA_TEST_PEERS").is_ok_and(|word| word == "required");
-    assert!(!required, "not installed: {missing:?}");
-    eprintln!("passed over: {missing:?} not installed (tests/run installs them)");
+    assert!(
+        !required,
+        "not installed: {missing:?} (tests/install installs them)"
+    );
+    eprintln!("passed over: {missing:?} not installed (tests/install installs them)");
     false
 }
 
