@@ -3,19 +3,25 @@
 
 Beside that: {"inside": true} says the result within Multiple-Services-Credit-Control, {"rar": 0.2} asks for a session
 again that many seconds after its begin, {"final": true} is Final-Unit-Indication TERMINATE. In scripts: `in`, `rar`,
-`asr` and `fui`, and with values `ccfh`, `ddfh`, `fo` (CC-Session-Failover) and `vt` (Validity-Time).
+`asr`, `fui` and `short` (Check-Balance-Result NO_CREDIT), and with values `ccfh`, `ddfh`, `fo` (CC-Session-Failover),
+`vt` (Validity-Time), `units` and `price` (hundredths of currency 978).
 Needs python-diameter 0.9.0 (pip install python-diameter==0.9.0).
 """
 import threading
 
 from diameter.message import Avp, constants
 from diameter.message.avp.grouped import (
+    CostInformation,
     FinalUnitIndication,
     GrantedServiceUnit,
     MultipleServicesCreditControl,
+    UnitValue,
 )
 from diameter.message.commands import AbortSessionRequest, CreditControlRequest, ReAuthRequest
 from peer import Peer, main
+
+
+CHECK_BALANCE, PRICE_ENQUIRY = 2, 3  # Requested-Action
 
 
 class Ocs(Peer):
@@ -29,7 +35,9 @@ class Ocs(Peer):
         answer.cc_request_type = message.cc_request_type
         answer.cc_request_number = message.cc_request_number
         inside = told.get("inside") or told.get("in")
-        if inside or (result == 2001 and message.cc_request_type != 3):
+        if message.requested_action in (CHECK_BALANCE, PRICE_ENQUIRY):
+            self.tell(message, answer, result, told)
+        elif inside or (result == 2001 and message.cc_request_type != 3):
             self.grant(message, answer, result, told)
         if "ccfh" in told:
             answer.credit_control_failure_handling = told["ccfh"]
@@ -43,8 +51,16 @@ class Ocs(Peer):
                 after = told[word]
                 threading.Timer(min(after, 0.2), self.ask, (message, command())).start()
 
+    def tell(self, message, answer, result, told):
+        """The price, or whether the account covers it."""
+        if result == 2001 and message.requested_action == CHECK_BALANCE:
+            answer.check_balance_result = told.get("short", 0)
+        if result == 2001 and message.requested_action == PRICE_ENQUIRY:
+            value = UnitValue(value_digits=told.get("price", 15), exponent=-2)
+            answer.cost_information = CostInformation(unit_value=value, currency_code=978)
+
     def grant(self, message, answer, result, told):
-        granted = GrantedServiceUnit(cc_service_specific_units=1) if result == 2001 else None
+        granted = GrantedServiceUnit(cc_service_specific_units=told.get("units", 1)) if result == 2001 else None
         if not message.multiple_services_credit_control and not told.get("inside"):
             answer.granted_service_unit = granted
             return

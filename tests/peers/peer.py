@@ -37,9 +37,21 @@ def lines(avps):
             yield f"{avp.name.removeprefix('3GPP-')}={value}"
 
 
+def remember_avps(command):
+    """Requests of this kind keep their AVPs as they came. The library drops them for attributes of its own, and has lost
+    by then what its attributes have not: SIP-Method, of which it has the wrong code."""
+    read = command.__post_init__
+
+    def remember(self):
+        self.received = list(self._avps)
+        read(self)
+
+    command.__post_init__ = remember
+
+
 def script(icid, label):
     """The words for the peer `label` in an icid such as `row!cdf1=4002,silent,2001!cdf2=2001`."""
-    for part in icid.split("!")[1:]:
+    for part in icid.split("@")[0].split("!")[1:]:
         name, _, words = part.partition("=")
         if name == label:
             return words.split(",")
@@ -63,6 +75,7 @@ class Peer(ThreadingApplication):
 
     def __init__(self, args, application, **kind):
         super().__init__(application, **kind)
+        remember_avps(self.command)
         self.args, self.lock = args, threading.Lock()
         self.label = args.host.split(".")[0]
         self.records = open(args.records, "a", buffering=1)
@@ -82,7 +95,7 @@ class Peer(ThreadingApplication):
             except (OSError, ValueError):
                 pass  # not there, or being written
         avps = dict(field.partition("=")[::2] for field in fields)
-        words = script(avps.get("IMS-Charging-Identifier", ""), self.label)
+        words = script(avps.get("IMS-Charging-Identifier") or avps.get("Subscription-Id-Data", ""), self.label)
         if words:
             with self.lock:
                 turn = self.seen[avps["Session-Id"]]
@@ -93,7 +106,7 @@ class Peer(ThreadingApplication):
     def handle_request(self, message):
         if not isinstance(message, self.command):
             return self.generate_answer(message, result_code=constants.E_RESULT_CODE_DIAMETER_COMMAND_UNSUPPORTED)
-        fields = list(lines(message.avps))
+        fields = list(lines(message.received))
         head = [f"T={int(message.header.is_retransmit)}", f"E2E={message.header.end_to_end_identifier}"]
         self.write(head + fields)
         told = self.told(fields)

@@ -1,7 +1,7 @@
 //! Lines that are cut, watchdogs that are lost, goodbyes of both sides, peers that die and come back.
 
 use super::peer::{MAKES, each_make};
-use super::ro::word;
+use super::row::{asked, flags, list};
 use super::tap::number;
 use super::*;
 
@@ -31,13 +31,7 @@ fn t(records: &[Record]) -> Vec<&str> {
 
 /// Waits until a CDF has this row, once and with this T flag.
 fn comes(cdf: &Peer, row: &str, flag: &str) {
-    let flags = || {
-        cdf.of(row)
-            .iter()
-            .map(|record| one(record, "T").to_owned())
-            .collect()
-    };
-    settles(row, PATIENCE, &vec![flag.to_owned()], flags);
+    settles(row, PATIENCE, &list(&[flag]), || flags(cdf, row));
 }
 
 /// Session-Id, number and End-to-End Identifier: what a duplicate is recognised by (RFC 6733 §9.4).
@@ -134,10 +128,6 @@ fn held(
     })
 }
 
-fn words(ocs: &Peer, row: &str) -> Vec<String> {
-    ocs.of(row).iter().map(word).collect()
-}
-
 /// CHG-03.
 #[test]
 fn credit_is_asked_elsewhere_when_a_line_breaks_and_debits_wait_for_an_ocs() {
@@ -164,7 +154,7 @@ fn credit_is_asked_elsewhere_when_a_line_breaks_and_debits_wait_for_an_ocs() {
         );
         let rows = [(&first, vec!["debit"]), (&second, vec!["debit T"])];
         rows.iter()
-            .for_each(|(ocs, row)| assert_eq!(words(ocs, "cut"), *row, "{make:?}"));
+            .for_each(|(ocs, row)| assert_eq!(asked(ocs, "cut"), *row, "{make:?}"));
         let same = |name: &str| {
             let all = [first.of("cut"), second.of("cut")].concat();
             one(&all[0], name) == one(&all[1], name)
@@ -176,7 +166,7 @@ fn credit_is_asked_elsewhere_when_a_line_breaks_and_debits_wait_for_an_ocs() {
             "{make:?}"
         );
         assert_eq!(ask(&debits, &publication("down", "")).status(), Some(200));
-        assert_eq!(words(&second, "down"), ["debit"], "{make:?}");
+        assert_eq!(asked(&second, "down"), ["debit"], "{make:?}");
 
         // a session cannot be opened while nobody is there, and a debit waits
         first.kill9();
@@ -196,11 +186,11 @@ fn credit_is_asked_elsewhere_when_a_line_breaks_and_debits_wait_for_an_ocs() {
         );
         second.start();
         settles("waits", REOPENED, &vec!["debit T".to_owned()], || {
-            words(&second, "waits")
+            asked(&second, "waits")
         });
         debits.stop();
         sessions.stop();
-        assert_eq!(words(&second, "nobody"), Vec::<String>::new(), "{make:?}");
+        assert_eq!(asked(&second, "nobody"), Vec::<String>::new(), "{make:?}");
     });
 }
 
@@ -253,7 +243,7 @@ fn a_partition_is_decided_by_tx_and_the_failure_handling() {
                 .into_iter()
                 .collect();
             settles(&format!("{host} at {make:?}"), REOPENED, &owed, || {
-                words(&ocs, host)
+                asked(&ocs, host)
             });
         }
         servers.into_iter().for_each(Server::stop);

@@ -5,14 +5,16 @@
 //!   (`tests/peers/README.md`), so that many rows run at the same time;
 //! - [`tap`] stands in front of each: it keeps what passes, loses it, or cuts the line;
 //! - [`wireshark`] judges every capture;
-//! - [`rf`], [`ro`], [`sessions`], [`links`], [`relay`] and [`questions`] are the table.
+//! - [`rf`], [`ro`], [`sessions`], [`enquiries`], [`links`], [`relay`] and [`questions`] are the table, of [`row`]s.
 
+mod enquiries;
 mod links;
 mod peer;
 mod questions;
 mod relay;
 mod rf;
 mod ro;
+mod row;
 mod sessions;
 mod tap;
 mod wireshark;

@@ -39,6 +39,15 @@ fn read_record(line: &str) -> Record {
     record
 }
 
+/// The name before the script: in the icid, and where there is none, in the user.
+fn row_of(record: &Record) -> Option<&str> {
+    let text = match record.get("IMS-Charging-Identifier") {
+        Some(icids) => icids[0].as_str(),
+        None => record.get("Subscription-Id-Data")?[0].strip_prefix("sip:")?,
+    };
+    text.split(['!', '@']).next()
+}
+
 /// Whose implementation a peer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Make {
@@ -334,13 +343,10 @@ impl Peer {
         whole.lines().map(read_record).collect()
     }
 
-    /// Requests whose icid begins so, as this peer got them.
-    pub fn of(&self, icid: &str) -> Vec<Record> {
-        let begins = |record: &Record| {
-            let icids = record.get("IMS-Charging-Identifier");
-            icids.is_some_and(|icids| icids[0].split('!').next() == Some(icid))
-        };
-        self.records().into_iter().filter(begins).collect()
+    /// Requests of this row, as this peer got them.
+    pub fn of(&self, row: &str) -> Vec<Record> {
+        let belongs = |record: &Record| row_of(record) == Some(row);
+        self.records().into_iter().filter(belongs).collect()
     }
 
     /// Waits for `count` records with different sessions.

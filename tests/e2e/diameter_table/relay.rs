@@ -2,23 +2,8 @@
 //! and dead ones behind it.
 
 use super::peer::{MAKES, each_make};
-use super::ro::word;
+use super::row::{asked, flags, list};
 use super::*;
-
-fn asked(ocs: &Peer, row: &str) -> Vec<String> {
-    ocs.of(row).iter().map(word).collect()
-}
-
-fn flags(cdf: &Peer, row: &str) -> Vec<String> {
-    cdf.of(row)
-        .iter()
-        .map(|record| one(record, "T").to_owned())
-        .collect()
-}
-
-fn list(words: &[&str]) -> Vec<String> {
-    words.iter().map(|word| (*word).to_owned()).collect()
-}
 
 /// CHG-01 to CHG-03, with whatever make behind the relays.
 #[test]

@@ -1,67 +1,45 @@
 //! Rf, by Result-Code and silence: what becomes of a record whatever its CDFs say.
 
 use super::peer::{MAKES, each_make};
+use super::row::{Row, all_known, flags, row};
 use super::*;
 
-/// One record. What its CDFs are told to do, what each of them gets (the T flag of each sending), and how it ends.
-struct Row {
-    name: &'static str,
-    script: &'static str,
-    first: &'static [&'static str],
-    second: &'static [&'static str],
-    quarantined: bool,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Acknowledged,
+    Quarantined,
 }
-
-const fn row(
-    name: &'static str,
-    script: &'static str,
-    first: &'static [&'static str],
-    second: &'static [&'static str],
-) -> Row {
-    Row {
-        name,
-        script,
-        first,
-        second,
-        quarantined: false,
-    }
-}
-
-const fn refused(name: &'static str, script: &'static str) -> Row {
-    Row {
-        name,
-        script,
-        first: &["0"],
-        second: &[],
-        quarantined: true,
-    }
-}
+use End::{Acknowledged, Quarantined};
 
 /// A refusal is no reason for the T flag (RFC 6733 §3), silence is; a CDF that may have the record is told so by T
 /// also when another one refused it in between.
-const TABLE: &[Row] = &[
-    row("accepted", "", &["0"], &[]),
-    row("limited", "!cdf1=2002", &["0"], &[]),
-    row("unroutable", "!cdf1=3002", &["0"], &["0"]),
-    row("busy", "!cdf1=3004", &["0"], &["0"]),
-    row("looping", "!cdf1=3005", &["0"], &["0"]),
-    row("full", "!cdf1=4002", &["0"], &["0"]),
-    row("failing", "!cdf1=4001", &["0"], &["0"]),
-    row("twice", "!cdf1=4002,2001!cdf2=4002", &["0", "0"], &["0"]),
-    row("silent", "!cdf1=silent", &["0"], &["1"]),
-    row("deaf", "!cdf1=silent,2001!cdf2=silent", &["0", "1"], &["1"]),
-    refused("unable", "!cdf1=5012"),
-    refused("unknown", "!cdf1=5030"),
-    refused("missing", "!cdf1=5005"),
+const TABLE: &[Row<End>] = &[
+    row("accepted", "", Acknowledged, &["0"], &[]),
+    row("limited", "!cdf1=2002", Acknowledged, &["0"], &[]),
+    row("unroutable", "!cdf1=3002", Acknowledged, &["0"], &["0"]),
+    row("busy", "!cdf1=3004", Acknowledged, &["0"], &["0"]),
+    row("looping", "!cdf1=3005", Acknowledged, &["0"], &["0"]),
+    row("full", "!cdf1=4002", Acknowledged, &["0"], &["0"]),
+    row("failing", "!cdf1=4001", Acknowledged, &["0"], &["0"]),
+    row(
+        "twice",
+        "!cdf1=4002,2001!cdf2=4002",
+        Acknowledged,
+        &["0", "0"],
+        &["0"],
+    ),
+    row("silent", "!cdf1=silent", Acknowledged, &["0"], &["1"]),
+    row(
+        "deaf",
+        "!cdf1=silent,2001!cdf2=silent",
+        Acknowledged,
+        &["0", "1"],
+        &["1"],
+    ),
+    row("unable", "!cdf1=5012", Quarantined, &["0"], &[]),
+    row("unknown", "!cdf1=5030", Quarantined, &["0"], &[]),
+    row("missing", "!cdf1=5005", Quarantined, &["0"], &[]),
 ];
-
-/// The T flags of what a CDF got of a row.
-fn flags(cdf: &Peer, row: &Row) -> Vec<String> {
-    cdf.of(row.name)
-        .iter()
-        .map(|record| one(record, "T").to_owned())
-        .collect()
-}
 
 /// CHG-01 and CHG-02.
 #[test]
@@ -81,8 +59,8 @@ fn every_answer_of_a_cdf_and_its_silence_have_the_right_consequence() {
         until(&server, PATIENCE, DEPTH, 0);
         for row in TABLE {
             let at = format!("{} at {make:?}", row.name);
-            assert_eq!(flags(&first, row), row.first, "{at}, first CDF");
-            assert_eq!(flags(&second, row), row.second, "{at}, second CDF");
+            let got = [&first, &second].map(|cdf| flags(cdf, row.name));
+            assert_eq!(got, row.wanted(), "{at}");
             let all: Vec<Record> = [first.of(row.name), second.of(row.name)].concat();
             for name in ["Session-Id", "Accounting-Record-Number", "E2E"] {
                 let same = all
@@ -90,11 +68,7 @@ fn every_answer_of_a_cdf_and_its_silence_have_the_right_consequence() {
                     .all(|record| one(record, name) == one(&all[0], name));
                 assert!(same, "{at}: {name} of {all:#?}");
             }
-            let unknown = all
-                .iter()
-                .flat_map(|record| record.keys())
-                .find(|name| name.starts_with('?'));
-            assert_eq!(unknown, None, "{at}");
+            all_known(&all, &at);
         }
         let count = |outcome: &str| {
             metric(
@@ -102,7 +76,7 @@ fn every_answer_of_a_cdf_and_its_silence_have_the_right_consequence() {
                 &format!("presentia_charging_records_total{{outcome=\"{outcome}\"}}"),
             )
         };
-        let quarantined = TABLE.iter().filter(|row| row.quarantined).count();
+        let quarantined = TABLE.iter().filter(|row| row.end == Quarantined).count();
         assert_eq!(
             count("quarantined"),
             i64::try_from(quarantined).ok(),

@@ -1,5 +1,5 @@
 /* freeDiameter extension: a CDF and an OCS that answer every request with success, or as its IMS-Charging-Identifier
-   tells (../README.md), and write down, one line each, what freeDiameter's own dictionary makes of it:
+   tells (../README.md), that ask by themselves (RAR, ASR), and write down, one line each, what freeDiameter's own dictionary makes of it:
 
        T=0 <TAB> E2E=7 <TAB> Session-Id=... <TAB> ... <TAB> SIP-Method=PUBLISH ...
 
@@ -15,7 +15,11 @@ struct told {
 	uint32_t result;
 	int inside; /* the result stands in Multiple-Services-Credit-Control */
 	int final;
+	int again, abort; /* a RAR, an ASR follows */
+	int short_of_credit;
+	uint64_t units;
 	int64_t failure, debit_failure, failover, validity; /* -1: not said */
+	int64_t price; /* hundredths of currency 978 */
 };
 
 /* How often a session with a script was asked for. The lock of the journal is its lock too. */
@@ -123,6 +127,11 @@ static void read_word(char *word, struct told *told)
 		if (!strcmp(option, "ddfh")) told->debit_failure = number;
 		if (!strcmp(option, "fo")) told->failover = number;
 		if (!strcmp(option, "vt")) told->validity = number;
+		if (!strcmp(option, "rar")) told->again = 1;
+		if (!strcmp(option, "asr")) told->abort = 1;
+		if (!strcmp(option, "units")) told->units = number;
+		if (!strcmp(option, "short")) told->short_of_credit = 1;
+		if (!strcmp(option, "price")) told->price = number;
 	}
 }
 
@@ -145,16 +154,18 @@ static unsigned turn_of(const char *session)
 /* What to do with a request: row!cdf1=4002,silent,2001!cdf2=2001 has words for each peer, the last one for good. */
 static struct told told_of(struct msg *request)
 {
-	struct told told = { 0, 2001, 0, 0, -1, -1, -1, -1 };
+	struct told told = { .result = 2001, .units = 1, .failure = -1, .debit_failure = -1, .failover = -1, .validity = -1, .price = 15 };
 	char icid[512], session[256], mine[128], *words, *word, *place = NULL;
 
 	text_of(request, "IMS-Charging-Identifier", icid, sizeof icid);
+	if (!*icid)
+		text_of(request, "Subscription-Id-Data", icid, sizeof icid);
 	text_of(request, "Session-Id", session, sizeof session);
 	snprintf(mine, sizeof mine, "!%.*s=", (int)strcspn(fd_g_config->cnf_diamid, "."), fd_g_config->cnf_diamid);
 	if (!(words = strstr(icid, mine)))
 		return told;
 	words += strlen(mine);
-	words[strcspn(words, "!")] = 0;
+	words[strcspn(words, "!@")] = 0;
 	unsigned turn = turn_of(session);
 	for (word = strtok_r(words, ",", &place); word; turn--) {
 		char *next = strtok_r(NULL, ",", &place);
@@ -199,10 +210,10 @@ static void copy(struct msg *request, struct msg *answer, const char *name)
 		put(answer, name, head->avp_value);
 }
 
-/* One unit, where the request has its own. */
+/* The units, where the request has its own. */
 static void grant(struct msg *request, struct msg *answer, struct told *told)
 {
-	union avp_value one = { .u64 = 1 };
+	union avp_value units = { .u64 = told->units };
 	msg_or_avp *place = answer;
 	struct avp *granted;
 
@@ -211,7 +222,7 @@ static void grant(struct msg *request, struct msg *answer, struct told *told)
 	if (!place)
 		return;
 	if (told->result == 2001 && (granted = put(place, "Granted-Service-Unit", NULL)))
-		put(granted, "CC-Service-Specific-Units", &one);
+		put(granted, "CC-Service-Specific-Units", &units);
 	if (place == answer)
 		return;
 	put_number(place, "Result-Code", told->result);
@@ -221,14 +232,41 @@ static void grant(struct msg *request, struct msg *answer, struct told *told)
 		put_number(put(place, "Final-Unit-Indication", NULL), "Final-Unit-Action", 0);
 }
 
+/* What it would cost: so many hundredths of a currency. */
+static void put_price(struct msg *answer, int64_t price)
+{
+	union avp_value digits = { .i64 = price }, exponent = { .i32 = -2 };
+	struct avp *cost = put(answer, "Cost-Information", NULL), *value = cost ? put(cost, "Unit-Value", NULL) : NULL;
+
+	if (!value)
+		return;
+	put(value, "Value-Digits", &digits);
+	put(value, "Exponent", &exponent);
+	put_number(cost, "Currency-Code", 978);
+}
+
+enum { CHECK_BALANCE = 2, PRICE_ENQUIRY = 3, INITIAL = 1, TERMINATION = 3 };
+
+static uint32_t number_of(struct msg *request, const char *name)
+{
+	struct avp_hdr *head = find(request, name);
+
+	return head && head->avp_value ? head->avp_value->u32 : 0;
+}
+
 /* What an answer of the OCS has beside its result. */
 static void credit(struct msg *request, struct msg *answer, struct told *told)
 {
-	struct avp_hdr *kind = find(request, "CC-Request-Type");
+	uint32_t kind = number_of(request, "CC-Request-Type"), action = number_of(request, "Requested-Action");
 
 	copy(request, answer, "CC-Request-Type");
 	copy(request, answer, "CC-Request-Number");
-	if (told->inside || (told->result == 2001 && kind && kind->avp_value->u32 != 3))
+	if (action == CHECK_BALANCE || action == PRICE_ENQUIRY) {
+		if (told->result == 2001 && action == CHECK_BALANCE)
+			put_number(answer, "Check-Balance-Result", told->short_of_credit);
+		if (told->result == 2001 && action == PRICE_ENQUIRY)
+			put_price(answer, told->price);
+	} else if (told->inside || (told->result == 2001 && kind != TERMINATION))
 		grant(request, answer, told);
 	if (told->failure >= 0)
 		put_number(answer, "Credit-Control-Failure-Handling", told->failure);
@@ -236,6 +274,82 @@ static void credit(struct msg *request, struct msg *answer, struct told *told)
 		put_number(answer, "Direct-Debiting-Failure-Handling", told->debit_failure);
 	if (told->failover >= 0)
 		put_number(answer, "CC-Session-Failover", told->failover);
+}
+
+/* What a RAR or ASR is about. */
+struct question {
+	const char *command, *answer;
+	char session[256], host[256], realm[256];
+};
+
+/* The answer to a RAR or ASR, in the journal. */
+static void answered(void *data, struct msg **msg)
+{
+	struct question *question = data;
+
+	flockfile(journal);
+	fprintf(journal, "%s\tResult-Code=%" PRIu32 "\tSession-Id=%s\n", question->answer, number_of(*msg, "Result-Code"),
+		question->session);
+	fflush(journal);
+	funlockfile(journal);
+	free(question);
+	fd_msg_free(*msg);
+	*msg = NULL;
+}
+
+static void put_text(struct msg *msg, const char *name, char *text)
+{
+	union avp_value value = { .os = { .data = (uint8_t *)text, .len = strlen(text) } };
+
+	put(msg, name, &value);
+}
+
+/* Asks, a moment after the session began. */
+static void *ask(void *data)
+{
+	struct question *question = data;
+	struct dict_object *model = NULL;
+	struct msg *msg = NULL;
+	struct msg_hdr *head = NULL;
+
+	usleep(200000);
+	if (fd_dict_search(fd_g_config->cnf_dict, DICT_COMMAND, CMD_BY_NAME, question->command, &model, ENOENT) ||
+	    fd_msg_new(model, MSGFL_ALLOC_ETEID, &msg) || fd_msg_hdr(msg, &head)) {
+		fd_log_error("no %s", question->command);
+		free(question);
+		return NULL;
+	}
+	head->msg_appl = 4;
+	head->msg_flags |= CMD_FLAG_PROXIABLE;
+	put_text(msg, "Session-Id", question->session);
+	fd_msg_add_origin(msg, 0);
+	put_text(msg, "Destination-Realm", question->realm);
+	put_text(msg, "Destination-Host", question->host);
+	put_number(msg, "Auth-Application-Id", 4);
+	if (!strcmp(question->answer, "RAA"))
+		put_number(msg, "Re-Auth-Request-Type", 0);
+	if (fd_msg_send(&msg, answered, question))
+		fd_log_error("cannot send %s", question->command);
+	return NULL;
+}
+
+/* A RAR or ASR for the session that begins with this request. */
+static void will_ask(struct msg *request, const char *command, const char *answer)
+{
+	struct question *question = calloc(1, sizeof *question);
+	pthread_t thread;
+
+	if (!question)
+		return;
+	question->command = command;
+	question->answer = answer;
+	text_of(request, "Session-Id", question->session, sizeof question->session);
+	text_of(request, "Origin-Host", question->host, sizeof question->host);
+	text_of(request, "Origin-Realm", question->realm, sizeof question->realm);
+	if (pthread_create(&thread, NULL, ask, question))
+		free(question);
+	else
+		pthread_detach(thread);
 }
 
 static int take(struct msg **msg, struct avp *avp, struct session *session, void *opaque, enum disp_action *action)
@@ -276,6 +390,10 @@ static int take(struct msg **msg, struct avp *avp, struct session *session, void
 	} else {
 		copy(request, *msg, "Auth-Application-Id");
 		credit(request, *msg, &told);
+		if (told.again && number_of(request, "CC-Request-Type") == INITIAL)
+			will_ask(request, "Re-Auth-Request", "RAA");
+		if (told.abort && number_of(request, "CC-Request-Type") == INITIAL)
+			will_ask(request, "Abort-Session-Request", "ASA");
 	}
 	CHECK_FCT(fd_msg_send(msg, NULL, NULL));
 	return 0;
