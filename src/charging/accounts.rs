@@ -188,6 +188,9 @@ pub struct Report {
     pub hours: Vec<Hour>,
     /// Records in the spool that cannot be read.
     pub damaged: u32,
+    /// What all records in the spool take in the store, in bytes.
+    #[serde(default)]
+    pub waiting_bytes: u64,
     /// Records that gather NOTIFYs and are not emitted yet.
     pub open: u32,
     /// Records that a version without accounts has left, in the spool.
@@ -220,6 +223,7 @@ impl Report {
             }
         })?;
         each(reader, Table::Charging, |_, value| {
+            report.waiting_bytes += value.len() as u64;
             match record::booked(value) {
                 Err(_) => report.damaged += 1,
                 Ok(Booked { hour: 0, .. }) => report.unaccounted += 1,

@@ -21,6 +21,8 @@ pub enum Reason {
     Depth,
     /// Four fifths of `spool_max_records`: beyond it the oldest are exported.
     Limit,
+    /// Four fifths of `spool_max_bytes`: beyond it the oldest are exported.
+    Bytes,
     /// The oldest record waits for longer than `spool_alarm_age_s`, or four fifths of `spool_max_age_s`.
     Age,
     /// Less free space than twice `min_free_bytes`: under it new state is refused, and with it new records.
@@ -28,13 +30,20 @@ pub enum Reason {
 }
 
 impl Reason {
-    pub const ALL: [Reason; 4] = [Reason::Depth, Reason::Limit, Reason::Age, Reason::Disk];
+    pub const ALL: [Reason; 5] = [
+        Reason::Depth,
+        Reason::Limit,
+        Reason::Bytes,
+        Reason::Age,
+        Reason::Disk,
+    ];
 
     /// As in metrics.
     pub fn name(self) -> &'static str {
         match self {
             Reason::Depth => "depth",
             Reason::Limit => "limit",
+            Reason::Bytes => "bytes",
             Reason::Age => "age",
             Reason::Disk => "disk",
         }
@@ -46,6 +55,8 @@ impl Reason {
 pub struct Seen {
     /// Records in the store.
     pub depth: u64,
+    /// What they take there, in bytes.
+    pub bytes: u64,
     pub oldest: Option<Timestamp>,
     pub now: Timestamp,
     pub space: Space,
@@ -67,9 +78,11 @@ pub struct Alarms {
     next: u64,
     /// 0: no such limit.
     limit: u64,
+    /// 0: no such limit.
+    bytes: u64,
     /// Milliseconds; 0: no such limit.
     age: u64,
-    raised: [bool; 4],
+    raised: [bool; Reason::ALL.len()],
 }
 
 impl Alarms {
@@ -84,8 +97,9 @@ impl Alarms {
             depth: settings.spool_alarm_records,
             next: settings.spool_alarm_records,
             limit: part(settings.spool_max_records, NEAR),
+            bytes: part(settings.spool_max_bytes, NEAR),
             age: age.unwrap_or(0),
-            raised: [false; 4],
+            raised: [false; Reason::ALL.len()],
         }
     }
 
@@ -105,6 +119,12 @@ impl Alarms {
                 seen.depth,
                 self.limit,
                 part(self.limit, OVER),
+            ),
+            (
+                Reason::Bytes,
+                seen.bytes,
+                self.bytes,
+                part(self.bytes, OVER),
             ),
             (Reason::Age, waits, self.age, part(self.age, OVER)),
             (Reason::Disk, lack, 1, 1),
@@ -153,7 +173,7 @@ fn part(of: u64, (numerator, denominator): (u64, u64)) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::News::{Over, Raised};
-    use super::Reason::{Age, Depth, Disk, Limit};
+    use super::Reason::{Age, Bytes, Depth, Disk, Limit};
     use super::*;
     use ims::time::Seconds;
 
@@ -171,6 +191,7 @@ mod tests {
         let now = Timestamp(10_000_000);
         Seen {
             depth,
+            bytes: 0,
             oldest: Some(Timestamp(now.0 - waits_s * 1_000)),
             now,
             space: Space { free, reserve: 50 },
@@ -214,6 +235,27 @@ mod tests {
             assert_eq!(alarms.look(&seen(depth, waits, free)), news, "{case}");
         }
         assert!(Reason::ALL.iter().all(|reason| !alarms.is_raised(*reason)));
+    }
+
+    #[test]
+    fn the_bytes_of_the_spool_have_an_alarm_of_their_own() {
+        let mut alarms = Alarms::new(&Settings {
+            spool_max_bytes: 1_000_000,
+            ..Settings::default()
+        });
+        for (case, bytes, news) in [
+            ("under four fifths", 799_999, &[][..]),
+            ("four fifths", 800_000, &[Raised(Bytes)]),
+            ("at the limit", 1_000_000, &[]),
+            ("three fifths", 600_000, &[]),
+            ("under them", 599_999, &[Over(Bytes)]),
+        ] {
+            let seen = Seen {
+                bytes,
+                ..seen(9_999, 0, None)
+            };
+            assert_eq!(alarms.look(&seen), news, "{case}");
+        }
     }
 
     #[test]

@@ -80,6 +80,8 @@ pub(super) struct Records {
 struct Bounds {
     /// Records; 0: any number.
     records: u64,
+    /// Bytes of all together in the store; 0: any number.
+    bytes: u64,
     /// Milliseconds; 0: any age.
     age: u64,
     /// The operator has been told that records are pushed out.
@@ -110,6 +112,7 @@ impl Records {
             recent,
             bounds: Bounds {
                 records: settings.spool_max_records,
+                bytes: settings.spool_max_bytes,
                 age: u64::from(settings.spool_max_age_s.0) * 1_000,
                 told: false,
             },
@@ -208,11 +211,13 @@ impl Records {
 
     fn show(&mut self) {
         let depth = self.spool.depth();
-        self.metrics.set_spool_depth(depth);
+        let bytes = self.reader.spool_bytes();
+        self.metrics.set_spool(depth, bytes);
         self.metrics
             .set_queue(Queue::Charging, self.spool.in_flight());
         let seen = Seen {
             depth,
+            bytes,
             oldest: self.spool.oldest(),
             now: wall_clock(),
             space: self.committer.space(),
@@ -234,6 +239,11 @@ impl Records {
             News::Raised(Reason::Limit) => error!(
                 depth,
                 "the spool is nearly at spool_max_records: beyond it the oldest charging records are exported to files"
+            ),
+            News::Raised(Reason::Bytes) => error!(
+                depth,
+                bytes = self.reader.spool_bytes(),
+                "the spool is nearly at spool_max_bytes: beyond it the oldest charging records are exported to files"
             ),
             News::Raised(Reason::Age) => error!(
                 depth,

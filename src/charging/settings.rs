@@ -92,6 +92,9 @@ pub struct Settings {
     pub profile: PathBuf,
     /// Records in the spool above which the oldest are exported; needs `export.directory`. Default: 0, any number.
     pub spool_max_records: u64,
+    /// Bytes of the records in the spool, as they lie in the store, above which the oldest are exported; needs
+    /// `export.directory`. Default: 0, any number. Range: 0, 4096-1125899906842624.
+    pub spool_max_bytes: u64,
     /// Age above which records in the spool are exported, in seconds; needs `export.directory`.
     /// Default: 0, any age. Range: 0-31536000.
     pub spool_max_age_s: Seconds,
@@ -159,6 +162,7 @@ impl Default for Settings {
             dictionary: Vec::new(),
             profile: PathBuf::new(),
             spool_max_records: 0,
+            spool_max_bytes: 0,
             spool_max_age_s: Seconds(0),
             export: export::Settings::default(),
             tls: tls::Files::default(),
@@ -277,6 +281,12 @@ impl Settings {
                 0,
                 31_536_000,
             ),
+            (
+                "spool_max_bytes",
+                self.spool_max_bytes,
+                if self.spool_max_bytes > 0 { 4_096 } else { 0 },
+                1 << 50,
+            ),
             ("export.file_bytes", self.export.file_bytes, 4_096, 16 << 30),
             ("export.file_s", u64::from(self.export.file_s.0), 1, 86_400),
             ("dictionary", self.dictionary.len() as u64, 0, 16),
@@ -289,9 +299,10 @@ impl Settings {
                 ));
             }
         }
-        let bounded = self.spool_max_records > 0 || self.spool_max_age_s.0 > 0;
+        let sizes = [self.spool_max_records, self.spool_max_bytes];
+        let bounded = sizes.iter().any(|size| *size > 0) || self.spool_max_age_s.0 > 0;
         if bounded && !self.export.is_on() {
-            let expected = "a directory for what spool_max_records and spool_max_age_s push out";
+            let expected = "a directory for what the spool_max settings push out";
             return Err(bad("export.directory", expected));
         }
         if self.listen_tls.is_some() && self.tls.certificate.as_os_str().is_empty() {
@@ -374,6 +385,16 @@ mod tests {
                 "a bounded spool without files",
                 "spool_max_records = 5",
                 "export.directory",
+            ),
+            (
+                "a spool of so many bytes without files",
+                "spool_max_bytes = 4096",
+                "export.directory",
+            ),
+            (
+                "a spool that holds no record",
+                "spool_max_bytes = 4095",
+                "spool_max_bytes",
             ),
             (
                 "TLS without authorities",

@@ -301,14 +301,41 @@ impl Spool {
     /// Gives up to `count` of the oldest records that are not in flight up for export, those before `until`.
     /// Returns how many.
     pub fn evict(&mut self, count: u64, until: Timestamp) -> u64 {
-        let idle = self.records.iter().filter(|(_, record)| {
-            record.state != State::InFlight && record.event.answered_at < until
-        });
-        let numbers: Vec<u64> = idle
-            .map(|(number, _)| *number)
+        let numbers: Vec<u64> = self
+            .idle()
+            .filter(|(_, record)| record.event.answered_at < until)
+            .map(|(number, _)| number)
             .take(usize::try_from(count).unwrap_or(usize::MAX))
             .collect();
-        for number in &numbers {
+        self.give_up(&numbers)
+    }
+
+    /// The same for as many of the oldest, `count` at most, as take `bytes` in the store. `length` says how many one
+    /// takes.
+    pub fn evict_bytes(&mut self, bytes: u64, count: usize, length: impl Fn(u64) -> u64) -> u64 {
+        let mut freed = 0;
+        let numbers: Vec<u64> = self
+            .idle()
+            .map(|(number, _)| number)
+            .take(count)
+            .take_while(|number| {
+                let is_needed = freed < bytes;
+                freed = length(*number).saturating_add(freed);
+                is_needed
+            })
+            .collect();
+        self.give_up(&numbers)
+    }
+
+    /// Records that are held and not in flight.
+    fn idle(&self) -> impl Iterator<Item = (u64, &Record)> {
+        let idle = |(_, record): &(&u64, &Record)| record.state != State::InFlight;
+        let records = self.records.iter().filter(idle);
+        records.map(|(number, record)| (*number, record))
+    }
+
+    fn give_up(&mut self, numbers: &[u64]) -> u64 {
+        for number in numbers {
             let Some(record) = self.records.remove(number) else {
                 continue;
             };
@@ -451,6 +478,11 @@ impl Spool {
             quarantined,
         };
         self.done.insert(number, done);
+    }
+
+    /// Numbers of all that is to be taken out of the store and is there still.
+    pub fn ended_numbers(&self) -> impl Iterator<Item = u64> {
+        self.done.keys().copied()
     }
 
     /// Answered records that no batch has taken yet.

@@ -203,10 +203,11 @@ fn report(report: &Report, json: bool) -> Result<(), Failure> {
             open,
             damaged,
             unaccounted,
+            waiting_bytes,
             ..
         } = report;
         say(&format!(
-            "gathering NOTIFYs: {open}; damaged: {damaged}; of a version without accounts: {unaccounted}"
+            "gathering NOTIFYs: {open}; damaged: {damaged}; of a version without accounts: {unaccounted}; bytes waiting: {waiting_bytes}"
         ));
     }
     match report.adds_up {

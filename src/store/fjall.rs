@@ -15,6 +15,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Keyspace of what this file keeps for itself.
 const META: &str = "meta";
@@ -41,6 +42,8 @@ struct Tables {
     database: Database,
     /// By `Table as usize`.
     keyspaces: Vec<(Table, Keyspace)>,
+    /// Bytes of the values of the charging spool.
+    spooled: AtomicU64,
 }
 
 impl std::fmt::Debug for Fjall {
@@ -81,7 +84,9 @@ impl Fjall {
             path: path.to_path_buf(),
             database,
             keyspaces,
+            spooled: AtomicU64::new(0),
         });
+        tables.spooled.store(tables.weigh()?, Ordering::Relaxed);
         Ok(Fjall {
             tables,
             meta,
@@ -217,9 +222,17 @@ impl Engine for Fjall {
             .database
             .batch()
             .durability(Some(PersistMode::SyncData));
+        let (mut more, mut less) = (0, 0);
         for op in last_of_each_key(batches) {
+            let (Op::Put { table, key, .. } | Op::Delete { table, key }) = op;
+            if *table == Table::Charging {
+                less += self.tables.spooled(key)?.unwrap_or(0);
+            }
             match op {
                 Op::Put { table, key, value } => {
+                    if *table == Table::Charging {
+                        more += value.len() as u64;
+                    }
                     group.insert(self.tables.keyspace(*table)?, &**key, &**value)
                 }
                 Op::Delete { table, key } => group.remove(self.tables.keyspace(*table)?, &**key),
@@ -230,6 +243,8 @@ impl Engine for Fjall {
         group
             .commit()
             .map_err(|error| named(&self.tables.path, "commit", error))?;
+        let spooled = self.tables.spool_bytes() + more - less;
+        self.tables.spooled.store(spooled, Ordering::Relaxed);
         self.mark.set(self.group)
     }
 
@@ -257,6 +272,14 @@ fn last_of_each_key(batches: &[Batch]) -> impl Iterator<Item = &Op> {
 }
 
 impl Tables {
+    /// Counts the bytes of the spool: at the start only.
+    fn weigh(&self) -> Result<u64, StoreError> {
+        let rows = self.keyspace(Table::Charging)?.iter();
+        let sizes = rows.map(|row| row.size().map(u64::from));
+        let bytes = sizes.sum::<fjall::Result<u64>>();
+        bytes.map_err(|error| named(&self.path, "read", error))
+    }
+
     fn keyspace(&self, table: Table) -> Result<&Keyspace, StoreError> {
         let found = self.keyspaces.iter().find(|(of, _)| *of == table);
         found
@@ -286,5 +309,15 @@ impl Reader for Tables {
             }
         }
         Ok(())
+    }
+
+    fn spooled(&self, key: &[u8]) -> Result<Option<u64>, StoreError> {
+        let size = self.keyspace(Table::Charging)?.size_of(key);
+        let size = size.map_err(|error| named(&self.path, "read", error))?;
+        Ok(size.map(u64::from))
+    }
+
+    fn spool_bytes(&self) -> u64 {
+        self.spooled.load(Ordering::Relaxed)
     }
 }

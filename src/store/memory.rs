@@ -25,6 +25,8 @@ struct Content {
     rows: Rows,
     faults: Faults,
     commits: u64,
+    /// Bytes of the values of the charging spool.
+    spooled: u64,
 }
 
 /// What a [`Memory`] engine has committed; survives the engine.
@@ -99,13 +101,18 @@ impl Engine for Memory {
             None => {}
         }
         for op in batches.iter().flat_map(|batch| &batch.ops) {
-            match op {
+            let (table, new, old) = match op {
                 Op::Put { table, key, value } => {
-                    content.rows.insert((*table, key.to_vec()), value.to_vec());
+                    let old = content.rows.insert((*table, key.to_vec()), value.to_vec());
+                    (*table, value.len(), old)
                 }
                 Op::Delete { table, key } => {
-                    content.rows.remove(&(*table, key.to_vec()));
+                    (*table, 0, content.rows.remove(&(*table, key.to_vec())))
                 }
+            };
+            if table == Table::Charging {
+                content.spooled += new as u64;
+                content.spooled -= old.map_or(0, |old| old.len() as u64);
             }
         }
         content.commits += 1;
@@ -144,5 +151,15 @@ impl Reader for Disk {
             }
         }
         Ok(())
+    }
+
+    fn spooled(&self, key: &[u8]) -> Result<Option<u64>, StoreError> {
+        let content = self.lock();
+        let value = content.rows.get(&(Table::Charging, key.to_vec()));
+        Ok(value.map(|value| value.len() as u64))
+    }
+
+    fn spool_bytes(&self) -> u64 {
+        self.lock().spooled
     }
 }

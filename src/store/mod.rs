@@ -45,6 +45,12 @@ pub trait Reader: Send + Sync {
 
     /// Shows every record once: tables in the order of [`Table::ALL`], keys ascending within a table.
     fn recover(&self, visit: &mut Visit<'_>) -> Result<(), StoreError>;
+
+    /// Length of the value of a record of the charging spool, in bytes; `None`: there is none of that key.
+    fn spooled(&self, key: &[u8]) -> Result<Option<u64>, StoreError>;
+
+    /// Bytes of all values of the charging spool. Kept by the engine as it commits, so asking costs nothing.
+    fn spool_bytes(&self) -> u64;
 }
 
 /// Called with the table, key and value of a record.

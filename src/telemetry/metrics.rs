@@ -27,6 +27,7 @@ pub struct Metrics {
     commit_seconds: Histogram,
     commit_batches: Histogram,
     spool_depth: Gauge,
+    spool_bytes: Gauge,
     spool_alarms: Family<ReasonLabel, Gauge>,
     missing_records: Gauge,
     remote_silence: Gauge,
@@ -61,6 +62,7 @@ impl Metrics {
             commit_seconds: Histogram::new(seconds),
             commit_batches: Histogram::new(batches),
             spool_depth: Gauge::default(),
+            spool_bytes: Gauge::default(),
             spool_alarms: Family::default(),
             missing_records: Gauge::default(),
             remote_silence: Gauge::default(),
@@ -146,10 +148,11 @@ impl Metrics {
             .store(i64::try_from(depth).unwrap_or(i64::MAX), Ordering::Relaxed);
     }
 
-    /// Charging records that wait for their acknowledgement.
-    pub fn set_spool_depth(&self, depth: u64) {
-        self.spool_depth
-            .set(i64::try_from(depth).unwrap_or(i64::MAX));
+    /// Charging records that wait for their acknowledgement, and the bytes that they take in the store.
+    pub fn set_spool(&self, depth: u64, bytes: u64) {
+        let gauge = |value| i64::try_from(value).unwrap_or(i64::MAX);
+        self.spool_depth.set(gauge(depth));
+        self.spool_bytes.set(gauge(bytes));
     }
 
     /// Whether an alarm of the spool is raised, by the name of its reason.
@@ -199,6 +202,11 @@ impl Metrics {
             "charging_spool_depth",
             "Charging records not yet acknowledged",
             m.spool_depth,
+        );
+        registry.register(
+            "charging_spool_bytes",
+            "Bytes of these records in the store",
+            m.spool_bytes,
         );
         registry.register(
             "charging_spool_alarm",

@@ -119,6 +119,44 @@ fn what_was_committed_comes_back_in_order() {
 }
 
 #[test]
+fn the_bytes_of_the_spool_are_those_of_its_values_after_each_group_and_each_start() {
+    for (engine, place) in Place::all() {
+        let mut store = place.open();
+        for round in 0..40usize {
+            let text = "x".repeat(round * 7 % 31);
+            let key = |number: usize| number.to_string();
+            let (new, again, gone) = (key(round), key(round / 2), key(round.saturating_sub(5)));
+            store
+                .commit(&[
+                    batch(&[(Table::Charging, &new, Some("first"))]),
+                    batch(&[
+                        (Table::Charging, &new, Some(&text)),
+                        (Table::Charging, &again, Some(&text)),
+                        (Table::Charging, &gone, None),
+                        (Table::Charging, "never", None),
+                        (Table::Body, &new, Some("of another table")),
+                    ]),
+                ])
+                .unwrap();
+            let reader = store.reader();
+            let records = reader.scan(Table::Charging, &[], 100).unwrap();
+            let bytes: usize = records.iter().map(|(_, value)| value.len()).sum();
+            assert_eq!(reader.spool_bytes(), bytes as u64, "{engine}, {round}");
+            for (key, value) in records {
+                let length = reader.spooled(&key).unwrap();
+                assert_eq!(length, Some(value.len() as u64), "{engine}, {round}");
+            }
+            assert_eq!(reader.spooled(b"never"), Ok(None), "{engine}");
+            if round % 8 == 7 {
+                drop((reader, store));
+                store = place.open();
+                assert_eq!(store.reader().spool_bytes(), bytes as u64, "{engine}, anew");
+            }
+        }
+    }
+}
+
+#[test]
 fn the_last_change_of_a_key_within_a_group_wins() {
     for (engine, place) in Place::all() {
         let mut store = place.open();

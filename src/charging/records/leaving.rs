@@ -11,6 +11,7 @@ use crate::telemetry::metrics::ChargingOutcome;
 use diameter::Instant;
 use diameter::dictionary::APP_ACCOUNTING;
 use diameter::route::PeerId;
+use ims::charge::Event;
 use ims::time::Timestamp;
 use std::io;
 use tracing::{error, info};
@@ -22,7 +23,7 @@ const LEAVING: usize = 128;
 const LEAVING_WAIT: u64 = 20;
 
 /// Records pushed out at once.
-const PUSHED: u64 = 512;
+const PUSHED: usize = 512;
 
 impl Records {
     /// Keeps the spool within its bounds: its oldest records are exported.
@@ -36,12 +37,13 @@ impl Records {
             .depth()
             .saturating_sub(self.spool.waiting_to_leave() as u64);
         if self.bounds.records > 0 && held > self.bounds.records {
-            let excess = (held - self.bounds.records).min(PUSHED);
+            let excess = (held - self.bounds.records).min(PUSHED as u64);
             pushed += self.spool.evict(excess, Timestamp(u64::MAX));
         }
+        pushed += self.push_out_bytes();
         let oldest = Timestamp(wall_clock().0.saturating_sub(self.bounds.age));
         if self.bounds.age > 0 && self.spool.oldest().is_some_and(|at| at < oldest) {
-            pushed += self.spool.evict(PUSHED, oldest);
+            pushed += self.spool.evict(PUSHED as u64, oldest);
         }
         let is_up = line.is_up_for(APP_ACCOUNTING);
         if pushed > 0 && !self.bounds.told {
@@ -52,6 +54,26 @@ impl Records {
             info!("the spool is within its limit again");
         }
         self.bounds.told = pushed > 0 || self.bounds.told && !is_up;
+    }
+
+    /// Where the records take more than they may, the oldest that take the excess are to be exported. What has ended,
+    /// but lies there still, is in the way of none.
+    fn push_out_bytes(&mut self) -> u64 {
+        let most = self.bounds.bytes;
+        let stored = self.reader.spool_bytes();
+        if most == 0 || stored <= most {
+            return 0;
+        }
+        let reader = self.reader.clone();
+        // A length that cannot be read counts as all that is needed: no record is pushed out for want of a number.
+        let length = |number| match reader.spooled(&Event::key(number)) {
+            Ok(length) => length.unwrap_or(0),
+            Err(_) => u64::MAX,
+        };
+        let ended = self.spool.ended_numbers().map(length);
+        let ended = ended.fold(0, u64::saturating_add);
+        let excess = stored.saturating_sub(ended).saturating_sub(most);
+        self.spool.evict_bytes(excess, PUSHED, length)
     }
 
     /// Writes what the files are to have of the batch under way.

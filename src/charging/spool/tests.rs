@@ -325,6 +325,28 @@ fn a_record_that_was_found_before_it_was_announced_is_sent_once() {
 }
 
 #[test]
+fn as_many_of_the_oldest_give_way_as_take_the_bytes_and_no_more() {
+    let length = |number: u64| 100 * number;
+    for (case, bytes, count, given) in [
+        ("nothing is wanted", 0, 9, &[][..]),
+        ("the first is enough", 1, 9, &[2]),
+        ("exactly", 200, 9, &[2]),
+        ("one byte more", 201, 9, &[2, 3]),
+        ("no more than may go at once", 10_000, 2, &[2, 3]),
+        ("what is in flight stays", 10_000, 9, &[2, 3, 4, 5, 6]),
+    ] {
+        let mut spool = holding(1..=6);
+        spool.next_sending(NOW).unwrap();
+        assert_eq!(
+            spool.evict_bytes(bytes, count, length),
+            given.len() as u64,
+            "{case}"
+        );
+        assert_eq!(spool.ended_numbers().collect::<Vec<_>>(), given, "{case}");
+    }
+}
+
+#[test]
 fn the_oldest_records_that_are_not_in_flight_give_way_in_order() {
     let mut spool = holding(1..=6);
     let sent = spool.next_sending(later(0)).unwrap();

@@ -28,6 +28,7 @@ async fn emit(bench: &Bench, count: u32) -> Vec<Event> {
         events.push(event);
     }
     batch.put(Table::ChargingEmitted, &HOUR.to_be_bytes(), &count);
+    compress(&mut batch);
     let (done, stored) = oneshot::channel();
     bench
         .committer
@@ -194,6 +195,50 @@ async fn a_spool_at_its_limit_writes_its_oldest_records_to_files_and_loses_none(
         ["icid-0", "icid-1", "icid-2", "icid-3", "icid-4", "icid-5"]
     );
     assert!(cdrs.iter().all(|cdr| cdr.state == "exported"));
+}
+
+#[tokio::test]
+async fn a_spool_of_as_many_bytes_as_it_may_have_warns_and_exports_its_oldest_records_down_to_them()
+{
+    const MOST: u64 = 8_192;
+    let folder = tempfile::tempdir().unwrap();
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = nobody.local_addr().unwrap();
+    drop(nobody);
+    let extra = format!(
+        "spool_max_bytes = {MOST}\nexport = {{ directory = '{}' }}",
+        folder.path().display()
+    );
+    let bench = Bench::new(&[("cdf1.ims.test", address)], &extra);
+    emit(&bench, 60).await;
+    let stored = || bench.reader.scan(Table::Charging, &[], 100).unwrap();
+    let lengths: Vec<u64> = stored().iter().map(|(_, v)| v.len() as u64).collect();
+    assert!(lengths.iter().sum::<u64>() > MOST, "{lengths:?}");
+    let mut fits = 0;
+    let newest = lengths.iter().rev();
+    let kept = newest.take_while(|length| {
+        fits += **length;
+        fits <= MOST
+    });
+    let kept = kept.count();
+    let charging = bench.start();
+    let exported_now = |report: &Report| report.hours[0].exported == 60 - kept as u32;
+    let report = until(&charging, exported_now).await;
+    assert!(report.adds_up, "{report:?}");
+    let lie: u64 = stored().iter().map(|(_, v)| v.len() as u64).sum();
+    assert_eq!(
+        (report.waiting_bytes, bench.reader.spool_bytes()),
+        (lie, lie)
+    );
+    assert!(lie <= MOST && kept == stored().len());
+    bench
+        .until_metric(&format!("charging_spool_bytes {lie}"))
+        .await;
+    bench
+        .until_metric("charging_spool_alarm{reason=\"bytes\"} 1")
+        .await;
+    charging.shutdown(Duration::from_secs(1)).await;
+    assert_eq!(exported(folder.path()).len(), 60 - kept, "the oldest");
 }
 
 #[tokio::test]

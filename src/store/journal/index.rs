@@ -21,16 +21,21 @@ pub(super) struct Index {
     tables: BTreeMap<Table, BTreeMap<Box<[u8]>, Place>>,
     /// Bytes of live records by segment.
     live: BTreeMap<u32, u64>,
+    /// Bytes of the values of the charging spool.
+    spooled: u64,
 }
 
 impl Index {
     pub(super) fn put(&mut self, table: Table, key: &[u8], place: Place) {
         *self.live.entry(place.segment).or_default() += cost(key, place);
+        if table == Table::Charging {
+            self.spooled += u64::from(place.length);
+        }
         let rows = self.tables.entry(table).or_default();
         match rows.get_mut(key) {
             Some(old) => {
                 let replaced = std::mem::replace(old, place);
-                self.forget(key, replaced);
+                self.forget(table, key, replaced);
             }
             None => {
                 rows.insert(key.into(), place);
@@ -44,11 +49,14 @@ impl Index {
             .get_mut(&table)
             .and_then(|rows| rows.remove(key))
         {
-            self.forget(key, old);
+            self.forget(table, key, old);
         }
     }
 
-    fn forget(&mut self, key: &[u8], old: Place) {
+    fn forget(&mut self, table: Table, key: &[u8], old: Place) {
+        if table == Table::Charging {
+            self.spooled -= u64::from(old.length); // it was added when it was put
+        }
         if let Some(live) = self.live.get_mut(&old.segment) {
             *live = live.saturating_sub(cost(key, old));
         }
@@ -58,6 +66,17 @@ impl Index {
     pub(super) fn is_live(&self, table: Table, key: &[u8], segment: u32, at: u32) -> bool {
         let place = self.tables.get(&table).and_then(|rows| rows.get(key));
         place.is_some_and(|place| place.segment == segment && place.at == at)
+    }
+
+    /// Length of the value of a record, in bytes.
+    pub(super) fn length(&self, table: Table, key: &[u8]) -> Option<u64> {
+        let place = self.tables.get(&table).and_then(|rows| rows.get(key));
+        place.map(|place| place.length.into())
+    }
+
+    /// Bytes of the values of the charging spool.
+    pub(super) fn spooled(&self) -> u64 {
+        self.spooled
     }
 
     /// Records of `table` with keys at or after `from`, ascending.

@@ -25,6 +25,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Length after which a segment is followed by a new one, in bytes.
@@ -60,6 +61,8 @@ pub struct Journal {
 struct Shared {
     directory: PathBuf,
     content: RwLock<Content>,
+    /// As the index has it, for those who look often.
+    spooled: AtomicU64,
 }
 
 /// What readers see. It changes only after the frame that makes the change true is durable.
@@ -101,6 +104,7 @@ impl Journal {
         let mark = Mark::open(directory, number)?;
         let shared = Arc::new(Shared {
             directory: directory.into(),
+            spooled: AtomicU64::new(content.index.spooled()),
             content: RwLock::new(content),
         });
         Ok(Journal {
@@ -168,6 +172,8 @@ impl Journal {
         if let Some(emptied) = moved.emptied {
             content.remove(&shared.directory, emptied)?;
         }
+        let spooled = content.index.spooled();
+        shared.spooled.store(spooled, Ordering::Relaxed);
         drop(content);
         self.mark.set(self.number)
     }
@@ -418,5 +424,13 @@ impl Reader for Shared {
             }
         }
         Ok(())
+    }
+
+    fn spooled(&self, key: &[u8]) -> Result<Option<u64>, StoreError> {
+        Ok(self.read().index.length(Table::Charging, key))
+    }
+
+    fn spool_bytes(&self) -> u64 {
+        self.spooled.load(Ordering::Relaxed)
     }
 }

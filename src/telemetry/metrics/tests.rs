@@ -11,7 +11,7 @@ fn what_is_counted_is_shown() {
     metrics.set_held(Held::Subscriptions, 3);
     metrics.change_held(Held::Subscriptions, -1);
     metrics.set_queue(Queue::Store, 7);
-    metrics.set_spool_depth(11);
+    metrics.set_spool(11, 3_025);
     metrics.set_peer("cdf.ims.test", true);
     metrics
         .commit_observer()
@@ -26,6 +26,7 @@ fn what_is_counted_is_shown() {
         r#"presentia_held{kind="subscriptions"} 2"#,
         r#"presentia_queue_depth{queue="store"} 7"#,
         "presentia_charging_spool_depth 11",
+        "presentia_charging_spool_bytes 3025",
         r#"presentia_diameter_peer_open{peer="cdf.ims.test"} 1"#,
         "presentia_commit_seconds_count 1",
         "presentia_commit_batches_sum 4.0",
