@@ -273,7 +273,7 @@ impl Line {
             let writing = write_all(&mut write, queue);
             tokio::pin!(writing);
             let (gone, written) = tokio::select! {
-                () = self.read(&mut read) => (true, false),
+                gone = self.read(&mut read) => (gone, false),
                 written = &mut writing => (written.is_err(), true),
                 // Closed here: nothing more is listened to, whatever the peer goes on to say.
                 _ = alive.recv() => (false, false),
@@ -290,27 +290,29 @@ impl Line {
         let _ = tokio::time::timeout(LINGER, drain(&mut read)).await;
     }
 
-    /// Reads until the end, or until the stream cannot be framed.
-    async fn read(&self, read: &mut (impl AsyncRead + Unpin)) {
+    /// Reads until the end, or until the stream cannot be framed. `true`: the end is still to be told. After a
+    /// frame that is none the node ends the connection itself, once the peer has been told why.
+    async fn read(&self, read: &mut (impl AsyncRead + Unpin)) -> bool {
         let mut framer = Framer::new(self.max_message);
         let mut buffer = vec![0; READ];
         loop {
             match read.read(&mut buffer).await {
-                Ok(0) | Err(_) => return,
+                Ok(0) | Err(_) => return true,
                 Ok(count) => framer.push(&buffer[..count]),
             }
             loop {
                 match framer.next_message() {
                     Ok(Some(message)) => {
                         let room = self.room.clone().acquire_many_owned(size(&message));
-                        let Ok(room) = room.await else { return };
+                        let Ok(room) = room.await else { return true };
                         let (bytes, _room) = (message, room);
                         self.tell(Event::Message { bytes, _room }).await;
                     }
                     Ok(None) => break,
                     Err(error) => {
                         let start = framer.rest().iter().copied().take(HEADER).collect();
-                        return self.tell(Event::Garbled { start, error }).await;
+                        self.tell(Event::Garbled { start, error }).await;
+                        return false;
                     }
                 }
             }
@@ -409,7 +411,7 @@ mod tests {
 
     #[tokio::test]
     async fn messages_come_one_by_one_and_a_broken_frame_ends_them() {
-        let (_links, mut heard, mut peer) = pair().await;
+        let (mut links, mut heard, mut peer) = pair().await;
         let message = [&[1, 0, 0, 20][..], &[7; 16]].concat();
         peer.write_all(&[message.clone(), message.clone(), vec![1, 0, 0, 3]].concat())
             .await
@@ -430,7 +432,12 @@ mod tests {
                 }
             ))
         ));
-        assert!(matches!(heard.recv().await, Some((_, Event::Disconnected))));
+        // The end is the node's: what it says to that goes before.
+        assert!(links.send(ID, vec![2; 20]));
+        links.close(ID);
+        let mut rest = Vec::new();
+        peer.read_to_end(&mut rest).await.unwrap();
+        assert_eq!(rest, [2; 20]);
     }
 
     #[tokio::test]

@@ -200,6 +200,29 @@ async fn what_cannot_be_framed_or_closes_half_way_loses_no_record() {
     .await;
 }
 
+/// RFC 6733 §7.1.5: the answer goes before the end, over the socket too.
+#[tokio::test]
+async fn what_cannot_be_framed_is_told_why_before_the_connection_ends() {
+    let whole = dwr(&[]);
+    for (case, start, told) in [
+        ("version 2", [2, 0, 0, 20], 5011),
+        ("no multiple of 4", [1, 0, 0, 22], 5015),
+        ("more than may be", [1, 0xff, 0xff, 0xfc], 5015),
+    ] {
+        let cdf = Cdf::listening("cdf1.test").await;
+        let bench = Bench::new(&[("cdf1.test", cdf.address())], "");
+        let _charging = bench.start();
+        let mut peer = cdf.accept().await;
+        bench.until_up("cdf1.test").await;
+        peer.say(&[&start[..], &whole[4..]].concat()).await;
+        let answer = peer.next().await.unwrap();
+        let answer = Message::parse(&answer).unwrap();
+        let code = answer.find(&RESULT_CODE).and_then(|avp| avp.u32());
+        assert_eq!(code, Some(told), "{case}");
+        assert!(peer.next().await.is_none(), "{case}");
+    }
+}
+
 #[tokio::test]
 async fn a_cdf_that_is_not_what_it_should_be_gets_no_record() {
     let cdf = Cdf::listening("cdf1.test").await;
