@@ -5,10 +5,10 @@
 //! connection of that peer, so there is no election: who connects twice is served twice. A node that also
 //! connects by itself is [`crate::node::Node`]; both judge a CER in the same way.
 
-use crate::base::{Local, Remote, read_cer};
+use crate::base::{Goodbye, Local, Remote, read_cer};
 use crate::dictionary::*;
 use crate::fault::{Fault, ResultCode};
-use crate::message::{Header, Message};
+use crate::message::Message;
 use crate::vocabulary::Vocabulary;
 use crate::write::{Writer, stamp};
 use std::net::IpAddr;
@@ -113,7 +113,8 @@ impl Acceptor {
         }
         self.state = State::Closing;
         let identifier = self.fresh();
-        vec![Output::Send(self.local.dpr(identifier, identifier))]
+        let dpr = self.local.dpr(Goodbye::Rebooting, identifier, identifier);
+        vec![Output::Send(dpr)]
     }
 
     fn fresh(&mut self) -> u32 {
@@ -122,9 +123,10 @@ impl Acceptor {
     }
 
     fn unreadable(&mut self, bytes: &[u8], fault: &Fault) -> Vec<Output> {
-        match Header::read(bytes).filter(|header| header.flags.request()) {
-            Some(header) if self.state != State::WaitCer => {
-                vec![Output::Send(self.local.answer(&header, None, fault))]
+        match Message::remains(bytes).filter(|message| message.header.flags.request()) {
+            Some(request) if self.state != State::WaitCer => {
+                let answer = self.local.answer(&request.header, Some(&request), fault);
+                vec![Output::Send(answer)]
             }
             _ if self.state == State::WaitCer => self.close(Vec::new()),
             _ => Vec::new(),
@@ -137,11 +139,12 @@ impl Acceptor {
             Ok(Remote { host, realm, .. }) => {
                 self.state = State::Open;
                 self.host.clone_from(&host);
-                let cea = self.local.cea(&cer.header, self.address);
+                let success = Fault::new(ResultCode::SUCCESS);
+                let cea = self.local.cea(&cer.header, &success, self.address);
                 vec![Output::Send(cea), Output::Opened { host, realm }]
             }
             Err(fault) => {
-                let refusal = self.local.answer(&cer.header, Some(cer), &fault);
+                let refusal = self.local.cea(&cer.header, &fault, self.address);
                 self.close(vec![Output::Send(refusal)])
             }
         }
@@ -283,7 +286,7 @@ mod tests {
         let us = client(Applications::BOTH);
         for (case, message, told) in [
             ("DWR", us.dwr(1, 2), (Some(2001), false)),
-            ("DPR", us.dpr(1, 2), (Some(2001), true)),
+            ("DPR", us.dpr(Goodbye::Rebooting, 1, 2), (Some(2001), true)),
             ("a second CER", cer(Applications::BOTH), (Some(5012), false)),
             ("an unknown command", request(999, 4), (Some(3001), false)),
             (

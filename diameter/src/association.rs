@@ -1,7 +1,7 @@
 //! One peer: its state machine, its watchdog, its timers, its connections and the messages that drive them.
 
 use crate::Instant;
-use crate::base::{Applications, Local, Remote, read_cea, state_id};
+use crate::base::{Applications, Goodbye, Local, Remote, read_cea, state_id};
 use crate::dictionary::*;
 use crate::fault::{Fault, FrameError, ResultCode};
 use crate::grammar;
@@ -62,6 +62,8 @@ pub(crate) struct Association {
     asked: Asked,
     /// No connection is made any more.
     leaving: bool,
+    /// What our DPR says.
+    goodbye: Goodbye,
     /// The peer said by DPR that it wants to be left alone for longer (Disconnect-Cause BUSY or DO_NOT_WANT).
     unwelcome: bool,
     /// What both sides serve, since the last capabilities exchange.
@@ -108,6 +110,7 @@ impl Association {
             failures: 0,
             asked: Asked::default(),
             leaving: false,
+            goodbye: Goodbye::Rebooting,
             unwelcome: false,
             applications: Applications::default(),
             why: String::new(),
@@ -147,6 +150,16 @@ impl Association {
                 caller.connection
             }
             _ => self.initiated(),
+        }
+    }
+
+    /// Our address on the connection that messages go over.
+    fn here(&self) -> Option<IpAddr> {
+        match (self.state, &self.caller) {
+            (State::Open(Side::Accepted) | State::Closing(Side::Accepted), Some(caller)) => {
+                Some(caller.local)
+            }
+            _ => self.address,
         }
     }
 
@@ -253,7 +266,7 @@ impl Association {
     fn reject(&mut self, caller: &Caller, tools: &mut Tools<'_>) {
         let connection = caller.connection;
         let refusal = Fault::new(ResultCode::UNABLE_TO_COMPLY);
-        let bytes = tools.local().answer(&caller.cer, None, &refusal);
+        let bytes = tools.local().cea(&caller.cer, &refusal, caller.local);
         tools.out.push_back(Output::Send { connection, bytes });
         tools.out.push_back(Output::Close { connection });
         if self.condition() == Condition::Up && !self.watchdog.awaits_answer() {
@@ -279,7 +292,8 @@ impl Association {
     }
 
     /// Ends the association: DPR if it is open.
-    pub fn stop(&mut self, tools: &mut Tools<'_>) {
+    pub fn stop(&mut self, why: Goodbye, tools: &mut Tools<'_>) {
+        self.goodbye = why;
         self.leaving = true;
         self.timer = None;
         self.why = "stopped here".into();
@@ -287,9 +301,12 @@ impl Association {
     }
 
     /// A request that cannot be read, or one that breaks a rule of the format.
-    pub fn refuse(&mut self, side: Side, header: &Header, fault: &Fault, tools: &mut Tools<'_>) {
+    pub fn refuse(&mut self, side: Side, bytes: &[u8], fault: &Fault, tools: &mut Tools<'_>) {
+        let Some(request) = Message::remains(bytes) else {
+            return;
+        };
         if self.talks_on(side) {
-            let answer = tools.local().answer(header, None, fault);
+            let answer = tools.local().answer(&request.header, Some(&request), fault);
             self.send(answer, tools);
             self.watched(watchdog::Event::OtherMessage, tools);
         } else {
@@ -423,6 +440,7 @@ impl Association {
             (_, application) if application != APP_COMMON && !ours.serves(application) => {
                 Err(Fault::new(ResultCode::APPLICATION_UNSUPPORTED))
             }
+            _ if let Some(result) = tools.local().turns_down(request) => Err(Fault::new(result)),
             (CMD_RE_AUTH | CMD_ABORT_SESSION, APP_CREDIT_CONTROL) if verdict.is_ok() => {
                 return tools.out.push_back(Output::Asked {
                     connection: self.connection(),
@@ -436,7 +454,12 @@ impl Association {
             _ => Err(Fault::new(ResultCode::COMMAND_UNSUPPORTED)),
         };
         let fault = verdict.err().unwrap_or(Fault::new(ResultCode::SUCCESS));
-        let answer = tools.local().answer(header, Some(request), &fault);
+        let answer = match (header.command, self.here()) {
+            (CMD_CAPABILITIES_EXCHANGE, Some(here)) => {
+                self.toward(tools.local()).cea(header, &fault, here)
+            }
+            _ => tools.local().answer(header, Some(request), &fault),
+        };
         self.send(answer, tools);
         if header.command == CMD_DISCONNECT_PEER && fault.result == ResultCode::SUCCESS {
             let cause = request.find(&DISCONNECT_CAUSE).and_then(|avp| avp.i32());
@@ -509,7 +532,8 @@ impl Association {
             Action::SendCea => {
                 let Some(caller) = &self.caller else { return };
                 let ours = self.toward(tools.local());
-                let cea = ours.cea(&caller.cer, caller.local);
+                let success = Fault::new(ResultCode::SUCCESS);
+                let cea = ours.cea(&caller.cer, &success, caller.local);
                 let remote = caller.remote.clone();
                 self.send(cea, tools);
                 self.met(remote, tools);
@@ -527,7 +551,7 @@ impl Association {
             Action::SendDpr => {
                 let (hop_by_hop, end_to_end) = tools.identifiers();
                 self.asked.dpr = Some(hop_by_hop);
-                let dpr = tools.local().dpr(hop_by_hop, end_to_end);
+                let dpr = tools.local().dpr(self.goodbye, hop_by_hop, end_to_end);
                 self.send(dpr, tools);
             }
             // The DPA is sent where the DPR is judged, a rejection where the CER comes in; an election is held once

@@ -2,7 +2,7 @@
 
 use crate::avp::Address;
 use crate::dictionary::*;
-use crate::fault::{Fault, ResultCode};
+use crate::fault::{Class, Fault, ResultCode};
 use crate::grammar;
 use crate::message::{Avp, Header, Message};
 use crate::vocabulary::Vocabulary;
@@ -87,6 +87,15 @@ pub struct Local {
     pub applications: Applications,
 }
 
+/// Why we leave a peer: Disconnect-Cause (RFC 6733 §5.4.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Goodbye {
+    /// REBOOTING: we stop, and the peer may expect us again.
+    Rebooting,
+    /// DO_NOT_WANT_TO_TALK_TO_YOU: no "messages to be exchanged in the near future"; nothing is wrong with either.
+    NotNeeded,
+}
+
 /// Who a peer is, as its CER or CEA says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remote {
@@ -128,11 +137,18 @@ impl Local {
         w.finish(MAX).unwrap_or_default()
     }
 
-    /// CEA (§5.3.2) to a peer that is let in.
-    pub(crate) fn cea(&self, cer: &Header, address: IpAddr) -> Vec<u8> {
-        let mut w = Writer::answer(cer, ResultCode::SUCCESS);
-        w.u32(&RESULT_CODE, ResultCode::SUCCESS.0);
+    /// CEA (§5.3.2) to a peer that is let in, or that is not. Only a protocol error may leave out what the grammar of
+    /// the CEA demands (§7.2).
+    pub(crate) fn cea(&self, cer: &Header, fault: &Fault, address: IpAddr) -> Vec<u8> {
+        if fault.result.class() == Class::ProtocolError {
+            return self.answer(cer, None, fault);
+        }
+        let mut w = Writer::answer(cer, fault.result);
+        w.u32(&RESULT_CODE, fault.result.0);
         self.capabilities(&mut w, address);
+        if !fault.failed.is_empty() {
+            w.around(&FAILED_AVP, &fault.failed);
+        }
         w.finish(MAX).unwrap_or_default()
     }
 
@@ -154,12 +170,33 @@ impl Local {
         w.finish(MAX).unwrap_or_default()
     }
 
-    /// DPR (§5.4.1) with Disconnect-Cause REBOOTING: we stop, and the peer may expect us again.
-    pub(crate) fn dpr(&self, hop_by_hop: u32, end_to_end: u32) -> Vec<u8> {
+    /// DPR (§5.4.1).
+    pub(crate) fn dpr(&self, cause: Goodbye, hop_by_hop: u32, end_to_end: u32) -> Vec<u8> {
         let mut w = Writer::hop_request(CMD_DISCONNECT_PEER, hop_by_hop, end_to_end);
         self.origin(&mut w);
-        w.i32(&DISCONNECT_CAUSE, 0);
+        let cause = match cause {
+            Goodbye::Rebooting => 0,
+            Goodbye::NotNeeded => 2,
+        };
+        w.i32(&DISCONNECT_CAUSE, cause);
         w.finish(MAX).unwrap_or_default()
+    }
+
+    /// §6.1.4: whether a request is for another node, which no agent here forwards it to: 3002 where it names the
+    /// host, 3003 where it names the realm alone (§7.1.3).
+    pub(crate) fn turns_down(&self, request: &Message<'_>) -> Option<ResultCode> {
+        let other = |def: &Def, ours: &str| {
+            let named = request.find(def)?.text()?;
+            Some(!named.eq_ignore_ascii_case(ours))
+        };
+        match (
+            other(&DESTINATION_HOST, &self.host),
+            other(&DESTINATION_REALM, &self.realm),
+        ) {
+            (Some(true), _) => Some(ResultCode::UNABLE_TO_DELIVER),
+            (None, Some(true)) => Some(ResultCode::REALM_NOT_SERVED),
+            _ => None,
+        }
     }
 
     /// The answer to any request from the peer, good or not.
@@ -192,7 +229,7 @@ impl Local {
         for proxy in of
             .into_iter()
             .flat_map(|m| m.avps())
-            .filter(|avp| avp.is(&PROXY_INFO))
+            .filter(|avp| avp.is(&PROXY_INFO) && avp.is_sound())
         {
             w.around(&PROXY_INFO, proxy.data);
         }

@@ -93,6 +93,16 @@ impl<'a> Message<'a> {
         })
     }
 
+    /// What can be read of a request that [`Message::parse`] refuses: the AVPs before its fault. "If a Session-Id is
+    /// present in the request, it MUST be included in the answer" (RFC 6733 §6.2), and it stands first.
+    pub(crate) fn remains(bytes: &'a [u8]) -> Option<Message<'a>> {
+        Some(Message {
+            header: Header::read(bytes)?,
+            body: bytes.get(HEADER..)?,
+            whole: bytes,
+        })
+    }
+
     pub fn avps(&self) -> Avps<'a> {
         Avps { rest: self.body }
     }
@@ -158,6 +168,11 @@ impl<'a> Avp<'a> {
     #[inline]
     pub fn def(&self) -> Option<&'static Def> {
         dictionary::lookup(self.vendor, self.code)
+    }
+
+    /// Whether lengths fit at every depth: always so in a message that was parsed, and not in the remains of one.
+    pub(crate) fn is_sound(&self) -> bool {
+        check(self.whole, 1).is_ok()
     }
 
     pub fn is(&self, def: &Def) -> bool {

@@ -5,7 +5,7 @@ mod requests;
 
 use crate::Instant;
 use crate::association::{Association, Tools};
-use crate::base::{Applications, Local};
+use crate::base::{Applications, Goodbye, Local};
 use crate::dictionary::{APP_ACCOUNTING, APP_CREDIT_CONTROL};
 use crate::fault::{FrameError, ResultCode};
 use crate::message::{Header, Message};
@@ -295,7 +295,8 @@ impl Node {
 
     /// Ends the association with a peer, which is forgotten once it is closed.
     pub fn remove_peer(&mut self, now: Instant, id: PeerId) {
-        self.with(id, now, |peer, tools| peer.stop(tools));
+        let why = Goodbye::NotNeeded;
+        self.with(id, now, |peer, tools| peer.stop(why, tools));
     }
 
     pub fn handle(&mut self, now: Instant, input: Input<'_>) {
@@ -349,7 +350,8 @@ impl Node {
                 self.stopping = true;
                 self.close_reception();
                 for id in self.ids() {
-                    self.with(id, now, |peer, tools| peer.stop(tools));
+                    let why = Goodbye::Rebooting;
+                    self.with(id, now, |peer, tools| peer.stop(why, tools));
                 }
             }
         }
@@ -501,7 +503,7 @@ impl Node {
         let mut answer = false;
         self.with(id, now, |peer, tools| match &parsed {
             Ok(message) => answer = peer.received(side, message, tools),
-            Err(fault) if header.flags.request() => peer.refuse(side, &header, fault, tools),
+            Err(fault) if header.flags.request() => peer.refuse(side, bytes, fault, tools),
             Err(_) => answer = peer.unreadable(side, tools),
         });
         if !answer {

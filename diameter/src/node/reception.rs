@@ -113,9 +113,9 @@ impl Node {
             return self.turn_away(connection, None, "something else came before the CER");
         };
         match Message::parse(bytes) {
-            Err(fault) => self.refuse(connection, &header, None, &fault),
+            Err(fault) => self.refuse(connection, &header, visitor.local, None, &fault),
             Ok(cer) => match self.recognise(&visitor, &cer) {
-                Err(fault) => self.refuse(connection, &header, Some(&cer), &fault),
+                Err(fault) => self.refuse(connection, &header, visitor.local, Some(&cer), &fault),
                 Ok((id, remote)) => {
                     let caller = Caller {
                         connection,
@@ -154,10 +154,11 @@ impl Node {
         &mut self,
         connection: ConnectionId,
         cer: &Header,
+        here: IpAddr,
         of: Option<&Message<'_>>,
         fault: &Fault,
     ) {
-        let bytes = self.settings.local.answer(cer, of, fault);
+        let bytes = self.settings.local.cea(cer, fault, here);
         self.out.push_back(Output::Send { connection, bytes });
         let host = of.and_then(|cer| cer.find(&ORIGIN_HOST)?.text());
         let host = host.filter(|host| is_identity(host)).map(str::to_owned);
