@@ -201,19 +201,24 @@ fn message_body(w: &mut Writer, body: &BodyFacts) {
     });
 }
 
-/// Cause-Code (TS 32.299 §7.2.35): zero and below for success, the status itself for failure.
+/// Cause-Code (TS 32.299 §7.2.35): zero and below for success, where 2xx other than 200 and 3xx are the status with a
+/// minus before it; the status itself for failure.
 pub fn cause_code(event: &Event) -> i32 {
     const SUCCESSFUL_TRANSACTION: i32 = -1;
     const END_OF_SUBSCRIBE_DIALOG: i32 = -2;
-    const REDIRECTED: i32 = -3;
+    const END_OF_REGISTER_DIALOG: i32 = -3;
     const UNSPECIFIED_ERROR: i32 = 1;
     match event.status {
         // RFC 6665 §4.1.2.3: a SUBSCRIBE that asks for nothing more ends its dialog.
         200..=299 if event.method == Chargeable::Subscribe && event.expires == Some(0) => {
             END_OF_SUBSCRIBE_DIALOG
         }
-        200..=299 => SUCCESSFUL_TRANSACTION,
-        300..=399 => REDIRECTED,
+        // The standard's word for a REGISTER that ends the registration.
+        200..=299 if event.method == Chargeable::Register && event.expires == Some(0) => {
+            END_OF_REGISTER_DIALOG
+        }
+        200 => SUCCESSFUL_TRANSACTION,
+        status @ 201..=399 => -i32::from(status),
         status @ 400..=699 => i32::from(status),
         _ => UNSPECIFIED_ERROR,
     }
@@ -439,7 +444,8 @@ Service-Information
         use Chargeable::*;
         for (case, method, expires, status, cause) in [
             ("success", Publish, Some(3600), 200, -1),
-            ("the last of the successes", Notify, None, 299, -1),
+            ("another success", Notify, None, 202, -202),
+            ("the last of the successes", Notify, None, 299, -299),
             ("a new subscription", Subscribe, Some(3600), 200, -1),
             ("an unsubscription", Subscribe, Some(0), 200, -2),
             (
@@ -456,7 +462,10 @@ Service-Information
                 481,
                 481,
             ),
-            ("redirection", Register, None, 302, -3),
+            ("a deregistration", Register, Some(0), 200, -3),
+            ("a deregistration that failed", Register, Some(0), 403, 403),
+            ("the first of the redirections", Notify, None, 300, -300),
+            ("redirection", Register, None, 302, -302),
             ("the first of the failures", Publish, None, 400, 400),
             ("no response", Notify, None, 408, 408),
             ("the last of the failures", Subscribe, None, 699, 699),
