@@ -621,13 +621,13 @@ impl Association {
     fn next_wait(&mut self, tools: &mut Tools<'_>) -> u64 {
         let (min, max) = tools.settings.backoff;
         let doubled = min.saturating_mul(1 << self.failures.min(20)).min(max);
-        let wait = if std::mem::take(&mut self.unwelcome) {
-            max
-        } else {
-            doubled
-        };
         self.failures = self.failures.saturating_add(1);
-        wait - u64::from(tools.random.next_u32()) % (wait / 2 + 1)
+        let jitter = u64::from(tools.random.next_u32());
+        match std::mem::take(&mut self.unwelcome) {
+            // §5.4: "a periodic connection request would not be welcomed"
+            true => max + jitter % (max / 2 + 1),
+            false => doubled - jitter % (doubled / 2 + 1),
+        }
     }
 
     pub fn send(&self, bytes: Vec<u8>, tools: &mut Tools<'_>) {

@@ -11,6 +11,7 @@ impl ResultCode {
     pub const UNABLE_TO_DELIVER: ResultCode = ResultCode(3002);
     pub const REALM_NOT_SERVED: ResultCode = ResultCode(3003);
     pub const TOO_BUSY: ResultCode = ResultCode(3004);
+    pub const REDIRECT_INDICATION: ResultCode = ResultCode(3006);
     pub const APPLICATION_UNSUPPORTED: ResultCode = ResultCode(3007);
     pub const INVALID_HDR_BITS: ResultCode = ResultCode(3008);
     pub const INVALID_AVP_BITS: ResultCode = ResultCode(3009);

@@ -511,6 +511,13 @@ impl Node {
         }
         match self.pending.answered(header.hop_by_hop, id) {
             Some(waiting) => {
+                let waiting = match &parsed {
+                    Err(_) => waiting,
+                    Ok(answer) => match self.redirect(now, answer, waiting) {
+                        Ok(()) => return,
+                        Err(waiting) => waiting,
+                    },
+                };
                 let asked = (waiting.application, waiting.ticket);
                 let outcome = match parsed {
                     Ok(_) => Outcome::Answer(bytes.to_vec()),

@@ -55,6 +55,10 @@ pub struct Waiting {
     pub prefer: Vec<PeerId>,
     /// The server that holds its session, to which alone it may go.
     pub bound: Option<String>,
+    /// It was sent with the T flag.
+    pub retransmitted: bool,
+    /// A redirect agent has sent it here: no other one sends it further.
+    pub redirected: bool,
 }
 
 /// Requests in flight, by hop-by-hop identifier: unique across all connections of this node.
@@ -238,6 +242,8 @@ mod tests {
             request: Vec::new(),
             prefer: Vec::new(),
             bound: None,
+            retransmitted: false,
+            redirected: false,
         }
     }
 

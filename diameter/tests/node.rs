@@ -444,7 +444,8 @@ fn after_a_break_a_peer_answers_three_watchdogs_before_it_is_used() {
 fn after_a_dpr_the_peer_is_left_in_peace_and_used_at_once_when_it_is_back() {
     for (case, cause, at_least, at_most) in [
         ("rebooting", 0, 250, 500),
-        ("it wants nothing", 2, 15_000, 30_000),
+        ("it is busy", 1, 30_000, 45_000),
+        ("it wants nothing", 2, 30_000, 45_000),
     ] {
         let mut world = World::new();
         let cdf = world.up("cdf1.test", 0);

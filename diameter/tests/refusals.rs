@@ -8,8 +8,9 @@
 mod world;
 
 use diameter::dictionary::*;
+use diameter::fault::ResultCode;
 use diameter::message::Message;
-use diameter::node::{ConnectionId, Input, PeerSettings, Share};
+use diameter::node::{ConnectionId, Input, Outcome, PeerSettings, Share};
 use diameter::write::Writer;
 use world::*;
 
@@ -165,5 +166,63 @@ fn a_peer_that_is_no_longer_needed_is_told_so_and_one_that_we_leave_at_the_end_t
         let message = Message::parse(&dpr).unwrap();
         let said = message.find(&DISCONNECT_CAUSE).unwrap().i32();
         assert_eq!(said, Some(cause));
+    }
+}
+
+/// What a redirect agent answers to a request.
+fn redirection(request: &[u8], hosts: &[&str]) -> Vec<u8> {
+    let header = Message::parse(request).unwrap().header;
+    let mut w = Writer::answer(&header, ResultCode::REDIRECT_INDICATION);
+    w.u32(&RESULT_CODE, 3006)
+        .utf8(&ORIGIN_HOST, "cdf1.test")
+        .utf8(&ORIGIN_REALM, "cdf.test");
+    for host in hosts {
+        w.utf8(&REDIRECT_HOST, host);
+    }
+    w.finish(1_000).unwrap()
+}
+
+/// RFC 6733 §6.1.8: the same request, with its End-to-End Identifier and without T: nobody has it already.
+#[test]
+fn a_redirected_request_goes_to_the_named_peer_that_is_up_and_only_once() {
+    for (case, hosts, followed) in [
+        ("a peer", &["aaa://CDF2.test:3868;transport=tcp"][..], true),
+        (
+            "the second name",
+            &["aaa://x.test", "aaa://cdf2.test"],
+            true,
+        ),
+        ("nobody we know", &["aaa://x.test"], false),
+        ("the agent itself", &["aaa://cdf1.test"], false),
+        ("nobody", &[], false),
+    ] {
+        let mut world = World::new();
+        let agent = world.up("cdf1.test", 0);
+        let server = world.up("cdf2.test", 1);
+        world.ask(7);
+        let (to, acr) = world.sent();
+        assert_eq!(to, agent, "{case}");
+        world.receive(agent, &redirection(&acr, hosts));
+        if !followed {
+            let (ticket, outcome) = world.answered();
+            assert!(
+                matches!(outcome, Outcome::Answer(_)) && ticket == 7,
+                "{case}"
+            );
+            continue;
+        }
+        let (to, again) = world.sent();
+        let (first, second) = (
+            Message::parse(&acr).unwrap(),
+            Message::parse(&again).unwrap(),
+        );
+        assert_eq!(to, server, "{case}");
+        assert_eq!(second.header.end_to_end, first.header.end_to_end, "{case}");
+        assert!(!second.header.flags.retransmitted(), "{case}");
+        world.receive(server, &redirection(&again, &["aaa://cdf1.test"]));
+        assert!(
+            matches!(world.answered(), (7, Outcome::Answer(_))),
+            "{case}"
+        );
     }
 }

@@ -3,8 +3,11 @@
 use super::{Condition, Limits, Node, Outcome, Output, Request};
 use crate::Instant;
 use crate::association::Association;
-use crate::dictionary::{APP_ACCOUNTING, DESTINATION_HOST, DESTINATION_REALM};
-use crate::message::Header;
+use crate::dictionary::{
+    APP_ACCOUNTING, DESTINATION_HOST, DESTINATION_REALM, REDIRECT_HOST, RESULT_CODE,
+};
+use crate::fault::ResultCode;
+use crate::message::{Header, Message};
 use crate::overload;
 use crate::route::{Candidate, PeerId, Waiting, choose};
 use crate::write::{Writer, stamp};
@@ -44,8 +47,10 @@ impl Node {
                     request: message,
                     prefer,
                     bound,
+                    retransmitted,
+                    redirected: false,
                 };
-                self.transmit(now, waiting, retransmitted);
+                self.transmit(now, waiting);
             }
         }
     }
@@ -99,7 +104,7 @@ impl Node {
     }
 
     /// Sends to `waiting.peer`, with the destination that this peer is.
-    fn transmit(&mut self, now: Instant, waiting: Waiting, retransmitted: bool) {
+    fn transmit(&mut self, now: Instant, waiting: Waiting) {
         let asked = (waiting.application, waiting.ticket);
         let Some(peer) = self.peers.get(&waiting.peer) else {
             return self.finish(asked, None, Outcome::NoPeer);
@@ -125,7 +130,8 @@ impl Node {
         };
         let connection = peer.connection();
         let hop_by_hop = self.pending.fresh();
-        stamp(&mut bytes, hop_by_hop, waiting.end_to_end, retransmitted);
+        let again = waiting.retransmitted;
+        stamp(&mut bytes, hop_by_hop, waiting.end_to_end, again);
         let deadline = now.after(self.limits(waiting.application).answer_timeout);
         self.pending.insert(hop_by_hop, deadline, waiting);
         self.out.push_back(Output::Send { connection, bytes });
@@ -151,12 +157,52 @@ impl Node {
             match other {
                 Some(other) => {
                     waiting.peer = other;
-                    self.transmit(now, waiting, true);
+                    waiting.retransmitted = true;
+                    self.transmit(now, waiting);
                 }
                 None => {
                     let asked = (waiting.application, waiting.ticket);
                     self.finish(asked, Some(from), Outcome::Unanswered);
                 }
+            }
+        }
+    }
+
+    /// Sends what a redirect agent has answered to the server that it names (RFC 6733 §6.1.8), where that is a peer
+    /// which is up: a stranger's word makes no new ones. `Err`: the answer is the end of this request.
+    pub(super) fn redirect(
+        &mut self,
+        now: Instant,
+        answer: &Message<'_>,
+        waiting: Waiting,
+    ) -> Result<(), Waiting> {
+        let result = answer.find(&RESULT_CODE).and_then(|avp| avp.u32());
+        let indicated =
+            answer.header.flags.error() && result == Some(ResultCode::REDIRECT_INDICATION.0);
+        if !indicated || waiting.redirected || waiting.bound.is_some() {
+            return Err(waiting);
+        }
+        let named = answer.avps().filter(|avp| avp.is(&REDIRECT_HOST));
+        let mut hosts = named.filter_map(|avp| uri_host(avp.text()?));
+        let candidates: Vec<Candidate> = self.candidates(waiting.application).collect();
+        let other = hosts.find_map(|host| {
+            let is = |c: &&Candidate| {
+                let peer = self.peers.get(&c.id);
+                let known = peer.and_then(|peer| peer.settings.host.as_deref());
+                known.is_some_and(|known| known.eq_ignore_ascii_case(host))
+            };
+            candidates.iter().find(is).map(|c| c.id)
+        });
+        match other.filter(|id| *id != waiting.peer) {
+            None => Err(waiting),
+            Some(peer) => {
+                let waiting = Waiting {
+                    peer,
+                    redirected: true,
+                    ..waiting
+                };
+                self.transmit(now, waiting);
+                Ok(())
             }
         }
     }
@@ -174,6 +220,14 @@ impl Node {
             outcome,
         });
     }
+}
+
+/// The host of a DiameterURI (RFC 6733 §4.3.1): `aaa://host:port;transport=tcp`.
+fn uri_host(uri: &str) -> Option<&str> {
+    let (_, rest) = uri.split_once("://")?;
+    rest.split([':', ';'])
+        .next()
+        .filter(|host| !host.is_empty())
 }
 
 /// Whether a peer that went may still answer.
