@@ -255,7 +255,7 @@ struct Work<O> {
     pack: Box<dyn FnMut(&mut Batch) + Send>,
     shared: Arc<Shared>,
     space_seen: Option<Instant>,
-    /// Start of the last commit in which a batch was that waits for company.
+    /// Start of the last commit that was not only for those who wait for several.
     gathered: Option<Instant>,
     /// Start of the last commit.
     last: Option<Instant>,
@@ -347,7 +347,7 @@ impl<O: Observer> Work<O> {
         }
         let started = Instant::now();
         self.last = Some(started);
-        if group.is_shared {
+        if group.is_usual || group.at_once == 0 {
             self.gathered = self.last;
         }
         batches.iter_mut().for_each(&mut self.pack);
@@ -401,7 +401,7 @@ struct Group {
     /// Those that were to be committed at once.
     at_once: usize,
     /// Whether there is one that waits for company.
-    is_shared: bool,
+    is_usual: bool,
 }
 
 impl Group {
@@ -422,7 +422,7 @@ impl Group {
         self.bytes += size(&entry.batch);
         match entry.haste {
             Haste::AtOnce => self.at_once += 1,
-            Haste::Usual => self.is_shared = true,
+            Haste::Usual => self.is_usual = true,
             Haste::None => {}
         }
         self.batches.push(entry.batch);
