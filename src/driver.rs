@@ -338,6 +338,7 @@ impl Driver {
                 }
                 Notice::Credit { number, word } => self.handle_input(match word {
                     Word::Answer(answer) => Input::Credit { number, answer },
+                    Word::Allowed(units) => Input::CreditAllowed { number, units },
                     Word::Withdrawn(why) => Input::CreditWithdrawn { number, why },
                 }),
                 Notice::Drain { until } => {

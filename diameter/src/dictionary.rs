@@ -249,10 +249,14 @@ table! {
     NODE_FUNCTIONALITY: 862, GPP, Enumerated, M, "Node-Functionality";
     SERVICE_SPECIFIC_DATA: 863, GPP, Utf8, M, "Service-Specific-Data";
     ORIGINATOR: 864, GPP, Enumerated, M, "Originator";
+    TIME_QUOTA_THRESHOLD: 868, GPP, U32, M, "Time-Quota-Threshold";
+    QUOTA_HOLDING_TIME: 871, GPP, U32, M, "Quota-Holding-Time";
+    REPORTING_REASON: 872, GPP, Enumerated, M, "Reporting-Reason";
     SERVICE_INFORMATION: 873, GPP, Grouped, M, "Service-Information";
     IMS_INFORMATION: 876, GPP, Grouped, M, "IMS-Information";
     EXPIRES: 888, GPP, U32, M, "Expires";
     MESSAGE_BODY: 889, GPP, Grouped, M, "Message-Body";
+    UNIT_QUOTA_THRESHOLD: 1226, GPP, U32, M, "Unit-Quota-Threshold";
     SERVICE_SPECIFIC_INFO: 1249, GPP, Grouped, M, "Service-Specific-Info";
     CALLED_ASSERTED_IDENTITY: 1250, GPP, Utf8, M, "Called-Asserted-Identity";
     REQUESTED_PARTY_ADDRESS: 1251, GPP, Utf8, M, "Requested-Party-Address";

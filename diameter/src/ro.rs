@@ -247,6 +247,8 @@ pub struct CreditAnswer<'a> {
     pub error_message: Option<&'a str>,
     /// CC-Service-Specific-Units granted; `None` when the answer counts no such units.
     pub granted: Option<u64>,
+    /// Unit-Quota-Threshold (TS 32.299): more is to be asked for when fewer units than this are left.
+    pub threshold: Option<u64>,
     /// Seconds for which the grant holds.
     pub validity: Option<u32>,
     pub final_unit: Option<FinalUnitAction>,
@@ -287,6 +289,9 @@ impl<'a> CreditAnswer<'a> {
             error_message: text(&ERROR_MESSAGE),
             granted: nearest(&GRANTED_SERVICE_UNIT)
                 .and_then(|avp| avp.group().find_def(&CC_SERVICE_SPECIFIC_UNITS)?.u64()),
+            threshold: nearest(&UNIT_QUOTA_THRESHOLD)
+                .and_then(|avp| avp.u32())
+                .map(u64::from),
             validity: nearest(&VALIDITY_TIME).and_then(|avp| avp.u32()),
             final_unit: nearest(&FINAL_UNIT_INDICATION).map(final_unit_action),
             failover: number(&CC_SESSION_FAILOVER).map(|code| code == 1),

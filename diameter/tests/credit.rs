@@ -29,12 +29,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// What the servers know of one Session-Id.
 #[derive(Debug, Default)]
-struct Account {
-    /// Units taken, less units given back.
-    debited: i64,
+struct Session {
     open: bool,
     /// Result-Codes given, by CC-Request-Number: a duplicate gets the same.
     heard: BTreeMap<u32, u32>,
+}
+
+#[derive(Debug, Default)]
+struct Account {
+    /// Units taken, less units given back.
+    debited: i64,
+    sessions: BTreeMap<String, Session>,
     /// A request was refused, or found to be free of charge: the client cannot argue with that.
     refused: bool,
     /// Nothing is charged from some time on.
@@ -43,8 +48,9 @@ struct Account {
 
 impl Account {
     /// Carries out a request, once.
-    fn serve(&mut self, question: &Question, fault: Option<u32>) -> u32 {
-        if let Some(result) = self.heard.get(&question.number) {
+    fn serve(&mut self, (id, question): (&str, &Question), fault: Option<u32>) -> u32 {
+        let session = self.sessions.entry(id.to_owned()).or_default();
+        if let Some(result) = session.heard.get(&question.number) {
             return *result;
         }
         let used = question.used.unwrap_or(0) as i64;
@@ -53,12 +59,12 @@ impl Account {
             (Some(code @ 3000..4000), _) => return code,
             // whatever the error of an update or end is, the units reported are counted (Table 6)
             (fault, RequestType::Update | RequestType::Termination) => {
-                if !self.open {
+                if !session.open {
                     return 5002;
                 }
                 self.debited += used;
                 self.free |= fault == Some(4011);
-                self.open = question.kind == RequestType::Update && fault.is_none();
+                session.open = question.kind == RequestType::Update && fault.is_none();
                 fault.unwrap_or(2001)
             }
             (Some(code), _) => {
@@ -66,7 +72,7 @@ impl Account {
                 code
             }
             (None, RequestType::Initial) => {
-                self.open = true;
+                session.open = true;
                 2001
             }
             (None, RequestType::Event) => {
@@ -78,8 +84,17 @@ impl Account {
                 2001
             }
         };
-        self.heard.insert(question.number, result);
+        session.heard.insert(question.number, result);
         result
+    }
+
+    fn has_heard(&self, id: &str, number: u32) -> bool {
+        let session = self.sessions.get(id);
+        session.is_some_and(|session| session.heard.contains_key(&number))
+    }
+
+    fn is_open(&self) -> bool {
+        self.sessions.values().any(|session| session.open)
     }
 }
 
@@ -112,6 +127,8 @@ enum Step {
     Used,
     Ends,
     Asked(u32),
+    /// The servers lose all they knew of sessions, but not what was debited.
+    Forgotten,
     Killed,
 }
 
@@ -123,7 +140,10 @@ struct World {
     store: Option<Kept>,
     /// What the store will say of a service that was granted, once it is given; `Some(None)`: nothing is owed.
     settled: Option<Option<Kept>>,
-    under_way: Option<Question>,
+    under_way: Option<(String, Question)>,
+    /// Units that the service may use, and has used, as this process counts them.
+    allowed: Option<u64>,
+    counted: u64,
     account: Account,
     granted: bool,
     free: bool,
@@ -137,7 +157,7 @@ struct World {
     /// Units that deaths have forgiven.
     lost: i64,
     unsettled: bool,
-    seen: BTreeSet<(u32, bool)>,
+    seen: BTreeSet<(String, u32)>,
 }
 
 const KEY: u64 = 1;
@@ -157,6 +177,8 @@ impl World {
             store: None,
             settled: None,
             under_way: None,
+            allowed: None,
+            counted: 0,
             account: Account::default(),
             granted: false,
             free: false,
@@ -192,12 +214,16 @@ impl World {
                     self.store = None;
                     self.fresh.clear();
                 }
-                Order::Ask { question, .. } => {
+                Order::Ask {
+                    session_id,
+                    question,
+                    ..
+                } => {
                     assert!(self.under_way.is_none(), "one question at a time");
                     let kept = self.store.is_some();
                     let enquiry = question.action == Some(RequestedAction::CheckBalance);
                     assert!(kept || enquiry, "stored before it is sent: {question:?}");
-                    self.under_way = Some(question);
+                    self.under_way = Some((session_id, question));
                 }
                 Order::Decided { decision, .. } => {
                     self.granted = matches!(decision, Decision::Granted | Decision::Free);
@@ -211,6 +237,7 @@ impl World {
                     assert_ne!(owed, Owed::Nothing);
                     self.unsettled = true;
                 }
+                Order::Allowed { units, .. } => self.allowed = units,
                 Order::Reply { .. } => {}
             }
         }
@@ -219,8 +246,8 @@ impl World {
     fn step(&mut self, step: Step) {
         match step {
             Step::Fate(fate) => {
-                if let Some(question) = self.under_way.take() {
-                    self.meets(question, fate);
+                if let Some((id, question)) = self.under_way.take() {
+                    self.meets(&id, question, fate);
                 }
             }
             Step::Time => {
@@ -254,8 +281,10 @@ impl World {
                 }
             }
             Step::Used => {
-                if self.told && !self.over {
+                let may = self.allowed.is_none_or(|units| self.counted < units);
+                if self.told && !self.over && may {
                     self.delivered += 1;
+                    self.counted += 1;
                     self.fresh.push(self.now);
                     self.client.used(self.now, KEY, 1);
                 }
@@ -272,6 +301,7 @@ impl World {
                 let request = w.finish(1_000).unwrap();
                 self.client.asked(self.now, CONNECTION, &request);
             }
+            Step::Forgotten => self.account.sessions.clear(),
             Step::Killed => self.killed(),
         }
         self.carry_out();
@@ -279,6 +309,7 @@ impl World {
 
     fn killed(&mut self) {
         self.client = Client::new(self.policy, UnitsIn::Command, 10);
+        (self.allowed, self.counted) = (None, 0);
         let lives = self.lasting() && self.given && !self.over;
         self.granted = lives; // a service that had not been given dies with its process
         self.told |= lives;
@@ -308,10 +339,10 @@ impl World {
         self.under_way = None;
     }
 
-    fn meets(&mut self, question: Question, fate: Fate) {
+    fn meets(&mut self, id: &str, question: Question, fate: Fate) {
         // A request that may have been heard before says so.
-        let key = (question.number, false);
-        if self.seen.contains(&key) && self.account.heard.contains_key(&question.number) {
+        let key = (id.to_owned(), question.number);
+        if self.seen.contains(&key) && self.account.has_heard(id, question.number) {
             assert!(
                 question.retransmitted,
                 "a duplicate without T: {question:?}"
@@ -322,19 +353,19 @@ impl World {
             Fate::Vanished => Outcome::Unanswered,
             Fate::Lost => {
                 self.seen.insert(key);
-                self.account.serve(&question, None);
+                self.account.serve((id, &question), None);
                 Outcome::Unanswered
             }
             Fate::Answered(fault) => {
                 self.seen.insert(key);
-                let result = self.account.serve(&question, fault);
-                Outcome::Answer(answer(&question, result, None))
+                let result = self.account.serve((id, &question), fault);
+                Outcome::Answer(answer((id, &question), result, None))
             }
             Fate::Quota(units, last, validity) => {
                 self.seen.insert(key);
-                let result = self.account.serve(&question, None);
+                let result = self.account.serve((id, &question), None);
                 let terms = (units, last, validity);
-                Outcome::Answer(answer(&question, result, Some(terms)))
+                Outcome::Answer(answer((id, &question), result, Some(terms)))
             }
         };
         self.client
@@ -365,13 +396,13 @@ impl World {
 /// Units granted, whether they are the last, and Validity-Time.
 type Terms = (u64, bool, Option<u32>);
 
-fn answer(question: &Question, result: u32, terms: Option<Terms>) -> Vec<u8> {
+fn answer((id, question): (&str, &Question), result: u32, terms: Option<Terms>) -> Vec<u8> {
     let request = Writer::request(CMD_CREDIT_CONTROL, APP_CREDIT_CONTROL);
     let header = Message::parse(&request.finish(100).unwrap())
         .unwrap()
         .header;
     let mut w = Writer::answer(&header, ResultCode(result));
-    w.utf8(&SESSION_ID, SESSION)
+    w.utf8(&SESSION_ID, id)
         .u32(&RESULT_CODE, result)
         .utf8(&ORIGIN_HOST, "ocs.test")
         .i32(&CC_REQUEST_TYPE, question.kind.code())
@@ -425,6 +456,7 @@ fn life() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::Ends),
         1 => Just(Step::Asked(CMD_RE_AUTH)),
         1 => Just(Step::Asked(CMD_ABORT_SESSION)),
+        1 => Just(Step::Forgotten),
         1 => Just(Step::Killed),
     ];
     (steps(6), prop::collection::vec(step, 0..24)).prop_map(|(before, after)| {
@@ -481,7 +513,7 @@ proptest! {
             || world.unsettled
             || policy.debit_failure == DebitFailureHandling::Continue && !reserve;
         prop_assert!(debited == given || forgiven, "{given} given, {debited} debited");
-        prop_assert!(!world.account.open, "a reservation is left behind");
+        prop_assert!(!world.account.is_open(), "a reservation is left behind");
     }
 
     #[test]
@@ -503,7 +535,7 @@ proptest! {
             || world.unsettled
             || debited + world.lost >= delivered;
         prop_assert!(forgiven, "{delivered} delivered, {debited} debited");
-        prop_assert!(!world.account.open, "a reservation is left behind");
+        prop_assert!(!world.account.is_open(), "a reservation is left behind");
     }
 
     #[test]

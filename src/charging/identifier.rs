@@ -22,10 +22,11 @@ pub fn of_record(number: u64) -> u32 {
     shortened(number, 12) as u32
 }
 
-/// The identifier of a request for credit, by the number of its charge and its place in it. A session with more requests
-/// than have a place has a hash for each of those: two are the same with a chance of one in 2^30.
-pub fn of_question(number: u64, request: u32) -> u32 {
-    let request = u64::from(request);
+/// The identifier of a request for credit, by the number of its charge, the sessions that it had before, and its place in
+/// this one. A session with more requests than have a place has a hash for each of those, as have all in later sessions: two
+/// are the same with a chance of one in 2^30.
+pub fn of_question(number: u64, renewals: u32, request: u32) -> u32 {
+    let request = u64::from(renewals) << 32 | u64::from(request);
     let bits = if request < PLACES {
         shortened(number, 8) << 4 | request
     } else {
@@ -52,7 +53,7 @@ mod tests {
         for milli in (0..240_000).step_by(7) {
             for (count, request) in [(0, 0), (0, 1), (1, 0), (255, 15)] {
                 let number = (START + milli) << COUNT | count;
-                let id = of_question(number, request);
+                let id = of_question(number, 0, request);
                 assert!(seen.insert(id), "{milli} ms, {count}, {request}");
                 assert_eq!(id >> 30, 1, "neither the node's nor a record's");
             }
@@ -70,12 +71,17 @@ mod tests {
             .map(|n| of_record(START << COUNT | n))
             .collect();
         assert_eq!(records.len(), 1 << 18);
-        let charges = (0..1 << 14).map(|n| of_question(START << COUNT | n, 1));
+        let charges = (0..1 << 14).map(|n| of_question(START << COUNT | n, 0, 1));
         assert_eq!(charges.collect::<BTreeSet<u32>>().len(), 1 << 14);
         // one session that asks and asks
         let long: BTreeSet<u32> = (0..10_000)
-            .map(|n| of_question(START << COUNT, n))
+            .map(|n| of_question(START << COUNT, 0, n))
             .collect();
         assert!(long.len() > 9_990, "{}", long.len());
+        // one that is opened again and again
+        let renewed: BTreeSet<u32> = (0..1_000)
+            .flat_map(|renewals| (0..3).map(move |n| of_question(START << COUNT, renewals, n)))
+            .collect();
+        assert!(renewed.len() > 2_990, "{}", renewed.len());
     }
 }

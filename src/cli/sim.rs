@@ -109,6 +109,9 @@ struct Account {
     /// Validity-Time of a grant, in seconds
     #[arg(long, value_name = "SECONDS")]
     validity: Option<u32>,
+    /// Unit-Quota-Threshold of a grant: the client asks for more when fewer units are left
+    #[arg(long, value_name = "UNITS")]
+    threshold: Option<u32>,
     /// Announce the last units with Final-Unit-Indication
     #[arg(long)]
     final_unit: bool,
@@ -208,6 +211,7 @@ impl Account {
             balances: self.balance.iter().cloned().collect(),
             grant: self.grant,
             validity: self.validity,
+            threshold: self.threshold,
             final_unit: self.final_unit,
             final_action: self.final_action,
             failover: self.failover.then_some(true),

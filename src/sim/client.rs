@@ -320,13 +320,15 @@ impl<T: FnMut(&str) -> bool> Run<T> {
             Order::Keep { kept, .. } => self.say(&format!("to be stored: {:?}", kept.owed)),
             Order::Forget { .. } => self.say("nothing is owed"),
             Order::Ask {
+                session_id,
+                renewals,
                 question,
                 prefer,
                 avoid,
                 bound,
                 ..
             } => {
-                let message = self.ccr(&question);
+                let message = self.ccr(&session_id, &question);
                 self.say(&format!(
                     "{:?} request {}{}",
                     question.kind,
@@ -339,7 +341,7 @@ impl<T: FnMut(&str) -> bool> Run<T> {
                 ));
                 let request = Request {
                     ticket: KEY,
-                    end_to_end: question.number + 1,
+                    end_to_end: (renewals << 16 | question.number) + 1,
                     retransmitted: question.retransmitted,
                     prefer: prefer.into_iter().collect(),
                     avoid,
@@ -357,6 +359,10 @@ impl<T: FnMut(&str) -> bool> Run<T> {
                         self.client.used(now, KEY, 0); // it has begun
                     }
                 }
+            }
+            Order::Allowed { units, .. } => {
+                let most = units.map_or("any number of".into(), |units| units.to_string());
+                self.say(&format!("may use {most} units"));
             }
             Order::Withdrawn { why, .. } => {
                 self.ends = None;
@@ -388,13 +394,13 @@ impl<T: FnMut(&str) -> bool> Run<T> {
     }
 
     /// A CCR with the least that tells a presence service from others (TS 32.260 §6.4).
-    fn ccr(&self, question: &Question) -> Vec<u8> {
+    fn ccr(&self, session_id: &str, question: &Question) -> Vec<u8> {
         let ask = &self.ask;
         let since = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         let request = CreditRequest {
-            session_id: &self.session_id,
+            session_id,
             origin_host: &ask.host,
             origin_realm: &ask.realm,
             service_context_id: &ask.service_context_id,

@@ -31,6 +31,8 @@ pub struct Terms {
     pub grant: Option<u64>,
     /// Validity-Time, in seconds.
     pub validity: Option<u32>,
+    /// Unit-Quota-Threshold (TS 32.299).
+    pub threshold: Option<u32>,
     /// Whether the last units are announced with Final-Unit-Indication, and Final-Unit-Action by its number.
     pub final_unit: bool,
     pub final_action: i32,
@@ -215,6 +217,9 @@ impl Ocs {
         });
         if let Some(validity) = self.terms.validity {
             w.u32(&VALIDITY_TIME, validity);
+        }
+        if let Some(threshold) = self.terms.threshold {
+            w.u32(&UNIT_QUOTA_THRESHOLD, threshold);
         }
         if verdict.last {
             let action = self.terms.final_action;

@@ -325,7 +325,7 @@ fn the_last_units_end_a_subscription_when_they_are_used() {
 
 #[test]
 fn what_an_ocs_answers_while_the_subscription_lasts_decides() {
-    for code in ["4010", "4012", "5030", "5031", "5002"] {
+    for code in ["4010", "4012", "5030", "5031"] {
         let mut world = World::start(&[], "");
         world.command(&format!("answer UPDATE={code}"), &format!("UPDATE={code}"));
         world.command("rar", "RAA");

@@ -37,6 +37,8 @@ pub struct Kept {
     pub owed: Owed,
     /// Origin-Host of the server that holds the session.
     pub server: Option<String>,
+    /// Sessions that the charge had before this one: it is part of the Session-Id.
+    pub renewals: u32,
 }
 
 /// What the owner has to do, in this order.
@@ -55,6 +57,8 @@ pub enum Order {
     Ask {
         key: u64,
         session_id: String,
+        /// Sessions that the charge had before this one, each with numbers of its own.
+        renewals: u32,
         question: Question,
         /// The peer through which the session's server was reached.
         prefer: Option<PeerId>,
@@ -66,6 +70,11 @@ pub enum Order {
     Decided {
         key: u64,
         decision: Decision,
+    },
+    /// See [`Output::Allowed`].
+    Allowed {
+        key: u64,
+        units: Option<u64>,
     },
     Withdrawn {
         key: u64,
@@ -98,7 +107,9 @@ enum Machine {
 #[derive(Debug)]
 struct Entry {
     machine: Machine,
+    /// That of the charge, and behind it which of its sessions this is, unless it is the first.
     session_id: String,
+    renewals: u32,
     /// The question under way.
     asked: Option<Question>,
     server: Option<String>,
@@ -122,6 +133,9 @@ const HELD_MAX: usize = 4;
 
 /// Sessions of an earlier process that are asked for in a millisecond.
 const RESUMED_EACH_MS: u64 = 1;
+
+/// How much longer than configured those that go on without a session wait at most when they are many.
+const LONGEST_AGAIN: u64 = 10;
 
 /// The charges of one node, by a key of the owner's choice.
 #[derive(Debug)]
@@ -195,8 +209,8 @@ impl Client {
         Ok(())
     }
 
-    /// Takes up what the store kept of an earlier process. What is owed is never refused for lack of room. `lives`: the
-    /// service still goes on, where it is one that lasts.
+    /// Takes up what the store kept of an earlier process, with the Session-Id that the charge began with. What is owed is
+    /// never refused for lack of room. `lives`: the service still goes on, where it is one that lasts.
     pub fn resume(&mut self, now: Instant, key: u64, session_id: String, kept: Kept, lives: bool) {
         let owed = match kept.owed {
             Owed::Open {
@@ -210,9 +224,19 @@ impl Client {
                 report,
             },
             Owed::Uncontrolled if !lives => Owed::Nothing,
+            Owed::Given { used } if !lives => {
+                if used > 0 {
+                    let owed = kept.owed; // no session will take it
+                    self.orders.push_back(Order::Unsettled { key, owed });
+                }
+                Owed::Nothing
+            }
             owed => owed,
         };
-        let goes_on = matches!(owed, Owed::Open { .. } | Owed::Uncontrolled);
+        let goes_on = matches!(
+            owed,
+            Owed::Open { .. } | Owed::Uncontrolled | Owed::Given { .. }
+        );
         if lives && !goes_on {
             let why = Withdrawal::Denied(Denial::Unavailable); // it had been, and was not heard of
             self.orders.push_back(Order::Withdrawn { key, why });
@@ -220,14 +244,21 @@ impl Client {
         // So many that they would crowd out each other are asked for one after the other.
         let at = now.after(self.lasting as u64 / RESUMED_EACH_MS);
         let event = OneTime::resume(owed, now).map(Machine::Event);
+        let policy = self.policy_of(key);
         let session = || {
-            let session = Session::resume(owed, at, &self.policy)?;
+            let session = Session::resume(owed, at, &policy)?;
             Some(Machine::Session(Box::new(session)))
         };
         match event.or_else(session) {
             Some(machine) => {
+                let mut out = Vec::new();
+                if let Machine::Session(session) = &machine
+                    && goes_on
+                {
+                    out.push(Output::Allowed(session.allowance()));
+                }
                 self.insert(key, session_id, machine, goes_on, Some(kept));
-                self.follow(now, key, Vec::new(), None);
+                self.follow(now, key, out, None);
             }
             None => self.orders.push_back(Order::Forget { key }),
         }
@@ -242,10 +273,13 @@ impl Client {
         kept: Option<Kept>,
     ) {
         self.lasting += usize::from(lasting);
+        let renewals = kept.as_ref().map_or(0, |kept| kept.renewals);
+        let session_id = session_id_of(&session_id, renewals);
         self.sessions.insert(session_id.clone(), key);
         let entry = Entry {
             machine,
             session_id,
+            renewals,
             asked: None,
             server: kept.as_ref().and_then(|kept| kept.server.clone()),
             peer: None,
@@ -307,8 +341,12 @@ impl Client {
     /// The store has what another wrote, which has to go whatever this client thinks is there.
     fn overwrite(&mut self, key: u64) {
         if let Some(entry) = self.entries.get_mut(&key) {
-            let (owed, server) = (Owed::Nothing, None);
-            entry.kept = Some(Kept { owed, server }); // unlike all that is ever stored
+            let nothing = Kept {
+                owed: Owed::Nothing,
+                server: None,
+                renewals: 0,
+            };
+            entry.kept = Some(nothing); // unlike all that is ever stored
         }
     }
 
@@ -374,8 +412,20 @@ impl Client {
                 session.owed()
             }
         };
-        let server = entry.server.clone();
-        Some(Kept { owed, server })
+        Some(entry.kept_for(owed))
+    }
+
+    /// The policy for one charge: those that ask again do so each at a time of its own, and all of them together not more
+    /// often than sessions are taken up after a start.
+    fn policy_of(&self, key: u64) -> Policy {
+        let Policy { again, .. } = self.policy;
+        let least = self.lasting as u64 / RESUMED_EACH_MS;
+        let spread = u64::from(key_hash(key) % 512); // of 1024: three quarters to five quarters of the time
+        let wait = again.max(least.min(again.saturating_mul(LONGEST_AGAIN)));
+        Policy {
+            again: wait.saturating_mul(768 + spread) / 1_024,
+            ..self.policy
+        }
     }
 
     /// Charges that are not over.
@@ -410,10 +460,14 @@ impl Client {
             }
             return;
         }
+        let policy = self.policy_of(key);
+        let Some(entry) = self.entries.get_mut(&key) else {
+            return;
+        };
         let mut out = Vec::new();
         match &mut entry.machine {
-            Machine::Event(event) => event.handle(now, input, &self.policy, &mut out),
-            Machine::Session(session) => session.handle(now, input, &self.policy, &mut out),
+            Machine::Event(event) => event.handle(now, input, &policy, &mut out),
+            Machine::Session(session) => session.handle(now, input, &policy, &mut out),
         }
         self.follow(now, key, out, from);
     }
@@ -433,11 +487,16 @@ impl Client {
             Machine::Event(event) => (event.owed(), event.deadline(), event.is_done()),
             Machine::Session(session) => (session.owed(), session.deadline(), session.is_done()),
         };
-        let server = entry.server.clone();
-        let kept = (owed != Owed::Nothing).then_some(Kept { owed, server });
+        if out.contains(&Output::Renewed) {
+            self.sessions.remove(&entry.session_id);
+            entry.renew();
+            self.sessions.insert(entry.session_id.clone(), key);
+        }
+        let kept = (owed != Owed::Nothing).then(|| entry.kept_for(owed));
+        let is_quiet = out.iter().all(|o| matches!(o, Output::Allowed(_)));
         if kept == entry.kept {
             entry.late = None;
-        } else if out.is_empty() && entry.may_wait(now, kept.as_ref()) {
+        } else if is_quiet && entry.may_wait(now, kept.as_ref()) {
             entry.late.get_or_insert(now.after(self.policy.lag));
         } else {
             entry.late = None;
@@ -467,6 +526,8 @@ impl Client {
                 Output::Decided(decision) => {
                     self.orders.push_back(Order::Decided { key, decision });
                 }
+                Output::Allowed(units) => self.orders.push_back(Order::Allowed { key, units }),
+                Output::Renewed => {} // seen to before
                 Output::Withdrawn(why) => self.orders.push_back(Order::Withdrawn { key, why }),
                 Output::Reply(result) => self.reply(from, result),
                 Output::Unsettled(owed) => self.orders.push_back(Order::Unsettled { key, owed }),
@@ -489,11 +550,45 @@ impl Client {
     }
 }
 
+/// The Session-Id of one session of a charge.
+fn session_id_of(first: &str, renewals: u32) -> String {
+    match renewals {
+        0 => first.to_owned(),
+        _ => format!("{first};{renewals}"),
+    }
+}
+
+/// Some bits of a key, which is a time and a count.
+fn key_hash(key: u64) -> u16 {
+    let x = (key ^ key >> 20).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (x >> 48) as u16
+}
+
 impl Entry {
+    fn kept_for(&self, owed: Owed) -> Kept {
+        Kept {
+            owed,
+            server: self.server.clone(),
+            renewals: self.renewals,
+        }
+    }
+
+    /// Another session follows, at whichever server takes it.
+    fn renew(&mut self) {
+        let behind = match self.renewals {
+            0 => None,
+            _ => self.session_id.rfind(';'),
+        };
+        let first = &self.session_id[..behind.unwrap_or(self.session_id.len())];
+        let renewals = self.renewals.saturating_add(1);
+        self.session_id = session_id_of(first, renewals);
+        (self.renewals, self.server) = (renewals, None);
+    }
+
     /// Whether the store may be behind for a while: a session goes on, and nothing but the count of its units, or what
     /// was learnt of them, has changed.
     fn may_wait(&self, now: Instant, kept: Option<&Kept>) -> bool {
-        let open = |kept: &Kept| matches!(kept.owed, Owed::Open { .. });
+        let open = |kept: &Kept| matches!(kept.owed, Owed::Open { .. } | Owed::Given { .. });
         self.late.is_none_or(|at| now < at)
             && kept.is_some_and(open)
             && self.kept.as_ref().is_some_and(open)
@@ -506,6 +601,7 @@ impl Entry {
         Order::Ask {
             key,
             session_id: self.session_id.clone(),
+            renewals: self.renewals,
             question,
             prefer: self.peer.filter(|_| !question.elsewhere),
             avoid: self.peer.filter(|_| question.elsewhere),

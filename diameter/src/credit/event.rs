@@ -92,9 +92,11 @@ impl OneTime {
             Owed::Debit => (DirectDebiting, Account::Perhaps, Service::Delivered),
             Owed::Undo => (DirectDebiting, Account::Perhaps, Service::Failed),
             Owed::Refund => (RefundAccount, Account::Debited, Service::Failed),
-            Owed::Nothing | Owed::Close { .. } | Owed::Open { .. } | Owed::Uncontrolled => {
-                return None;
-            }
+            Owed::Nothing
+            | Owed::Close { .. }
+            | Owed::Open { .. }
+            | Owed::Uncontrolled
+            | Owed::Given { .. } => return None,
         };
         Some(OneTime {
             action,

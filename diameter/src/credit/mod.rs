@@ -39,6 +39,11 @@ pub struct Policy {
     pub units: u64,
     /// How long the store may be behind what a service that goes on has used: what a process that dies forgives.
     pub lag: u64,
+    /// More is asked for when less of a grant is left than this share of it, in percent; 0: when all of it is used. A
+    /// server that names a threshold is followed.
+    pub early: u8,
+    /// How long a service that lasts goes on without its server before it is asked for a session again; 0: for ever.
+    pub again: u64,
     /// How long a service that was taken up goes on while its server cannot be reached, before CCFH decides.
     pub grace: u64,
 }
@@ -53,6 +58,8 @@ impl Default for Policy {
             retry: (1_000, 300_000),
             units: 1,
             lag: 1_000,
+            early: 0,
+            again: 60_000,
             grace: 60_000,
         }
     }
@@ -125,6 +132,11 @@ pub enum Output {
     Ask(Question),
     /// The user may have the service, or may not. Comes once.
     Decided(Decision),
+    /// A service that lasts may use so many units, counted since its machine was made; `None`: as many as it likes. It
+    /// waits with more until it is told another number or to end. Nothing said: as many as it likes.
+    Allowed(Option<u64>),
+    /// What is asked next belongs to a new session, with a Session-Id of its own.
+    Renewed,
     /// A service that was granted has to end.
     Withdrawn(Withdrawal),
     /// The Result-Code for the RAR or ASR.
@@ -192,9 +204,14 @@ pub enum Owed {
         /// CCFH and CC-Session-Failover, as the server has them.
         failure: FailureHandling,
         failover: bool,
+        /// The last grant, of which `used` and the units of `report` are spent; `None`: not counted, or not known.
+        quota: Option<u64>,
     },
-    /// A service goes on that lasts and has no session: nothing is owed for it.
+    /// A service goes on that lasts and is free of charge: nothing is owed for it.
     Uncontrolled,
+    /// A service goes on that lasts and has no session, by its failure handling. What it used is told to the next
+    /// session that opens.
+    Given { used: u64 },
 }
 
 /// Waits between attempts to settle what is stored.

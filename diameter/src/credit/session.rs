@@ -64,6 +64,14 @@ pub struct Session {
     used: u64,
     /// Units granted with the last answer; `None`: not counted.
     quota: Option<u64>,
+    /// Of these, units used.
+    spent: u64,
+    /// More is asked for when fewer of them than this are left.
+    threshold: u64,
+    /// All units that this process was told of.
+    total: u64,
+    /// What the service was told last: see [`Output::Allowed`].
+    allowed: Option<u64>,
     last_units: bool,
     cause: TerminationCause,
     handling: FailureHandling,
@@ -72,6 +80,10 @@ pub struct Session {
     validity: Option<Instant>,
     /// Until then a service that was taken up waits for its server.
     patience: Option<Instant>,
+    /// When a session is asked for again, while the service goes on without one.
+    again: Option<Instant>,
+    /// A session that its server did not know was opened again, and no report has been taken since.
+    renewed: bool,
     /// An alternative server has been tried for this question.
     retried: bool,
     /// A sending of this question was not answered: the T flag is due.
@@ -100,6 +112,10 @@ impl Session {
             next: 0,
             used: 0,
             quota: None,
+            spent: 0,
+            threshold: 0,
+            total: 0,
+            allowed: None,
             last_units: false,
             cause: TerminationCause::ServiceNotProvided,
             handling: policy.failure,
@@ -107,6 +123,8 @@ impl Session {
             tx: Some(now.after(policy.tx)),
             validity: None,
             patience: None,
+            again: None,
+            renewed: false,
             retried: false,
             lost: false,
             backoff: Backoff::default(),
@@ -119,7 +137,7 @@ impl Session {
             State::Stored(at) => Some(at),
             _ => None,
         };
-        let all = [self.tx, self.validity, stored];
+        let all = [self.tx, self.validity, stored, self.again];
         all.into_iter().flatten().min()
     }
 
@@ -154,6 +172,7 @@ impl Session {
                 }
             }
             (_, Verdict::Granted) => self.granted(now, told, policy, out),
+            _ if self.is_forgotten(question.kind, told) => self.reopen(&question, now, policy, out),
             (_, verdict) => {
                 self.asked = None;
                 self.tx = None;
@@ -162,19 +181,19 @@ impl Session {
                     true => Remote::Open,
                     false => Remote::Closed,
                 };
-                if verdict == Verdict::Failed && self.remote == Remote::Closed {
-                    self.used += question.used.unwrap_or(0); // no session has counted them
-                }
                 match verdict {
-                    Verdict::Free => self.go_on_without(Decision::Free, now, out),
+                    Verdict::Free => self.go_on_without(Decision::Free, now, policy, out),
                     // Pending, answer with END_USER_SERVICE_DENIED or USER_UNKNOWN: terminate service
                     Verdict::Denied(denial) => self.refuse(denial, now, out),
                     // Pending, failed answer, CONTINUE: grant service
                     _ if self.handling == FailureHandling::Continue => {
-                        self.go_on_without(Decision::Granted, now, out);
+                        self.go_on_without(Decision::Granted, now, policy, out);
                     }
                     // Pending, failed answer, TERMINATE or RETRY_AND_TERMINATE: terminate service
                     _ => self.refuse(Denial::Unavailable, now, out),
+                }
+                if verdict == Verdict::Failed && self.remote == Remote::Closed {
+                    self.dispute(&question, out);
                 }
             }
         }
@@ -182,19 +201,22 @@ impl Session {
 
     /// Pending, successful answer: stop Tx, Open. What was queued meanwhile follows.
     fn granted(&mut self, now: Instant, told: &Told, policy: &Policy, out: &mut Vec<Output>) {
-        self.asked = None;
+        let question = self.asked.take();
         (self.state, self.remote, self.tx) = (State::Open, Remote::Open, None);
         (self.free, self.patience) = (false, None);
-        self.quota = told.granted;
-        self.last_units = told.final_unit;
+        if question.is_some_and(|question| question.kind == RequestType::Update) {
+            self.renewed = false;
+        }
+        self.grant(told, policy);
         let seconds = told.validity.filter(|seconds| *seconds > 0);
         self.validity = seconds.map(|s| now.after(u64::from(s) * 1_000));
         self.backoff = Backoff::default();
+        self.allow(self.limit(), out);
         self.decide(Decision::Granted, out);
         if self.service == Service::Over {
             self.terminate(out); // Open, service terminated in queue
-        } else if self.quota.is_some_and(|quota| self.used >= quota) && self.used > 0 {
-            self.spent(now, policy, out); // used beyond the grant while it was asked for
+        } else if self.used > 0 {
+            self.count(now, policy, out); // used while it was asked for
         }
     }
 
@@ -240,7 +262,10 @@ impl Session {
     /// Pending, failure to send or temporary error.
     fn no_server(&mut self, now: Instant, policy: &Policy, out: &mut Vec<Output>) {
         self.tx = None;
-        if self.service == Service::Granted && self.patience.is_some_and(|until| now < until) {
+        if self.service == Service::Granted && self.is_patient(now) {
+            if self.handling == FailureHandling::Continue {
+                self.allow(None, out);
+            }
             self.state = State::Stored(self.backoff.next(now, policy));
             return;
         }
@@ -256,7 +281,7 @@ impl Session {
         }
         if self.handling == FailureHandling::Continue {
             // CONTINUE: grant service, Idle
-            self.go_on_without(Decision::Granted, now, out);
+            self.go_on_without(Decision::Granted, now, policy, out);
         } else {
             // TERMINATE or RETRY_AND_TERMINATE: terminate service, Idle
             self.refuse(Denial::Unavailable, now, out);
@@ -270,10 +295,13 @@ impl Session {
         if self.tx.is_some_and(|at| at <= now) {
             self.tx = None;
             match self.handling {
+                // one that was taken up waits for its server, within what was granted
+                FailureHandling::Terminate if self.is_patient(now) => {}
                 // Pending, Tx expired, TERMINATE: terminate service. A late grant is given back.
                 FailureHandling::Terminate => self.stop(Denial::Unavailable, out),
                 // Pending, Tx expired, CONTINUE or RETRY_AND_TERMINATE: grant service, stay
                 FailureHandling::Continue | FailureHandling::RetryAndTerminate => {
+                    self.allow(None, out);
                     self.decide(Decision::Granted, out);
                 }
             }
@@ -285,23 +313,29 @@ impl Session {
             }
         }
         if matches!(self.state, State::Stored(at) if at <= now) {
-            self.send_stored(out);
+            self.send_stored(now, policy, out);
+        }
+        if self.again.is_some_and(|at| at <= now) {
+            self.again = None;
+            self.ask_anew(now, policy, out);
         }
     }
 
     fn used(&mut self, units: u64, now: Instant, policy: &Policy, out: &mut Vec<Output>) {
+        self.total = self.total.saturating_add(units);
         if self.service != Service::Granted || self.free {
             return;
         }
         self.used = self.used.saturating_add(units);
+        self.spent = self.spent.saturating_add(units);
         self.cause = TerminationCause::Logout;
-        let spent = self.quota.is_some_and(|quota| self.used >= quota);
-        if self.state == State::Open && spent {
-            self.spent(now, policy, out);
+        if self.state == State::Open {
+            self.count(now, policy, out);
         }
     }
 
-    fn spent(&mut self, now: Instant, policy: &Policy, out: &mut Vec<Output>) {
+    /// Everything that was granted is used.
+    fn elapsed(&mut self, now: Instant, policy: &Policy, out: &mut Vec<Output>) {
         if self.last_units {
             // Open, granted unit elapses, final unit action TERMINATE: terminate service, send termination request
             self.service = Service::Over;
@@ -348,7 +382,8 @@ impl Session {
                 if self.service == Service::Granted && self.remote != Remote::Closed =>
             {
                 out.push(Output::Reply(ResultCode::LIMITED_SUCCESS));
-                self.send_stored(out);
+                self.again = None;
+                self.send_stored(now, policy, out);
             }
             _ => out.push(Output::Reply(ResultCode::UNKNOWN_SESSION_ID)),
         }
@@ -403,8 +438,16 @@ impl Session {
     }
 
     /// The service is given, and credit control has no further part in it.
-    fn go_on_without(&mut self, decision: Decision, now: Instant, out: &mut Vec<Output>) {
+    fn go_on_without(
+        &mut self,
+        decision: Decision,
+        now: Instant,
+        policy: &Policy,
+        out: &mut Vec<Output>,
+    ) {
+        self.allow(None, out);
         self.decide(decision, out);
+        self.quota = None;
         if decision == Decision::Free {
             (self.used, self.free) = (0, true);
         }
@@ -417,7 +460,11 @@ impl Session {
                 self.terminate(out);
             }
             _ if decision == Decision::Free && !self.lasting => self.state = State::Closed,
-            _ => self.state = State::Uncontrolled,
+            _ => {
+                self.state = State::Uncontrolled;
+                let asks = self.lasting && !self.free && policy.again > 0;
+                self.again = asks.then(|| now.after(policy.again));
+            }
         }
     }
 
@@ -431,7 +478,7 @@ impl Session {
     /// Keeps what the server still has to be told. Where it has no session nobody takes the units: the failure
     /// handling gave them away, and the operator hears of it.
     fn settle(&mut self, now: Instant, out: &mut Vec<Output>) {
-        self.validity = None;
+        (self.validity, self.again) = (None, None);
         if self.remote == Remote::Closed && self.asked.is_none() && self.used > 0 {
             let (number, used) = (self.next, self.used);
             out.push(Output::Unsettled(Owed::Close {
@@ -456,7 +503,7 @@ impl Session {
     /// Send CC termination request, PendingT.
     fn terminate(&mut self, out: &mut Vec<Output>) {
         self.state = State::PendingT;
-        (self.tx, self.validity) = (None, None);
+        (self.tx, self.validity, self.again) = (None, None, None);
         self.ask(RequestType::Termination, out);
     }
 
@@ -483,7 +530,7 @@ impl Session {
     }
 
     fn finish(&mut self) {
-        self.asked = None;
+        (self.asked, self.again) = (None, None);
         self.remote = Remote::Closed;
         self.state = State::Closed;
     }
@@ -517,6 +564,7 @@ impl Session {
     }
 }
 
+mod grant;
 mod stored;
 #[cfg(test)]
 mod tests;

@@ -56,8 +56,12 @@ pub struct Told {
     pub verdict: Verdict,
     /// The verdict is about the service alone: the session itself is open.
     pub session_open: bool,
+    /// The server does not know the session (5002).
+    pub unknown_session: bool,
     /// Units granted; `None` when the server does not count them.
     pub granted: Option<u64>,
+    /// More is to be asked for when fewer units than this are left.
+    pub threshold: Option<u64>,
     /// Seconds.
     pub validity: Option<u32>,
     /// The units are the last ones. Redirection and restriction mean nothing to presence, so that each
@@ -76,7 +80,9 @@ impl Told {
         Told {
             verdict,
             session_open: false,
+            unknown_session: false,
             granted: None,
+            threshold: None,
             validity: None,
             final_unit: false,
             failover: None,
@@ -106,7 +112,9 @@ impl Told {
         };
         Told {
             session_open: open,
+            unknown_session: answer.result == ResultCode::UNKNOWN_SESSION_ID,
             granted: answer.granted,
+            threshold: answer.threshold,
             validity: answer.validity,
             final_unit: answer.final_unit.is_some(),
             failover: answer.failover,

@@ -176,6 +176,7 @@ fn everything_an_answer_says_is_read() {
                         _ = w.u64(&CC_SERVICE_SPECIFIC_UNITS, 5)
                     })
                     .u32(&RATING_GROUP, 7)
+                    .u32(&UNIT_QUOTA_THRESHOLD, 2)
                     .u32(&RESULT_CODE, 4011);
                 })
                 .group(&COST_INFORMATION, |w| {
@@ -202,6 +203,7 @@ fn everything_an_answer_says_is_read() {
                 origin_host: Some("ocs.test"),
                 error_message: None,
                 granted: Some(5),
+                threshold: Some(2),
                 validity: Some(60),
                 final_unit: Some(FinalUnitAction::Terminate),
                 failover: Some(true),

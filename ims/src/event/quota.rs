@@ -4,10 +4,16 @@
 //! it keeps what it owes, as when it is throttled (RFC 6446), and has its turn; when its unit comes it sends what is true
 //! then. So it asks once, however many changes come meanwhile. What is told of a subscription that is not active shows
 //! nothing, and never asks.
+//!
+//! Or the credit is that of the subscription ([`limit`]): then it has units for some NOTIFYs, and keeps what it owes
+//! when they are used up, until it is told that there are more.
+
+mod limit;
 
 use super::subscription::SubscriptionId;
 use super::turn::Ticket;
-use std::collections::{BTreeSet, VecDeque};
+use limit::Limit;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Credit as the services of all packages see it.
 #[derive(Debug, Default)]
@@ -25,6 +31,12 @@ pub struct Quota {
     /// The NOTIFY that took the unit in hand.
     spent: Option<Ticket>,
     over: Vec<SubscriptionId>,
+    /// Subscriptions whose credit lasts as long as they do.
+    limits: BTreeMap<SubscriptionId, Limit>,
+    /// Of these, those that may tell what they have kept.
+    ready: Vec<SubscriptionId>,
+    /// The NOTIFY that left last, while it has no final response.
+    left: Option<Ticket>,
 }
 
 impl Quota {
@@ -43,7 +55,10 @@ impl Quota {
 
     /// Whether a NOTIFY of this subscription may leave now. If not, it has its turn, and is called when its unit is here.
     pub fn lets(&mut self, id: SubscriptionId) -> bool {
-        !self.asks || self.has(id)
+        match self.asks {
+            true => self.has(id),
+            false => self.limits.get_mut(&id).is_none_or(Limit::lets),
+        }
     }
 
     fn has(&mut self, id: SubscriptionId) -> bool {
@@ -54,11 +69,16 @@ impl Quota {
         has
     }
 
-    /// A NOTIFY that shows something leaves: it takes the unit in hand.
-    pub fn spend(&mut self, ticket: Ticket) {
-        if self.asks && self.in_hand == Some(ticket.subscription) {
+    /// A NOTIFY leaves. One that shows something takes the unit in hand; any takes one of its subscription's, if there is
+    /// one.
+    pub fn leaves(&mut self, ticket: Ticket, shows: bool) {
+        self.left = Some(ticket);
+        if self.asks && shows && self.in_hand == Some(ticket.subscription) {
             self.in_hand = None;
             self.spent = Some(ticket);
+        }
+        if let Some(limit) = self.limits.get_mut(&ticket.subscription) {
+            limit.leaves(ticket.cseq);
         }
     }
 
@@ -71,7 +91,7 @@ impl Quota {
 
     /// Nobody wants anything.
     pub fn is_idle(&self) -> bool {
-        self.queue.is_empty() && self.over.is_empty()
+        self.queue.is_empty() && self.over.is_empty() && self.ready.is_empty()
     }
 
     /// The subscription whose turn it is to ask.
@@ -133,17 +153,20 @@ mod tests {
         let mut quota = Quota::new(true);
         quota.hand(ALICE);
         assert!(quota.lets(ALICE) && !quota.lets(CAROL));
-        quota.spend(ticket(CAROL));
-        quota.spend(ticket(ALICE));
+        quota.leaves(ticket(CAROL), true);
+        quota.leaves(ticket(ALICE), false);
+        assert!(quota.lets(ALICE), "it shows nothing");
+        quota.leaves(ticket(ALICE), true);
         assert!(!quota.lets(ALICE), "it is spent");
-        quota.spend(Ticket {
+        let next = Ticket {
             cseq: 8,
             ..ticket(ALICE)
-        });
+        };
+        quota.leaves(next, true);
         assert_eq!(quota.taken(), Some(ticket(ALICE)));
         quota.hand(CAROL);
         assert_eq!(quota.taken(), None, "it was not needed");
-        quota.spend(ticket(CAROL));
+        quota.leaves(ticket(CAROL), true);
         assert_eq!(quota.taken(), None, "and is not there any more");
     }
 
@@ -151,7 +174,7 @@ mod tests {
     fn where_nothing_is_charged_nothing_is_noted() {
         let mut quota = Quota::new(false);
         assert!(quota.lets(ALICE));
-        quota.spend(ticket(ALICE));
+        quota.leaves(ticket(ALICE), true);
         quota.over(ALICE);
         assert!(quota.is_idle() && quota.taken().is_none());
         quota.follow();

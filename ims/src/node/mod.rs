@@ -134,6 +134,9 @@ pub enum Input<'a> {
         number: u64,
         answer: charge::credit::Answer,
     },
+    /// A lasting service may use so many units, counted since it began or was recovered; `None`: as many as it likes. It
+    /// waits with more until it hears another number, or that it has to end.
+    CreditAllowed { number: u64, units: Option<u64> },
     /// A lasting service that was granted has to end.
     CreditWithdrawn {
         number: u64,
@@ -381,6 +384,7 @@ impl Node {
             Input::Deadline => self.deadline(now, out),
             Input::Fetched { number, fetched } => self.fetched(now, number, &fetched, out),
             Input::Credit { number, answer } => self.credit_answered(now, number, answer, out),
+            Input::CreditAllowed { number, units } => self.credit_allowed(number, units),
             Input::CreditWithdrawn { number, why } => {
                 self.credit_withdrawn(now, number, why, out);
             }

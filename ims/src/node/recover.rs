@@ -237,7 +237,7 @@ impl Node {
             &mut out.batch,
         );
         recovery.owed += self.lists.recovered(now, settled, &mut recovery.lists);
-        self.recovered_sessions(out);
+        self.recovered_sessions(now, out);
         self.settled = settled;
         self.settle_at = now + SETTLE_EVERY;
         out.batch.put(Table::Node, FORMAT_KEY, &FORMAT);

@@ -37,6 +37,8 @@ const PAGE: usize = 4_096;
 pub enum Word {
     /// The answer to a request.
     Answer(Answer),
+    /// A lasting service may use so many units, counted since it began or the process did; `None`: without a limit.
+    Allowed(Option<u64>),
     /// A lasting service has to end.
     Withdrawn(Withdrawal),
 }

@@ -38,10 +38,58 @@ enum Debt {
         failover: bool,
     },
     Uncontrolled,
+    /// Of a charge whose first session this may not be.
+    Session {
+        renewals: u32,
+        /// The last grant, where units are counted.
+        quota: Option<u64>,
+        debt: SessionDebt,
+    },
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+enum SessionDebt {
+    Close {
+        number: u32,
+        used: u64,
+        report: Option<(u32, u64)>,
+    },
+    Open {
+        number: u32,
+        used: u64,
+        report: Option<(u32, u64)>,
+        ccfh: u8,
+        failover: bool,
+    },
+    Free,
+    Given {
+        used: u64,
+    },
+}
+
+fn ccfh(failure: FailureHandling) -> u8 {
+    match failure {
+        FailureHandling::Terminate => 0,
+        FailureHandling::Continue => 1,
+        FailureHandling::RetryAndTerminate => 2,
+    }
+}
+
+fn failure(ccfh: u8) -> FailureHandling {
+    match ccfh {
+        1 => FailureHandling::Continue,
+        2 => FailureHandling::RetryAndTerminate,
+        _ => FailureHandling::Terminate,
+    }
 }
 
 /// The value of a record; `None` when nothing is owed. The event is in the form of charging records.
 pub fn write(kept: &Kept, event: &[u8], ecf: &[String]) -> Option<Vec<u8>> {
+    let session = |quota, debt| Debt::Session {
+        renewals: kept.renewals,
+        quota,
+        debt,
+    };
     let debt = match kept.owed {
         Owed::Nothing => return None,
         Owed::Debit => Debt::Debit,
@@ -51,29 +99,42 @@ pub fn write(kept: &Kept, event: &[u8], ecf: &[String]) -> Option<Vec<u8>> {
             number,
             used,
             report,
-        } => Debt::Close {
+        } if kept.renewals == 0 => Debt::Close {
             number,
             used,
             report,
         },
+        Owed::Close {
+            number,
+            used,
+            report,
+        } => session(
+            None,
+            SessionDebt::Close {
+                number,
+                used,
+                report,
+            },
+        ),
         Owed::Open {
             number,
             used,
             report,
             failure,
             failover,
-        } => Debt::Open {
-            number,
-            used,
-            report,
-            ccfh: match failure {
-                FailureHandling::Terminate => 0,
-                FailureHandling::Continue => 1,
-                FailureHandling::RetryAndTerminate => 2,
+            quota,
+        } => session(
+            quota,
+            SessionDebt::Open {
+                number,
+                used,
+                report,
+                ccfh: ccfh(failure),
+                failover,
             },
-            failover,
-        },
-        Owed::Uncontrolled => Debt::Uncontrolled,
+        ),
+        Owed::Uncontrolled => session(None, SessionDebt::Free),
+        Owed::Given { used } => session(None, SessionDebt::Given { used }),
     };
     Some(encode(&Stored {
         debt,
@@ -86,11 +147,63 @@ pub fn write(kept: &Kept, event: &[u8], ecf: &[String]) -> Option<Vec<u8>> {
 /// What a record says; `None` when it cannot be read.
 pub fn read(value: &[u8]) -> Option<(Kept, Event, Vec<String>)> {
     let stored: Stored = decode(value)?;
-    let owed = match stored.debt {
-        Debt::Debit => Owed::Debit,
-        Debt::Undo => Owed::Undo,
-        Debt::Refund => Owed::Refund,
+    let (renewals, owed) = match stored.debt {
+        Debt::Debit => (0, Owed::Debit),
+        Debt::Undo => (0, Owed::Undo),
+        Debt::Refund => (0, Owed::Refund),
+        Debt::Uncontrolled => (0, Owed::Uncontrolled),
         Debt::Close {
+            number,
+            used,
+            report,
+        } => (
+            0,
+            of_session(
+                None,
+                SessionDebt::Close {
+                    number,
+                    used,
+                    report,
+                },
+            ),
+        ),
+        Debt::Open {
+            number,
+            used,
+            report,
+            ccfh,
+            failover,
+        } => (
+            0,
+            of_session(
+                None,
+                SessionDebt::Open {
+                    number,
+                    used,
+                    report,
+                    ccfh,
+                    failover,
+                },
+            ),
+        ),
+        Debt::Session {
+            renewals,
+            quota,
+            debt,
+        } => (renewals, of_session(quota, debt)),
+    };
+    let kept = Kept {
+        owed,
+        server: stored.server,
+        renewals,
+    };
+    let event = record::read(&stored.event).ok()?;
+    Some((kept, event, stored.ecf))
+}
+
+fn of_session(quota: Option<u64>, debt: SessionDebt) -> Owed {
+    match debt {
+        SessionDebt::Close {
             number,
             used,
             report,
@@ -99,7 +212,7 @@ pub fn read(value: &[u8]) -> Option<(Kept, Event, Vec<String>)> {
             used,
             report,
         },
-        Debt::Open {
+        SessionDebt::Open {
             number,
             used,
             report,
@@ -109,18 +222,13 @@ pub fn read(value: &[u8]) -> Option<(Kept, Event, Vec<String>)> {
             number,
             used,
             report,
-            failure: match ccfh {
-                1 => FailureHandling::Continue,
-                2 => FailureHandling::RetryAndTerminate,
-                _ => FailureHandling::Terminate,
-            },
+            failure: failure(ccfh),
             failover,
+            quota,
         },
-        Debt::Uncontrolled => Owed::Uncontrolled,
-    };
-    let server = stored.server;
-    let event = record::read(&stored.event).ok()?;
-    Some((Kept { owed, server }, event, stored.ecf))
+        SessionDebt::Free => Owed::Uncontrolled,
+        SessionDebt::Given { used } => Owed::Given { used },
+    }
 }
 
 #[cfg(test)]
@@ -147,6 +255,7 @@ mod tests {
                 report: Some((899, 10)),
                 failure: FailureHandling::RetryAndTerminate,
                 failover: true,
+                quota: Some(40),
             },
             Owed::Open {
                 number: 1,
@@ -154,23 +263,78 @@ mod tests {
                 report: None,
                 failure: FailureHandling::Continue,
                 failover: false,
+                quota: None,
             },
             Owed::Uncontrolled,
+            Owed::Given { used: 3 },
         ] {
-            let kept = Kept {
-                owed,
-                server: Some("ocs9.test".into()),
-            };
-            let value = write(&kept, &record::write(&event), &ecf).unwrap();
-            assert_eq!(read(&value), Some((kept, event.clone(), ecf.clone())));
-            for end in 0..value.len() {
-                assert!(read(&value[..end]).is_none(), "cut at {end}");
+            let of_event = matches!(owed, Owed::Debit | Owed::Undo | Owed::Refund);
+            for renewals in if of_event { 0..1 } else { 0..3 } {
+                let kept = Kept {
+                    owed,
+                    server: Some("ocs9.test".into()),
+                    renewals,
+                };
+                let value = write(&kept, &record::write(&event), &ecf).unwrap();
+                assert_eq!(read(&value), Some((kept, event.clone(), ecf.clone())));
+                for end in 0..value.len() {
+                    assert!(read(&value[..end]).is_none(), "cut at {end}");
+                }
             }
         }
         let nothing = Kept {
             owed: Owed::Nothing,
             server: None,
+            renewals: 0,
         };
         assert_eq!(write(&nothing, &record::write(&event), &[]), None);
+    }
+
+    /// The forms that were written before sessions could be opened again.
+    #[test]
+    fn what_an_older_version_stored_is_still_read() {
+        let event = acr::tests::full(7);
+        let report = Some((3, 5));
+        for (debt, owed) in [
+            (
+                Debt::Open {
+                    number: 4,
+                    used: 1,
+                    report,
+                    ccfh: 1,
+                    failover: true,
+                },
+                Owed::Open {
+                    number: 4,
+                    used: 1,
+                    report,
+                    failure: FailureHandling::Continue,
+                    failover: true,
+                    quota: None,
+                },
+            ),
+            (
+                Debt::Close {
+                    number: 4,
+                    used: 1,
+                    report,
+                },
+                Owed::Close {
+                    number: 4,
+                    used: 1,
+                    report,
+                },
+            ),
+            (Debt::Uncontrolled, Owed::Uncontrolled),
+        ] {
+            let value = encode(&Stored {
+                debt,
+                server: None,
+                event: record::write(&event),
+                ecf: Vec::new(),
+            });
+            let (kept, ..) = read(&value).unwrap();
+            assert_eq!((kept.owed, kept.renewals), (owed, 0));
+        }
     }
 }

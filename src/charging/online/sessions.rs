@@ -23,6 +23,9 @@ pub struct Settings {
     pub unit: Unit,
     /// Units asked for at once, where NOTIFYs count. Default: 10. Range: 1-1000000.
     pub quota: u32,
+    /// More is asked for when less than this share of a grant is left, in percent, unless the OCS names a threshold
+    /// (Unit-Quota-Threshold); 0: when all is used. Default: 20. Range: 0-100.
+    pub early_percent: u8,
     /// Sessions open at once; a SUBSCRIBE that would open one more is answered 503. Default: 100000. Range: 1-10000000.
     pub max: u32,
     /// How long the store may be behind what was used: so much of it a process that is killed gives away, in
@@ -31,6 +34,9 @@ pub struct Settings {
     /// After a start, how long subscriptions go on while their OCS cannot be reached, before `ccfh` decides.
     /// Default: 60. Range: 0-3600.
     pub grace_s: Seconds,
+    /// How long a subscription that goes on without credit control, by `ccfh`, waits before a session is asked for again;
+    /// 0: for ever. Default: 60. Range: 0-86400.
+    pub again_s: Seconds,
 }
 
 impl Default for Settings {
@@ -38,9 +44,11 @@ impl Default for Settings {
         Settings {
             unit: Unit::default(),
             quota: 10,
+            early_percent: 20,
             max: 100_000,
             lag_ms: Millis(1_000),
             grace_s: Seconds(60),
+            again_s: Seconds(60),
         }
     }
 }
@@ -49,6 +57,8 @@ impl Settings {
     pub(super) fn check(&self) -> Result<(), BadValue> {
         let ranges = [
             ("quota", u64::from(self.quota), 1, 1_000_000),
+            ("early_percent", u64::from(self.early_percent), 0, 100),
+            ("again_s", u64::from(self.again_s.0), 0, 86_400),
             ("max", u64::from(self.max), 1, 10_000_000),
             ("lag_ms", self.lag_ms.0, 0, 60_000),
             ("grace_s", u64::from(self.grace_s.0), 0, 3_600),
@@ -80,6 +90,8 @@ mod tests {
         for (text, key) in [
             ("quota = 0", "quota"),
             ("quota = 1000001", "quota"),
+            ("early_percent = 101", "early_percent"),
+            ("again_s = 86401", "again_s"),
             ("max = 0", "max"),
             ("max = 10000001", "max"),
             ("lag_ms = 60001", "lag_ms"),

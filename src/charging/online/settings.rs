@@ -279,6 +279,8 @@ impl Settings {
                 OnDebitFailure::Continue => DebitFailureHandling::Continue,
             },
             units: self.sessions.wanted(),
+            early: self.sessions.early_percent,
+            again: u64::from(self.sessions.again_s.0) * 1_000,
             lag: self.sessions.lag_ms.0,
             grace: u64::from(self.sessions.grace_s.0) * 1_000,
             ..Policy::default()

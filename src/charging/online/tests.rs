@@ -198,7 +198,17 @@ impl Process {
         .await;
     }
 
+    /// The next word that is not about how much may be used.
     async fn word(&mut self, number: u64) -> Word {
+        loop {
+            let word = self.any_word(number).await;
+            if !matches!(word, Word::Allowed(_)) {
+                return word;
+            }
+        }
+    }
+
+    async fn any_word(&mut self, number: u64) -> Word {
         let word = tokio::time::timeout(PATIENCE, self.words.recv()).await;
         let (of, word) = word.expect("a word in time").unwrap();
         assert_eq!(of, number);

@@ -127,7 +127,7 @@ impl Credit {
                 continue;
             };
             let lives = lives.remove(&number);
-            if let Owed::Open { used, .. } = &mut kept.owed
+            if let Owed::Open { used, .. } | Owed::Given { used } = &mut kept.owed
                 && !lives
             {
                 *used += self.at_end(); // its end was not heard
@@ -365,12 +365,16 @@ impl Credit {
                 | Step::Withdrawn { key, .. }
                 | Step::Unsettled { key, .. }
                 | Step::Forget { key } => Some(*key),
-                Step::Ask { .. } | Step::Keep { .. } | Step::Reply { .. } => None,
+                Step::Ask { .. }
+                | Step::Keep { .. }
+                | Step::Allowed { .. }
+                | Step::Reply { .. } => None,
             });
             match step {
                 Step::Ask {
                     key,
                     session_id,
+                    renewals,
                     mut question,
                     prefer,
                     avoid,
@@ -382,13 +386,14 @@ impl Credit {
                     if let Some(units) = self.enquiries.units(key) {
                         question.requested = Some(units);
                     }
-                    let Some(bytes) = self.ccr(line, charged, &session_id, &question) else {
+                    let Some(bytes) = self.ccr(line, charged, (&session_id, renewals), &question)
+                    else {
                         self.client.outcome(now, key, None, &Outcome::TooLong);
                         continue;
                     };
                     let message = Message {
                         ticket: key,
-                        end_to_end: identifier::of_question(key, question.number),
+                        end_to_end: identifier::of_question(key, renewals, question.number),
                         retransmitted: question.retransmitted,
                         prefer: prefer.into_iter().collect(),
                         avoid,
@@ -399,6 +404,11 @@ impl Credit {
                     self.count(&question);
                 }
                 Step::Decided { key, decision } => self.decided(now, key, decision),
+                Step::Allowed { key, units } => {
+                    // a subscription that is the unit has used none before its end
+                    let units = units.filter(|_| self.given.sessions.unit == Unit::Notify);
+                    (self.tell)(key, Word::Allowed(units));
+                }
                 Step::Withdrawn { key, why } => self.withdrawn(key, why),
                 Step::Reply {
                     connection,
@@ -493,14 +503,14 @@ impl Credit {
         &self,
         line: &Line,
         charged: &Charged,
-        session_id: &str,
+        (session_id, renewals): (&str, u32),
         question: &Question,
     ) -> Option<Vec<u8>> {
         let event = charge::record::read(&charged.event).ok()?;
         let at = match question.kind {
-            RequestType::Initial | RequestType::Event => event.requested_at,
+            RequestType::Initial | RequestType::Event if renewals == 0 => event.requested_at,
             // "the time of the event that triggered the sending" (RFC 8506 §5.3)
-            RequestType::Update | RequestType::Termination => wall_clock(),
+            _ => wall_clock(),
         };
         let (units_in, max) = (self.given.units_in(), line.max_message());
         ccr::write(

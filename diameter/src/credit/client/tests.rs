@@ -47,7 +47,11 @@ fn keep(owed: Owed, server: Option<&str>) -> Order {
     let server = server.map(str::to_owned);
     Order::Keep {
         key: 1,
-        kept: Kept { owed, server },
+        kept: Kept {
+            owed,
+            server,
+            renewals: 0,
+        },
     }
 }
 
@@ -139,6 +143,7 @@ fn charges_are_bounded_and_what_is_owed_is_not() {
     let third = client.begin(NOW, 3, "3".into(), Charge::Debit);
     assert_eq!(third, Err(Full(2)));
     let kept = Kept {
+        renewals: 0,
         owed: Owed::Refund,
         server: None,
     };
@@ -151,6 +156,7 @@ fn charges_are_bounded_and_what_is_owed_is_not() {
         [Order::Ask { key: 4, .. }]
     ));
     let kept = Kept {
+        renewals: 0,
         owed: Owed::Nothing,
         server: None,
     };
@@ -298,14 +304,20 @@ fn sessions_have_a_limit_of_their_own_and_are_taken_up_one_after_the_other() {
     client.begin(NOW, 3, "3".into(), Charge::Debit).unwrap();
     let mut client = self::client().with_sessions(1);
     let open = Owed::Open {
+        quota: None,
         number: 1,
         used: 0,
         report: None,
         failure: Policy::default().failure,
         failover: false,
     };
-    for (key, lives, orders_then) in [(1, true, ""), (2, true, ""), (3, false, "Keep")] {
+    for (key, lives, orders_then) in [
+        (1, true, "Allowed"),
+        (2, true, "Allowed"),
+        (3, false, "Keep"),
+    ] {
         let kept = Kept {
+            renewals: 0,
             owed: open,
             server: None,
         };
@@ -313,10 +325,7 @@ fn sessions_have_a_limit_of_their_own_and_are_taken_up_one_after_the_other() {
         let told = orders(&mut client)
             .first()
             .map_or(String::new(), |o| format!("{o:?}"));
-        assert!(
-            told.starts_with(orders_then) && told.is_empty() == orders_then.is_empty(),
-            "{told}"
-        );
+        assert!(told.starts_with(orders_then), "{told}");
     }
     for (at, key) in [(NOW, 1), (NOW, 3), (NOW.after(1), 2)] {
         client.tick(at);
@@ -332,6 +341,7 @@ fn sessions_have_a_limit_of_their_own_and_are_taken_up_one_after_the_other() {
     assert_eq!(client.len(), 3, "what is owed is not bounded");
     // a service that lives and has no session is told to end
     let kept = Kept {
+        renewals: 0,
         owed: Owed::Close {
             number: 1,
             used: 0,
@@ -344,4 +354,105 @@ fn sessions_have_a_limit_of_their_own_and_are_taken_up_one_after_the_other() {
         orders(&mut client)[..],
         [Order::Withdrawn { key: 4, .. }]
     ));
+}
+
+/// The question that is asked last: its Session-Id, the sessions before it, its number, and who is bound to it.
+fn last_question(client: &mut Client) -> (String, u32, u32, Option<String>) {
+    let mut asked = orders(client).into_iter().filter_map(|order| match order {
+        Order::Ask {
+            session_id,
+            renewals,
+            question,
+            bound,
+            ..
+        } => Some((session_id, renewals, question.number, bound)),
+        _ => None,
+    });
+    asked.next_back().expect("a question")
+}
+
+#[test]
+fn a_session_that_follows_another_has_a_session_id_of_its_own() {
+    let mut client = lasting(1);
+    client.used(NOW, 1, 0);
+    let host = Some("ocs9.test".to_owned());
+    for (renewed, before, after) in [(1, "a", "a;1"), (2, "a;1", "a;2")] {
+        // a report is taken, and the next one finds nothing
+        for (number, result) in [(1, 2001), (2, 5002)] {
+            ask_again(&mut client, before);
+            let asked = last_question(&mut client);
+            assert_eq!(
+                asked,
+                (before.to_owned(), renewed - 1, number, host.clone())
+            );
+            client.outcome(NOW, 1, Some(PEER), &answer(before, 2, number, result));
+        }
+        let asked = last_question(&mut client);
+        assert_eq!(asked, (after.to_owned(), renewed, 0, None));
+        client.outcome(NOW, 1, Some(PEER), &answer(after, 1, 0, 2001));
+        orders(&mut client);
+        ask_again(&mut client, before);
+        let said = orders(&mut client);
+        let [Order::Reply { result, .. }] = &said[..] else {
+            panic!("{before} is over: {said:?}");
+        };
+        assert_eq!(*result, ResultCode::UNKNOWN_SESSION_ID);
+    }
+    // the next process asks under the last one
+    let kept = client.if_given(1, NOW).expect("it goes on");
+    assert_eq!(kept.renewals, 2);
+    let mut next = self::client();
+    next.resume(NOW, 1, "a".into(), kept, true);
+    assert!(matches!(
+        orders(&mut next)[..],
+        [Order::Allowed {
+            key: 1,
+            units: None
+        }]
+    ));
+    next.tick(NOW);
+    assert_eq!(last_question(&mut next).0, "a;2");
+}
+
+/// RAR for this session.
+fn ask_again(client: &mut Client, session: &str) {
+    let mut w = Writer::request(CMD_RE_AUTH, APP_CREDIT_CONTROL);
+    w.utf8(&SESSION_ID, session);
+    client.asked(NOW, CONNECTION, &w.finish(1_000).unwrap());
+}
+
+#[test]
+fn those_that_go_on_without_a_session_ask_again_at_times_of_their_own() {
+    let policy = Policy {
+        failure: crate::ro::FailureHandling::Continue,
+        ..Policy::default()
+    };
+    let mut client = Client::new(policy, UnitsIn::Command, 10_000);
+    let mut due = BTreeSet::new();
+    for key in 1..=1_000 {
+        let key = key << 20;
+        client
+            .begin(NOW, key, key.to_string(), Charge::Lasting)
+            .unwrap();
+        client.outcome(NOW, key, None, &Outcome::NoPeer);
+        client.used(NOW, key, 0);
+        due.insert(client.entries[&key].deadline.unwrap());
+    }
+    let (first, last) = (due.first().unwrap(), due.last().unwrap());
+    assert!(*first >= NOW.after(45_000) && *last <= NOW.after(75_000));
+    assert!(due.len() > 300, "{} times", due.len());
+    orders(&mut client);
+    let mut most = 0;
+    for milli in 45_000..75_000 {
+        client.tick(NOW.after(milli));
+        most = most.max(orders(&mut client).len());
+    }
+    assert!(most < 40, "{most} at once");
+    assert_eq!(
+        client.policy_of(7 << 20).again,
+        client.policy_of(7 << 20).again
+    );
+    // very many ask no more often than a thousand in a second
+    client.lasting = 200_000;
+    assert!(client.policy_of(7 << 20).again >= 150_000);
 }

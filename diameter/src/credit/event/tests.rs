@@ -82,6 +82,7 @@ fn word(output: &Output) -> String {
         Output::Decided(decision) => format!("{decision:?}"),
         Output::Withdrawn(why) => format!("withdrawn {why:?}"),
         Output::Reply(result) => format!("reply {}", result.0),
+        Output::Allowed(_) | Output::Renewed => "of a session".into(),
         Output::Unsettled(owed) => format!("unsettled {owed:?}"),
     }
 }

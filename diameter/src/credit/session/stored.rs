@@ -20,19 +20,34 @@ impl Session {
                 report,
                 failure,
                 failover,
+                quota,
             } => {
-                let told = (failure, failover);
+                let told = (failure, failover, quota);
                 Some(Session::going_on(at, policy, (number, used, report), told))
             }
             Owed::Uncontrolled => {
-                let mut session = Session::new(at, policy, true);
-                session.state = State::Uncontrolled;
-                (session.service, session.begun) = (Service::Granted, true);
-                (session.free, session.tx) = (true, None);
+                let mut session = Session::without(at, policy);
+                session.free = true;
+                Some(session)
+            }
+            Owed::Given { used } => {
+                let mut session = Session::without(at, policy);
+                session.handling = FailureHandling::Continue;
+                session.cause = TerminationCause::Logout;
+                session.used = used;
+                session.again = (policy.again > 0).then(|| at.after(policy.again));
                 Some(session)
             }
             Owed::Nothing | Owed::Debit | Owed::Undo | Owed::Refund => None,
         }
+    }
+
+    /// A service that goes on without a session.
+    fn without(at: Instant, policy: &Policy) -> Session {
+        let mut session = Session::new(at, policy, true);
+        session.state = State::Uncontrolled;
+        (session.service, session.begun, session.tx) = (Service::Granted, true, None);
+        session
     }
 
     /// The service is over: its end is told, after an update whose fate is not known.
@@ -71,7 +86,7 @@ impl Session {
         at: Instant,
         policy: &Policy,
         (number, used, report): (u32, u64, Option<(u32, u64)>),
-        (failure, failover): (FailureHandling, bool),
+        (failure, failover, quota): (FailureHandling, bool, Option<u64>),
     ) -> Session {
         let mut session = Session::new(at, policy, true);
         session.state = State::Stored(at);
@@ -83,6 +98,9 @@ impl Session {
         session.lost = report.is_some();
         session.tx = None;
         session.patience = Some(at.after(policy.grace));
+        session.quota = quota;
+        session.spent = used.saturating_add(report.map_or(0, |(_, units)| units));
+        session.allowed = session.limit();
         session.cause = TerminationCause::Logout;
         session
     }
@@ -105,7 +123,8 @@ impl Session {
         }
         if self.remote == Remote::Closed && self.asked.is_none() {
             return match goes_on {
-                true => Owed::Uncontrolled,
+                true if self.free => Owed::Uncontrolled,
+                true => Owed::Given { used: self.used },
                 false => Owed::Nothing,
             };
         }
@@ -123,6 +142,7 @@ impl Session {
                 report,
                 failure: self.handling,
                 failover: self.failover,
+                quota: self.quota,
             },
             false => Owed::Close {
                 number,
@@ -133,7 +153,11 @@ impl Session {
     }
 
     /// In storage: an update whose fate is not known goes before what follows it.
-    pub(super) fn send_stored(&mut self, out: &mut Vec<Output>) {
+    pub(super) fn send_stored(&mut self, now: Instant, policy: &Policy, out: &mut Vec<Output>) {
+        // While it goes on within its grant nobody waits; beyond that Tx bounds the wait.
+        if self.service == Service::Granted && self.allowed.is_some() {
+            self.tx = Some(now.after(policy.tx));
+        }
         self.retried = true; // each attempt is a new choice of server anyway
         match self.asked {
             Some(question) => {
@@ -146,7 +170,6 @@ impl Session {
                     ..question
                 }));
             }
-            // Nobody waits for it: there is no Tx.
             None if self.service == Service::Granted => {
                 self.state = State::PendingU;
                 self.ask(RequestType::Update, out);

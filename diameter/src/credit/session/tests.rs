@@ -63,6 +63,20 @@ impl World {
                     final_unit: true,
                     ..granted
                 }),
+                "ten" => Input::Answered(Told {
+                    granted: Some(10),
+                    ..granted
+                }),
+                "ten-3" => Input::Answered(Told {
+                    granted: Some(10),
+                    threshold: Some(3),
+                    ..granted
+                }),
+                "one-9" => Input::Answered(Told {
+                    granted: Some(1),
+                    threshold: Some(9),
+                    ..granted
+                }),
                 "minute" => Input::Answered(Told {
                     validity: Some(60),
                     ..granted
@@ -83,6 +97,7 @@ impl World {
                     let verdict = Verdict::of(ResultCode(code.parse().expect("a Result-Code")));
                     Input::Answered(Told {
                         session_open: open,
+                        unknown_session: code == "5002",
                         ..Told::plain(verdict)
                     })
                 }
@@ -114,6 +129,9 @@ fn word(output: &Output) -> String {
             format!("{kind}{}{used}{t}{other}", question.number)
         }
         Output::Decided(decision) => format!("{decision:?}"),
+        Output::Allowed(Some(units)) => format!("up to {units}"),
+        Output::Allowed(None) => "any".into(),
+        Output::Renewed => "anew".into(),
         Output::Withdrawn(why) => format!("withdrawn {why:?}"),
         Output::Reply(result) => format!("reply {}", result.0),
         Output::Unsettled(_) => "unsettled".into(),
@@ -506,7 +524,7 @@ fn a_subscription_has_its_session_as_long_as_it_lasts() {
             ("used used failed", "T1:2", false),
             (
                 "rar one used one failed 2001",
-                "reply 2002, U1:0, U2:1, T3:0",
+                "reply 2002, U1:0, up to 1, U2:1, up to 2, T3:0",
                 true,
             ),
             // free from here on, and there all the same
@@ -518,7 +536,7 @@ fn a_subscription_has_its_session_as_long_as_it_lasts() {
             ),
             (
                 "rar s4011 rar one used",
-                "reply 2002, U1:0, reply 2002, U2:0, U3:1",
+                "reply 2002, U1:0, reply 2002, U2:0, up to 1, U3:1",
                 false,
             ),
         ],
@@ -526,16 +544,16 @@ fn a_subscription_has_its_session_as_long_as_it_lasts() {
     check_lasting(
         &[CONTINUE],
         &[
-            // what an unknown session has not counted is for the operator
+            // what no session has counted is for the operator
             (
-                "used rar 5002 used failed",
-                "reply 2002, U1:1, unsettled",
+                "used rar 5031 used failed",
+                "reply 2002, U1:1, unsettled, unsettled",
                 true,
             ),
             // the server comes back to a session that was given up
             (
                 "rar unsent used rar one",
-                "reply 2002, U1:0, reply 2002, U2:1",
+                "reply 2002, U1:0, reply 2002, U2:1, up to 2",
                 false,
             ),
             (
@@ -548,7 +566,7 @@ fn a_subscription_has_its_session_as_long_as_it_lasts() {
     check_lasting(
         &[STRICT, RETRY],
         &[(
-            "used rar 5002",
+            "used rar 5031",
             "reply 2002, U1:1, withdrawn Denied(Unavailable), unsettled",
             true,
         )],
@@ -564,10 +582,16 @@ fn a_session_is_taken_up_where_its_process_left_it() {
         report,
         failure: STRICT,
         failover: false,
+        quota: None,
     };
     for (owed, script, told, over) in [
         // what was used is told, and more is asked for: no T, since nothing was sent with this number
-        (open(3, 2, None), "due one used", "U3:2, U4:1", false),
+        (
+            open(3, 2, None),
+            "due one used",
+            "U3:2, up to 1, U4:1",
+            false,
+        ),
         (open(3, 2, None), "used failed due 2001", "T3:3", true),
         // an update whose fate is not known goes before
         (
@@ -587,7 +611,7 @@ fn a_session_is_taken_up_where_its_process_left_it() {
         (
             open(3, 2, None),
             "due unsent due unsent due one",
-            "U3:2, U3:2, U3:2",
+            "U3:2, U3:2, U3:2, up to 1",
             false,
         ),
         (
@@ -618,3 +642,5 @@ fn a_session_is_taken_up_where_its_process_left_it() {
         assert_eq!(later.session.is_done(), over, "{owed:?}: {script}");
     }
 }
+
+mod lasting;

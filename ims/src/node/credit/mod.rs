@@ -29,6 +29,8 @@ struct Waiting {
     bytes: Vec<u8>,
     until: Timestamp,
     lasting: bool,
+    /// What it may use when it has begun, as far as that was said.
+    most: Option<u64>,
 }
 
 /// A request that was granted and is not answered yet: it may wait for something else.
@@ -37,6 +39,7 @@ struct Granted {
     number: u64,
     settled: Settled,
     lasting: bool,
+    most: Option<u64>,
     /// It is over as soon as it begins.
     withdrawn: Option<Withdrawal>,
 }
@@ -66,6 +69,7 @@ impl Credits {
         request
             .into_iter()
             .chain(self.notifies.next_deadline())
+            .chain(self.sessions.next_deadline())
             .min()
     }
 
@@ -161,6 +165,7 @@ impl Node {
             bytes,
             until: now + self.settings.online.patience,
             lasting,
+            most: None,
         };
         self.credits.waiting.insert(number, waiting);
         out.free.push(Effect::Credit(Box::new(Credit {
@@ -208,6 +213,7 @@ impl Node {
             number,
             settled,
             lasting: waiting.lasting,
+            most: waiting.most,
             withdrawn: None,
         };
         self.credits.granted.insert(key, granted);
@@ -252,7 +258,7 @@ impl Node {
             return settle(number, granted.settled, delivered, out);
         };
         write(number, granted.settled, out);
-        self.open_session(id, number, out);
+        self.open_session(id, (number, granted.most), out);
         if let Some(why) = granted.withdrawn {
             self.credit_withdrawn(now, number, why, out);
         }
@@ -274,6 +280,7 @@ impl Node {
             });
         }
         self.expire_notifies(now, out);
+        self.expire_untold(now);
     }
 }
 

@@ -47,6 +47,9 @@ impl Node {
         for id in self.quota.take_over() {
             self.end_session(id, out);
         }
+        for id in self.quota.take_ready() {
+            self.tell_owed(now, id, out);
+        }
         while self.credits.notifies.len() < self.settings.online.waiting
             && let Some(id) = self.quota.pop()
         {
@@ -117,6 +120,11 @@ impl Node {
 
     fn tell_with_credit(&mut self, now: Timestamp, id: SubscriptionId, out: &mut Outbox) {
         self.quota.hand(id);
+        self.tell_owed(now, id, out);
+    }
+
+    /// Has a subscription tell what it has kept for want of credit.
+    fn tell_owed(&mut self, now: Timestamp, id: SubscriptionId, out: &mut Outbox) {
         if self.presence.holds(id) {
             self.turn(now, out, |presence, directory, turn| {
                 presence.credited(turn, directory, id);
@@ -137,10 +145,11 @@ impl Node {
         delivered: bool,
         out: &mut Outbox,
     ) {
+        let has_unit = self.quota.landed(ticket, delivered);
         if self.credits.sessions.is_empty() && self.credits.notifies.sent.is_empty() {
             return;
         }
-        let counts = delivered && !self.settings.online.notify;
+        let counts = delivered && has_unit && !self.settings.online.notify;
         let session = self.credits.sessions.number(ticket.subscription);
         if let Some(number) = session.filter(|_| counts) {
             out.held.push(Effect::CreditUsed { number, units: 1 });

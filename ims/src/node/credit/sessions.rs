@@ -13,11 +13,17 @@ use std::collections::BTreeMap;
 pub(in crate::node) struct Sessions {
     numbers: BTreeMap<SubscriptionId, u64>,
     subscriptions: BTreeMap<u64, SubscriptionId>,
+    /// After a start, how long the program may take to say what they may use.
+    untold_until: Option<Timestamp>,
 }
 
 impl Sessions {
     pub fn is_empty(&self) -> bool {
         self.numbers.is_empty()
+    }
+
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        self.untold_until
     }
 
     pub fn number(&self, id: SubscriptionId) -> Option<u64> {
@@ -43,8 +49,14 @@ impl Sessions {
 
 impl Node {
     /// A SUBSCRIBE with credit was accepted: its charge lasts as long as the subscription.
-    pub(super) fn open_session(&mut self, id: SubscriptionId, number: u64, out: &mut Outbox) {
+    pub(super) fn open_session(
+        &mut self,
+        id: SubscriptionId,
+        (number, most): (u64, Option<u64>),
+        out: &mut Outbox,
+    ) {
         self.quota.follow();
+        self.quota.open(id, most);
         let key = id.0.to_be_bytes();
         let value = number.to_be_bytes();
         out.batch.put_bytes(Table::CreditSession, &key, &value);
@@ -59,6 +71,31 @@ impl Node {
         }
         if !self.is_subscribed(id) {
             self.end_session(id, out); // it was over before it had begun
+        }
+    }
+
+    /// What a lasting service may use has changed, or is known now. It may not have begun.
+    pub(in crate::node) fn credit_allowed(&mut self, number: u64, units: Option<u64>) {
+        if let Some(waiting) = self.credits.waiting.get_mut(&number) {
+            waiting.most = units;
+            return;
+        }
+        let mut granted = self.credits.granted.values_mut();
+        match granted.find(|granted| granted.number == number) {
+            Some(granted) => granted.most = units,
+            None => {
+                if let Some(&id) = self.credits.sessions.subscriptions.get(&number) {
+                    self.quota.allow(id, units);
+                }
+            }
+        }
+    }
+
+    /// The program has said nothing: what was recovered goes on as if it were not counted.
+    pub(super) fn expire_untold(&mut self, now: Timestamp) {
+        let over = |until: &mut Timestamp| *until <= now;
+        if self.credits.sessions.untold_until.take_if(over).is_some() {
+            self.quota.allow_untold();
         }
     }
 
@@ -129,6 +166,7 @@ impl Node {
         if let Some(number) = self.credits.sessions.remove(id) {
             let key = id.0.to_be_bytes();
             out.batch.delete(Table::CreditSession, &key);
+            self.quota.close(id);
             out.held.push(ended(number));
         }
     }
@@ -145,9 +183,16 @@ impl Node {
     }
 
     /// Everything is read: charges go on where the watcher is still subscribed, and are over elsewhere.
-    pub(in crate::node) fn recovered_sessions(&mut self, out: &mut Outbox) {
+    pub(in crate::node) fn recovered_sessions(&mut self, now: Timestamp, out: &mut Outbox) {
         if !self.credits.sessions.is_empty() {
             self.quota.follow();
+            // where online charging is off by now nobody would say what they may use
+            let online = &self.settings.online;
+            let counts = !online.is_off() && !online.notify;
+            for id in self.credits.sessions.numbers.keys().filter(|_| counts) {
+                self.quota.reopen(*id);
+            }
+            self.credits.sessions.untold_until = counts.then(|| now + online.patience);
         }
         let all = self.credits.sessions.numbers.keys();
         let over: Vec<SubscriptionId> =

@@ -263,9 +263,8 @@ impl Service {
         };
         match self.compose_notify(turn.now, subscription, told) {
             Some(outgoing) => {
-                if subscription.record.state == State::Active {
-                    turn.quota.spend(outgoing.ticket);
-                }
+                let shows = subscription.record.state == State::Active;
+                turn.quota.leaves(outgoing.ticket, shows);
                 turn.outgoing.push(outgoing);
                 if body.is_some() {
                     self.note_observed(id);

@@ -166,9 +166,7 @@ impl Service {
         };
         match notice.compose(turn.now, &self.sender()) {
             Some(outgoing) => {
-                if !subscription.is_over() {
-                    turn.quota.spend(outgoing.ticket);
-                }
+                turn.quota.leaves(outgoing.ticket, !subscription.is_over());
                 turn.outgoing.push(outgoing);
             }
             // a next hop without a host was refused at SUBSCRIBE; kept total for a record of an older version

@@ -199,9 +199,8 @@ impl Service {
         };
         match notice.compose(turn.now, &self.sender()) {
             Some(outgoing) => {
-                if subscription.record.state == State::Active {
-                    turn.quota.spend(outgoing.ticket);
-                }
+                let shows = subscription.record.state == State::Active;
+                turn.quota.leaves(outgoing.ticket, shows);
                 turn.outgoing.push(outgoing);
             }
             // a next hop without a host was refused at SUBSCRIBE; kept total for a record of an older version

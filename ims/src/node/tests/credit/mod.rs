@@ -1,5 +1,6 @@
 //! CHG-03 at the node: a request waits for credit, is served or refused as the answer has it, and is asked for once.
 
+mod allowed;
 mod notifies;
 mod sessions;
 

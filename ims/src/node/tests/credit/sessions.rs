@@ -9,7 +9,7 @@ const LATER: Parting = Parting::Probation {
     retry_after: Seconds(300),
 };
 
-fn lasting() -> Online {
+pub(super) fn lasting() -> Online {
     Online {
         publish: false,
         register: false,
@@ -20,12 +20,12 @@ fn lasting() -> Online {
 }
 
 /// What the store is to know of a session.
-fn session() -> Settled {
+pub(super) fn session() -> Settled {
     Settled::Owed(vec![1])
 }
 
 /// Alice watches bob, with credit: the 200, the first NOTIFY, the number of the charge.
-fn watched(bench: &mut Bench) -> (Sent, Sent, u64) {
+pub(super) fn watched(bench: &mut Bench) -> (Sent, Sent, u64) {
     assert!(bench.subscribe("Expires: 600\r\n").is_empty());
     let asked = bench.asked().remove(0);
     assert!(asked.lasting);
@@ -36,13 +36,17 @@ fn watched(bench: &mut Bench) -> (Sent, Sent, u64) {
 }
 
 impl Bench {
-    fn withdraw(&mut self, number: u64) -> Vec<Sent> {
+    pub(super) fn allow(&mut self, number: u64, units: Option<u64>) -> Vec<Sent> {
+        self.feed(Input::CreditAllowed { number, units })
+    }
+
+    pub(super) fn withdraw(&mut self, number: u64) -> Vec<Sent> {
         let why = Withdrawal::Spent;
         self.feed(Input::CreditWithdrawn { number, why })
     }
 
     /// Sessions that the store knows.
-    fn sessions(&self) -> usize {
+    pub(super) fn sessions(&self) -> usize {
         let mut tables = self.store.keys().map(|(table, _)| *table);
         tables
             .by_ref()
@@ -127,7 +131,7 @@ fn a_subscription_is_asked_for_once_and_says_what_it_uses_until_it_ends() {
 
 impl Bench {
     /// A change that is told at once.
-    fn publish_later(&mut self, note: &str) -> Sent {
+    pub(super) fn publish_later(&mut self, note: &str) -> Sent {
         self.wait(6_000);
         let head = format!(
             "Event: presence\r\nP-Asserted-Identity: <{BOB}>\r\nContent-Type: application/pidf+xml\r\n"
@@ -324,7 +328,8 @@ fn a_session_lives_over_a_restart_as_long_as_its_subscription() {
     assert!(bench.credit_talk(names).is_empty(), "it goes on");
     let refreshed = bench.renew(&opened, "");
     assert_eq!(refreshed[0].status(), 200, "and is not asked for again");
-    bench.answer(&refreshed[1], 200, "");
+    let told = bench.allow(number, Some(1));
+    bench.answer(&told[0], 200, "");
     assert_eq!(bench.credit_talk(names), ["0 used 1"]);
     let last = bench.withdraw(number);
     assert_eq!(last.len(), 1, "its number is known");
