@@ -333,11 +333,12 @@ async fn start_driver(
     Ok(ended)
 }
 
-/// The signals that ask for an end.
+/// The signals that ask for an end, and the one that would be an end without a word.
 #[derive(Debug)]
 struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
+    _file_size: tokio::signal::unix::Signal,
 }
 
 impl Signals {
@@ -346,6 +347,8 @@ impl Signals {
         Ok(Signals {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
+            // A limit on file sizes (setrlimit(2), RLIMIT_FSIZE) kills by this signal, and where it is taken a write fails.
+            _file_size: listen(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?,
         })
     }
 
