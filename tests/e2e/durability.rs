@@ -1,9 +1,11 @@
 //! kill -9: nothing that was acknowledged is lost.
 
-use crate::harness::{Message, Request, SOON, Server, Ua, eventually, http, peers, pidf};
+use crate::harness::{
+    Came, Flight, Message, Request, SOON, Server, Ua, eventually, http, peers, pidf,
+};
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
-use std::net::{TcpListener, UdpSocket};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -14,8 +16,6 @@ const PEOPLE: usize = 5_000;
 const KILLS: [usize; 3] = [1_500, 5_000, 8_500];
 /// Requests on their way at the same time.
 const WINDOW: usize = 64;
-/// Longest silence while answers are due.
-const SILENCE: Duration = Duration::from_secs(20);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
@@ -34,15 +34,6 @@ struct Person {
     dialog: Option<String>,
 }
 
-/// A request that has no final response yet.
-#[derive(Clone, Debug)]
-struct Waiting {
-    person: usize,
-    step: Step,
-    call_id: String,
-    text: String,
-}
-
 /// What has come in one dialog: the highest CSeq of a NOTIFY, and its body.
 #[derive(Clone, Debug, Default)]
 struct Heard {
@@ -50,16 +41,14 @@ struct Heard {
     body: String,
 }
 
-/// A client that keeps many requests under way and answers each NOTIFY.
+/// A client that publishes and subscribes for everybody.
 struct Load {
-    socket: UdpSocket,
-    me: String,
+    /// What each request is: whose, which step, and its Call-ID.
+    flight: Flight<(usize, Step, String)>,
     people: Vec<Person>,
-    /// By branch.
-    under_way: BTreeMap<String, Waiting>,
     /// By Call-ID.
     dialogs: BTreeMap<String, Heard>,
-    serial: u64,
+    serial: usize,
     acknowledged: usize,
     lost: Vec<String>,
 }
@@ -69,17 +58,10 @@ fn uri(person: usize) -> String {
 }
 
 impl Load {
-    fn new() -> Load {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket
-            .set_read_timeout(Some(Duration::from_millis(20)))
-            .unwrap();
-        let me = socket.local_addr().unwrap().to_string();
+    fn new(server: &Server) -> Load {
         Load {
-            socket,
-            me,
+            flight: Flight::new(server.sip),
             people: vec![Person::default(); PEOPLE],
-            under_way: BTreeMap::new(),
             dialogs: BTreeMap::new(),
             serial: 0,
             acknowledged: 0,
@@ -87,9 +69,11 @@ impl Load {
         }
     }
 
-    fn send(&mut self, server: &Server, person: usize, step: Step) {
+    fn send(&mut self, person: usize, step: Step) {
         let me = uri(person);
         let etag = self.people[person].etag.clone().unwrap_or_default();
+        self.serial += 1;
+        let call_id = format!("durability-{}", self.serial);
         let request = match step {
             Step::Publish => Request::publish(&me, &pidf(&me, "open", "before")),
             Step::Subscribe => Request::subscribe(&me, &me),
@@ -98,54 +82,27 @@ impl Load {
                 Request::publish(&me, &pidf(&me, "closed", "after")).with("SIP-If-Match", etag)
             }
         };
-        self.serial += 1;
-        let text = request.text("UDP", &self.me, self.serial);
-        let sent = Message::parse(text.as_bytes()).unwrap();
-        let call_id = sent.get("call-id").to_owned();
-        self.socket.send_to(text.as_bytes(), server.sip).unwrap();
-        self.under_way.insert(
-            sent.branch().to_owned(),
-            Waiting {
-                person,
-                step,
-                call_id,
-                text,
-            },
-        );
+        let request = request.with("Call-ID", &call_id);
+        let about = (person, step, call_id);
+        self.flight.send(self.serial, &request, about);
     }
 
-    /// Takes in one datagram; true when there was one.
-    fn pump(&mut self) -> bool {
-        let mut buffer = [0; 65_536];
-        let Ok((size, peer)) = self.socket.recv_from(&mut buffer) else {
-            return false;
-        };
-        let Some(message) = Message::parse(&buffer[..size]) else {
-            return true;
-        };
-        match message.status() {
-            Some(status @ 200..) => self.answered(status, &message),
-            Some(_) => {}
-            None => {
-                self.socket
-                    .send_to(message.answer("200 OK").as_bytes(), peer)
-                    .unwrap();
-                self.notified(&message);
-            }
+    /// Takes in what comes within a moment.
+    fn pump(&mut self) {
+        match self.flight.take(Duration::from_millis(20)) {
+            Some(Came::Answer {
+                status,
+                about,
+                message,
+                ..
+            }) => self.answered(status, about, &message),
+            Some(Came::Request(notify)) => self.notified(&notify),
+            Some(Came::Other) | None => {}
         }
-        true
     }
 
-    fn answered(&mut self, status: u16, message: &Message) {
-        let Some(Waiting {
-            person,
-            step,
-            call_id,
-            ..
-        }) = self.under_way.remove(message.branch())
-        else {
-            return;
-        };
+    fn answered(&mut self, status: u16, about: (usize, Step, String), message: &Message) {
+        let (person, step, call_id) = about;
         if status != 200 {
             self.lost.push(format!(
                 "{step:?} of {} was answered {}",
@@ -187,38 +144,20 @@ impl Load {
     fn drive(&mut self, server: &mut Server, mut steps: VecDeque<(usize, Step)>, kills: &[usize]) {
         let mut kills = kills.iter();
         let mut next = kills.next();
-        let mut heard = Instant::now();
-        while !steps.is_empty() || !self.under_way.is_empty() {
-            while self.under_way.len() < WINDOW
+        while !steps.is_empty() || !self.flight.is_empty() {
+            while self.flight.len() < WINDOW
                 && let Some((person, step)) = steps.pop_front()
             {
-                self.send(server, person, step);
+                self.send(person, step);
             }
-            if self.pump() {
-                heard = Instant::now();
-            } else if heard.elapsed() > Duration::from_millis(500) {
-                assert!(
-                    heard.elapsed() < SILENCE,
-                    "no answer for {SILENCE:?}:\n{}",
-                    server.log()
-                );
-                for waiting in self.under_way.values() {
-                    self.socket
-                        .send_to(waiting.text.as_bytes(), server.sip)
-                        .unwrap(); // a retransmission
-                }
-            }
+            self.pump();
             if next.is_some_and(|count| self.acknowledged >= *count) {
                 next = kills.next();
                 server.kill9();
                 server.launch();
-                heard = Instant::now();
                 // What had no answer is asked for anew, as another transaction.
-                steps.extend(
-                    std::mem::take(&mut self.under_way)
-                        .into_values()
-                        .map(|w| (w.person, w.step)),
-                );
+                let left = self.flight.abandon();
+                steps.extend(left.map(|(_, (person, step, _))| (person, step)));
             }
         }
     }
@@ -238,7 +177,7 @@ impl Load {
 #[test]
 fn kill_9_in_the_middle_of_5000_publish_and_subscribe_loses_nothing_acknowledged() {
     let mut server = Server::start("");
-    let mut load = Load::new();
+    let mut load = Load::new(&server);
     let all = |step: &[Step]| {
         (0..PEOPLE)
             .flat_map(|person| step.iter().map(move |s| (person, *s)))

@@ -1,9 +1,17 @@
-//! A disk of the server's own that a test can fill.
+//! What the store of a server lies on, and the ways in which a test takes the space away.
+//!
+//! Where this user may mount one, it is a small file system that is filled up. Everywhere else the same errors are had
+//! from limits: new state is refused below a reserve that is larger than the disk, and a process whose files may not
+//! grow (`RLIMIT_FSIZE`) fails in the calls in which a full disk fails.
 
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+
+/// Less than a whole segment of the journal, in bytes: the next one must not fit either.
+const SEGMENT: u64 = 48 << 20;
 
 /// The file system of a store. Dropped, it is unmounted.
 #[derive(Debug)]
@@ -14,7 +22,7 @@ pub struct Disk {
 
 impl Disk {
     /// A small file system in memory, or the machine's own where this user may not mount one.
-    pub fn at(at: PathBuf, mebibytes: u64) -> Disk {
+    pub fn own(at: PathBuf, mebibytes: u64) -> Disk {
         fs::create_dir_all(&at).unwrap();
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", &format!("size={mebibytes}m"), "tmpfs"])
@@ -22,11 +30,14 @@ impl Disk {
             .output()
             .is_ok_and(|done| done.status.success());
         if !mounted {
-            eprintln!(
-                "this user may not mount a small file system: files are bounded in its place"
-            );
+            eprintln!("this user may not mount a small file system: limits take its place");
         }
         Disk { at, mounted }
+    }
+
+    /// The machine's own.
+    pub fn shared(at: PathBuf) -> Disk {
+        Disk { at, mounted: false }
     }
 
     pub fn is_own(&self) -> bool {
@@ -55,12 +66,13 @@ impl Disk {
         self.at.join("fill")
     }
 
-    /// Forbids a process to make any file longer than it is: the other way to a write that fails.
-    pub fn forbid(&self, pid: i32) -> bool {
-        let done = Command::new("prlimit")
-            .args(["--pid", &pid.to_string(), "--fsize=4096"])
-            .status();
-        done.is_ok_and(|status| status.success())
+    /// Forbids a process to make its files longer than the one that its store writes.
+    pub fn bound(&self, process: i32) {
+        let limit = Rlimit {
+            current: Some(newest(&self.at).min(SEGMENT)),
+            ..getrlimit(Resource::Fsize) // inherited
+        };
+        prlimit(Pid::from_raw(process), Resource::Fsize, limit).unwrap();
     }
 
     /// Takes it away, also from under a process that uses it.
@@ -75,4 +87,14 @@ impl Drop for Disk {
     fn drop(&mut self) {
         self.unmount();
     }
+}
+
+/// Bytes of the journal's newest segment.
+fn newest(store: &Path) -> u64 {
+    let files = fs::read_dir(store)
+        .unwrap()
+        .map(|file| file.unwrap().path());
+    let segments = files.filter(|path| path.extension().is_some_and(|kind| kind == "log"));
+    let newest = segments.max().expect("a segment");
+    newest.metadata().unwrap().len()
 }

@@ -2,45 +2,36 @@
 //!
 //! Each request has an icid of its own, so that its charging record can be told from all others.
 
-use crate::harness::{Message, Request, pidf};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::{SocketAddr, UdpSocket};
+use super::chance::Chance;
+use super::dialogs::{Dialogs, Watch};
+use crate::harness::{Came, Flight, Message};
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-/// Presentities that publish at the same time.
-const PEOPLE: usize = 400;
 /// Requests on their way at the same time.
-const WINDOW: usize = 48;
-/// Subscriptions held at the same time.
-const WATCHES: usize = 40;
-/// A request without an answer is sent again after this time, as a transaction over UDP does.
-const AGAIN: Duration = Duration::from_millis(500);
-/// Longest silence of a server that should live.
-const SILENCE: Duration = Duration::from_secs(30);
+pub(super) const WINDOW: usize = 48;
+/// Longest wait for the answers to what is under way.
+const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Numbers that look like chance and are the same for the same seed (SplitMix64).
-#[derive(Clone, Debug)]
-pub struct Chance(pub u64);
+/// How many take part.
+#[derive(Clone, Copy, Debug)]
+pub struct Crowd {
+    /// Presentities that publish at the same time.
+    pub people: usize,
+    /// Subscriptions held at the same time; with none there are no SUBSCRIBEs at all.
+    pub watches: usize,
+}
 
-impl Chance {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// Below `end`, which is not 0.
-    pub fn below(&mut self, end: usize) -> usize {
-        (self.next() % end as u64) as usize
-    }
-
-    pub fn shuffle<T>(&mut self, items: &mut [T]) {
-        for at in (1..items.len()).rev() {
-            items.swap(at, self.below(at + 1));
-        }
-    }
+impl Crowd {
+    pub const USUAL: Crowd = Crowd {
+        people: 400,
+        watches: 40,
+    };
+    pub const PUBLISHING: Crowd = Crowd {
+        people: 400,
+        watches: 0,
+    };
 }
 
 /// What became of a request.
@@ -67,27 +58,17 @@ pub struct Asked {
 }
 
 #[derive(Clone, Debug)]
-struct Person {
-    uri: String,
-    etag: Option<String>,
-    watched: bool,
+pub(super) struct Person {
+    pub uri: String,
+    pub etag: Option<String>,
+    pub watched: bool,
     /// The document does not fit into the datagram of a NOTIFY, so nobody should watch it.
-    long: bool,
-}
-
-/// A dialog opened by SUBSCRIBE.
-#[derive(Clone, Debug)]
-struct Watch {
-    presentity: String,
-    call_id: String,
-    target: String,
-    to: String,
-    cseq: u64,
+    pub long: bool,
 }
 
 /// Which part of the client a request belongs to.
 #[derive(Clone, Debug)]
-enum Who {
+pub(super) enum Who {
     Person(usize),
     /// Somebody new in that place; whose place it was comes back when he is refused.
     Newcomer(usize, Person),
@@ -98,33 +79,18 @@ enum Who {
     EndOfWatch,
 }
 
-#[derive(Debug)]
-struct Waiting {
-    who: Who,
-    text: String,
-    sent: Instant,
-}
-
 /// The client.
 #[derive(Debug)]
 pub struct Driver {
-    socket: UdpSocket,
-    server: SocketAddr,
-    me: String,
-    /// Also SUBSCRIBE, not only PUBLISH.
-    watching: bool,
-    chance: Chance,
-    people: Vec<Person>,
-    idle: VecDeque<usize>,
+    pub(super) flight: Flight<Who>,
+    pub(super) crowd: Crowd,
+    pub(super) chance: Chance,
+    pub(super) people: Vec<Person>,
+    pub(super) idle: VecDeque<usize>,
     born: usize,
-    watches: Vec<Watch>,
-    under_way: BTreeMap<usize, Waiting>,
-    heard: Instant,
-    looked: Instant,
+    pub dialogs: Dialogs,
     /// Every request, by its serial number, which is also in its icid.
     pub asked: Vec<Asked>,
-    /// CSeqs of the NOTIFYs that came, by Call-ID.
-    pub notified: BTreeMap<String, BTreeSet<u64>>,
     /// Answers that nothing explains.
     pub wrong: Vec<String>,
     /// Refusals are no surprise now: 5xx, and 402 when there is no credit.
@@ -133,7 +99,6 @@ pub struct Driver {
     pub newcomers: bool,
     /// Bytes by which documents that nobody watches are longer than they need be.
     pub padding: usize,
-    pub answered: usize,
 }
 
 /// The icid of a request.
@@ -142,36 +107,27 @@ pub fn icid(serial: usize) -> String {
 }
 
 impl Driver {
-    pub fn new(server: SocketAddr, seed: u64, watching: bool) -> Driver {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let me = socket.local_addr().unwrap().to_string();
+    pub fn new(server: SocketAddr, seed: u64, crowd: Crowd) -> Driver {
         let mut driver = Driver {
-            socket,
-            server,
-            me,
-            watching,
+            flight: Flight::new(server),
+            crowd,
             chance: Chance(seed),
             people: Vec::new(),
-            idle: (0..PEOPLE).collect(),
+            idle: (0..crowd.people).collect(),
             born: 0,
-            watches: Vec::new(),
-            under_way: BTreeMap::new(),
-            heard: Instant::now(),
-            looked: Instant::now(),
+            dialogs: Dialogs::default(),
             asked: Vec::new(),
-            notified: BTreeMap::new(),
             wrong: Vec::new(),
             may_refuse: false,
             newcomers: false,
             padding: 0,
-            answered: 0,
         };
-        driver.people = (0..PEOPLE).map(|_| driver.born()).collect();
+        driver.people = (0..crowd.people).map(|_| driver.born()).collect();
         driver
     }
 
     /// Somebody who has never published.
-    fn born(&mut self) -> Person {
+    pub(super) fn born(&mut self) -> Person {
         self.born += 1;
         Person {
             uri: format!("sip:p{}@ims.test", self.born),
@@ -185,9 +141,9 @@ impl Driver {
     pub fn send(&mut self, count: usize, mut stop: impl FnMut() -> bool) {
         let end = self.asked.len() + count;
         let mut looked = Instant::now();
-        self.heard = Instant::now();
+        self.flight.rest();
         while self.asked.len() < end {
-            while self.under_way.len() < WINDOW && self.asked.len() < end {
+            while self.flight.len() < WINDOW && self.asked.len() < end {
                 self.begin();
             }
             self.pump(Duration::from_millis(5));
@@ -207,7 +163,7 @@ impl Driver {
         mut until: impl FnMut(&mut Driver) -> Option<T>,
     ) -> Option<T> {
         let end = Instant::now() + limit;
-        self.heard = Instant::now();
+        self.flight.rest();
         loop {
             if let Some(found) = until(self) {
                 return Some(found);
@@ -224,16 +180,18 @@ impl Driver {
 
     /// Waits until every request has its final response.
     pub fn settle(&mut self) {
-        self.wait(SILENCE, |driver| driver.under_way.is_empty().then_some(()))
+        self.wait(PATIENCE, |driver| driver.flight.is_empty().then_some(()))
             .expect("every request is answered");
     }
 
     /// The server is dead: what it said is read, and what it did not answer is left, since nobody knows its fate.
     pub fn abandon(&mut self) {
-        while self.take(Duration::from_millis(1)) {}
-        for (serial, waiting) in std::mem::take(&mut self.under_way) {
+        while let Some(came) = self.flight.take_rest() {
+            self.came(came);
+        }
+        for (serial, who) in self.flight.abandon() {
             self.asked[serial].outcome = Outcome::Abandoned;
-            if let Who::Person(at) | Who::Newcomer(at, _) = waiting.who {
+            if let Who::Person(at) | Who::Newcomer(at, _) = who {
                 self.people[at] = self.born(); // whether its entity-tag still holds is not known either
                 self.idle.push_back(at);
             }
@@ -259,166 +217,33 @@ impl Driver {
         last
     }
 
-    fn begin(&mut self) {
-        let at = self.chance.below(PEOPLE);
-        let person = &mut self.people[at];
-        let uri = person.uri.clone();
-        let watchable = self.watching && self.padding == 0 && !person.long;
-        match self.chance.below(100) {
-            0..5 if watchable && self.watches.len() < WATCHES => {
-                person.watched = true;
-                self.ask(Who::NewWatch, &uri, Request::subscribe(&uri, &uri));
-            }
-            5..12 if !self.watches.is_empty() => {
-                let at = self.chance.below(self.watches.len());
-                let watch = self.watches.swap_remove(at);
-                let ends = self.chance.below(4) == 0;
-                self.refresh(watch, ends);
-            }
-            12..14 if watchable => {
-                let fetch = Request::subscribe(&uri, &uri).without("Expires");
-                self.ask(Who::Fetch, &uri, fetch.with("Expires", 0));
-            }
-            _ => self.publish(),
+    /// Takes in what comes within `wait`.
+    pub(super) fn pump(&mut self, wait: Duration) {
+        if let Some(came) = self.flight.take(wait) {
+            self.came(came);
         }
     }
 
-    fn publish(&mut self) {
-        let Some(at) = self.idle.pop_front() else {
-            return;
-        };
-        let mut who = Who::Person(at);
-        if self.newcomers && self.chance.below(2) == 0 {
-            let born = self.born();
-            who = Who::Newcomer(at, std::mem::replace(&mut self.people[at], born));
+    fn came(&mut self, came: Came<Who>) {
+        match came {
+            Came::Answer {
+                serial,
+                status,
+                about,
+                message,
+            } => self.answered(serial, status, about, &message),
+            Came::Request(notify) => self.dialogs.told(&notify),
+            Came::Other => {}
         }
-        let (serial, person) = (self.asked.len(), &mut self.people[at]);
-        let padding = if person.watched { 0 } else { self.padding };
-        person.long |= padding > 0;
-        let Person { uri, etag, .. } = person.clone();
-        let note = format!("{} {}", icid(serial), "x".repeat(padding));
-        let document = pidf(&uri, "open", &note);
-        let request = match etag {
-            None => Request::publish(&uri, &document),
-            Some(etag) => match self.chance.below(3) {
-                0 => Request::publish(&uri, "").with("SIP-If-Match", etag),
-                _ => Request::publish(&uri, &document).with("SIP-If-Match", etag),
-            },
-        };
-        self.ask(who, &uri, request);
     }
 
-    fn refresh(&mut self, watch: Watch, ends: bool) {
-        let expires = if ends { 0 } else { 600 };
-        let request = Request::new("SUBSCRIBE", &watch.target)
-            .with("P-Asserted-Identity", format!("<{}>", watch.presentity))
-            .with("From", format!("<{}>;tag=w", watch.presentity))
-            .with("To", &watch.to)
-            .with("Call-ID", &watch.call_id)
-            .with("CSeq", format!("{} SUBSCRIBE", watch.cseq + 1))
-            .with("Event", "presence")
-            .with("Accept", "application/pidf+xml")
-            .with("Expires", expires);
-        let presentity = watch.presentity.clone();
-        let who = match ends {
-            true => Who::EndOfWatch,
-            false => Who::Watch(Watch {
-                cseq: watch.cseq + 1,
-                ..watch
-            }),
-        };
-        self.ask(who, &presentity, request);
-    }
-
-    fn ask(&mut self, who: Who, presentity: &str, request: Request) {
-        let serial = self.asked.len();
-        let vector = format!("icid-value=\"{}\";orig-ioi=ims.test", icid(serial));
-        let request = request.with("P-Charging-Vector", vector);
-        let shows = request.method == "PUBLISH" && !request.body.is_empty();
-        let newcomer = shows && !request.has("SIP-If-Match");
-        let method = if request.method == "PUBLISH" {
-            "PUBLISH"
-        } else {
-            "SUBSCRIBE"
-        };
-        let text = request.text("UDP", &self.me, serial as u64);
-        let sent = Message::parse(text.as_bytes()).unwrap();
-        self.asked.push(Asked {
-            method,
-            call_id: sent.get("call-id").to_owned(),
-            presentity: presentity.to_owned(),
-            shows,
-            newcomer,
-            outcome: Outcome::UnderWay,
-        });
-        let waiting = Waiting {
-            who,
-            text,
-            sent: Instant::now(),
-        };
-        self.socket
-            .send_to(waiting.text.as_bytes(), self.server)
-            .unwrap();
-        self.under_way.insert(serial, waiting);
-    }
-
-    /// Takes in what comes within `wait`, and sends again what has waited for too long.
-    fn pump(&mut self, wait: Duration) {
-        if self.take(wait) {
-            self.heard = Instant::now();
-        }
-        if self.looked.elapsed() < Duration::from_millis(100) {
-            return;
-        }
-        self.looked = Instant::now();
-        for waiting in self.under_way.values_mut() {
-            if waiting.sent.elapsed() > AGAIN {
-                waiting.sent = Instant::now();
-                let _ = self.socket.send_to(waiting.text.as_bytes(), self.server); // refused while it starts
-            }
-        }
-        let silent = !self.under_way.is_empty() && self.heard.elapsed() > SILENCE;
-        assert!(!silent, "no answer for {SILENCE:?}");
-    }
-
-    /// Takes in one datagram; true when there was one.
-    fn take(&mut self, wait: Duration) -> bool {
-        self.socket
-            .set_read_timeout(Some(wait.max(Duration::from_micros(100))))
-            .unwrap();
-        let mut buffer = [0; 65_536];
-        let Ok((size, peer)) = self.socket.recv_from(&mut buffer) else {
-            return false;
-        };
-        let Some(message) = Message::parse(&buffer[..size]) else {
-            return true;
-        };
-        match message.status() {
-            Some(status @ 200..) => self.answered(status, &message),
-            Some(_) => {}
-            None => {
-                let _ = self
-                    .socket
-                    .send_to(message.answer("200 OK").as_bytes(), peer);
-                let known = self.notified.entry(message.get("call-id").to_owned());
-                known.or_default().insert(message.cseq());
-            }
-        }
-        true
-    }
-
-    fn answered(&mut self, status: u16, message: &Message) {
-        // the branch ends in the serial number
-        let serial = message.branch().rsplit_once('x');
-        let serial = serial.and_then(|(_, serial)| serial.parse::<usize>().ok());
-        let Some((serial, waiting)) = serial.and_then(|s| Some((s, self.under_way.remove(&s)?)))
-        else {
-            return;
-        };
-        self.answered += 1;
+    fn answered(&mut self, serial: usize, status: u16, who: Who, message: &Message) {
         self.asked[serial].outcome = Outcome::Answered(status);
         let good = (200..300).contains(&status);
-        if !(good || self.may_refuse && (status == 402 || status >= 500)) {
+        // a refresh may meet the end of its subscription
+        let crossed = status == 481 && matches!(who, Who::Watch(_) | Who::EndOfWatch);
+        let refused = status == 402 || status >= 500 || crossed;
+        if !(good || self.may_refuse && refused) {
             let asked = &self.asked[serial];
             self.wrong.push(format!(
                 "{} {asked:?} was answered {}",
@@ -426,7 +251,7 @@ impl Driver {
                 message.first
             ));
         }
-        match waiting.who {
+        match who {
             Who::Newcomer(at, before) if !good => {
                 self.people[at] = before;
                 self.idle.push_back(at);
@@ -437,14 +262,9 @@ impl Driver {
                 }
                 self.idle.push_back(at); // a refusal has changed nothing: what held before holds still
             }
-            Who::NewWatch if good => self.watches.push(Watch {
-                presentity: self.asked[serial].presentity.clone(),
-                call_id: message.get("call-id").to_owned(),
-                target: message.uri("contact"),
-                to: message.get("to").to_owned(),
-                cseq: message.cseq(),
-            }),
-            Who::Watch(watch) if good => self.watches.push(watch),
+            Who::NewWatch if good => self.dialogs.opened(&self.asked[serial].presentity, message),
+            Who::Watch(watch) if good => self.dialogs.goes_on(watch),
+            Who::Watch(watch) if crossed => self.dialogs.gone(&watch.call_id),
             Who::NewWatch | Who::Watch(_) | Who::Fetch | Who::EndOfWatch => {}
         }
     }

@@ -6,12 +6,17 @@
 //!
 //! `PRESENTIA_TEST_EVENTS` is the number of requests, `PRESENTIA_TEST_SEED` what chance begins with.
 
+mod asking;
+mod chance;
+mod dialogs;
 mod disk;
 mod driver;
+mod ledger;
 mod peers;
 mod relay;
 mod rf;
 mod ro;
+mod sessions;
 mod tally;
 mod world;
 

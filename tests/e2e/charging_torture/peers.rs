@@ -2,6 +2,7 @@
 
 use super::relay::Relay;
 use crate::diameter_peers::Make;
+use crate::diameter_table::Capture;
 use crate::harness::{SOON, eventually, free_port};
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -25,6 +26,10 @@ impl Kind {
     pub fn is_there(self) -> bool {
         self != Kind::FreeDiameter || Make::FreeDiameter.is_there()
     }
+
+    fn is_simulated(self) -> bool {
+        self != Kind::FreeDiameter
+    }
 }
 
 /// A charging system behind a relay. What it writes outlives it.
@@ -36,11 +41,21 @@ pub struct Peer {
     folder: PathBuf,
     more: Vec<String>,
     child: Option<Child>,
+    /// Requests that it has written down.
+    received: Vec<Received>,
+    /// Bytes of its records that are in `received`.
+    read: u64,
 }
 
 impl Peer {
     /// One that is not running yet.
-    pub fn new(kind: Kind, host: &'static str, folder: &Path, more: &[String]) -> Peer {
+    pub fn new(
+        kind: Kind,
+        host: &'static str,
+        folder: &Path,
+        more: &[String],
+        capture: &Capture,
+    ) -> Peer {
         let folder = folder.join(host);
         fs::create_dir_all(&folder).unwrap();
         let port = free_port();
@@ -48,10 +63,12 @@ impl Peer {
             kind,
             host,
             port,
-            relay: Relay::to(port),
+            relay: Relay::to(port, capture),
             folder,
             more: more.to_vec(),
             child: None,
+            received: Vec::new(),
+            read: 0,
         }
     }
 
@@ -83,11 +100,7 @@ impl Peer {
             .spawn();
         self.child = Some(child.unwrap());
         let started = eventually(PATIENCE, || {
-            let mut said = String::new();
-            let mut file = File::open(&path).unwrap();
-            file.seek(SeekFrom::Start(before)).unwrap();
-            let _ = file.read_to_string(&mut said); // until it is whole
-            said.contains(ready).then_some(())
+            text_after(&path, before).contains(ready).then_some(())
         });
         assert!(
             started.is_some(),
@@ -119,17 +132,21 @@ impl Peer {
 
     /// Tells a simulator something on its standard input, and gives what it says until it has said `last`.
     pub fn tell(&mut self, commands: &[String], last: &str) -> Vec<String> {
-        let before = self.lines().len();
+        let before = fs::metadata(self.records()).unwrap().len();
         let mut input = self.child.as_ref().unwrap().stdin.as_ref().unwrap();
         input
             .write_all((commands.join("\n") + "\n").as_bytes())
             .unwrap();
         let said = eventually(SOON, || {
-            let lines = self.lines().split_off(before);
-            let whole = lines.iter().any(|line| line.contains(last));
-            whole.then_some(lines)
+            let lines = text_after(&self.records(), before);
+            lines.contains(last).then_some(lines)
         });
-        said.unwrap_or_else(|| panic!("{} does not answer", self.host))
+        let said = said.unwrap_or_else(|| panic!("{} does not answer", self.host));
+        said.lines().map(str::to_owned).collect()
+    }
+
+    pub fn is_simulated(&self) -> bool {
+        self.kind.is_simulated()
     }
 
     pub fn is_up(&self) -> bool {
@@ -151,14 +168,35 @@ impl Peer {
         )
     }
 
-    /// What it has written down, line by line. A line that a kill has cut is left out: it was not answered.
-    pub fn lines(&self) -> Vec<String> {
-        let text = fs::read(self.folder.join("records")).unwrap_or_default();
-        String::from_utf8_lossy(&text)
-            .lines()
-            .map(str::to_owned)
-            .collect()
+    fn records(&self) -> PathBuf {
+        self.folder.join("records")
     }
+
+    /// The requests that it has written down. A line that a kill has cut is left out: it was not answered.
+    pub fn received(&mut self) -> &[Received] {
+        let mut bytes = after(&self.records(), self.read);
+        let whole = bytes.iter().rposition(|octet| *octet == b'\n');
+        bytes.truncate(whole.map_or(0, |end| end + 1));
+        self.read += bytes.len() as u64;
+        let text = String::from_utf8_lossy(&bytes);
+        self.received
+            .extend(text.lines().filter_map(Received::read));
+        &self.received
+    }
+}
+
+/// What is in a file from there on.
+fn after(path: &Path, begin: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if let Ok(mut file) = File::open(path) {
+        file.seek(SeekFrom::Start(begin)).unwrap();
+        file.read_to_end(&mut bytes).unwrap();
+    }
+    bytes
+}
+
+fn text_after(path: &Path, begin: u64) -> String {
+    String::from_utf8_lossy(&after(path, begin)).into_owned()
 }
 
 impl Drop for Peer {
@@ -193,7 +231,25 @@ pub struct Received {
     pub icid: String,
     pub call_id: String,
     pub cause: String,
+    /// What it asks of an OCS.
+    pub credit: Option<Credit>,
 }
+
+/// What a CCR says (RFC 8506 §3.1), and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credit {
+    pub kind: u32,
+    pub number: u32,
+    /// CC-Service-Specific-Units of Used-Service-Unit.
+    pub used: usize,
+    /// The Result-Code that a simulator has answered. freeDiameter answers 2001.
+    pub result: u32,
+}
+
+/// CC-Request-Type.
+pub const INITIAL: u32 = 1;
+pub const UPDATE: u32 = 2;
+pub const TERMINATION: u32 = 3;
 
 impl Received {
     /// A line of freeDiameter (`cdf.c`) or of a simulator; `None` for other lines.
@@ -211,8 +267,38 @@ impl Received {
             icid: field("IMS-Charging-Identifier").unwrap_or_default(),
             call_id: field("User-Session-Id").unwrap_or_default(),
             cause: field("Cause-Code").unwrap_or_default(),
+            credit: Credit::read(line),
         })
     }
+}
+
+impl Credit {
+    fn read(line: &str) -> Option<Credit> {
+        let number = |name: &str| field(line, name)?.parse().ok();
+        let kind = number("CC-Request-Type")?;
+        Some(Credit {
+            kind,
+            number: number("CC-Request-Number")?,
+            used: used(line, kind),
+            result: number("answer").unwrap_or(2001),
+        })
+    }
+}
+
+/// Units used, which stand behind those that are asked for.
+fn used(line: &str, kind: u32) -> usize {
+    let units = "CC-Service-Specific-Units";
+    let inner = match line.find("\"Used-Service-Unit\":") {
+        Some(at) => field(&format!("{{{}", &line[at..]), units),
+        None if kind == INITIAL || line.starts_with('{') => None,
+        None => {
+            let all = line
+                .split('\t')
+                .filter_map(|field| field.strip_prefix(units));
+            all.last().map(|value| value[1..].to_owned())
+        }
+    };
+    inner.and_then(|units| units.parse().ok()).unwrap_or(0)
 }
 
 /// The first value of a name in a line of either form.

@@ -1,23 +1,32 @@
 //! CHG-03: online charging. What is gone from each account is what its owner was served, but for what was served in an
 //! outage to those whose account was empty afterwards, and that is named one by one.
 
-use super::driver::{Asked, Outcome, icid};
-use super::peers::{Received, field};
-use super::world::World;
+use super::driver::{Asked, Crowd, Outcome, icid};
+use super::peers::{Kind, field};
+use super::world::{OCS, Ocs, Plan, World};
 use super::{events, seed};
+use crate::harness::{SOON, eventually};
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::Instant;
+
+/// Requests of a run, unless the environment says otherwise.
+const USUAL: usize = 4_000;
 
 /// Units in each account: some run out of them.
-const UNITS: usize = 6;
+fn units() -> usize {
+    6 * events(USUAL).div_ceil(USUAL)
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fault {
+pub enum Fault {
     KillServer,
     KillOcs,
     /// The OCS first, and the server while it is away.
     KillBoth,
+    /// Too short for a watchdog to notice it.
     Partition,
+    /// One that the watchdog notices.
+    Noticed,
 }
 
 impl Fault {
@@ -27,27 +36,33 @@ impl Fault {
             Fault::KillOcs => "kill -9 of the OCS",
             Fault::KillBoth => "kill -9 of both",
             Fault::Partition => "partition",
+            Fault::Noticed => "partition that the watchdog notices",
         }
     }
 }
 
 /// Units by the identity of the payer.
-type Units = BTreeMap<String, i64>;
+pub type Units = BTreeMap<String, i64>;
 
 /// Whom the account says something else of than the records.
 type Off = Vec<(String, i64, i64)>;
 
 impl World {
-    fn run_online(&mut self, count: usize, mut faults: Vec<Fault>) {
+    pub fn run_online(&mut self, count: usize, mut faults: Vec<Fault>) {
         self.chance.shuffle(&mut faults);
-        println!("seed {}: {faults:?}", self.seed);
+        self.say(&format!("seed {}: {faults:?}", self.seed));
         self.driver.may_refuse = true; // without an OCS, or without credit
         let part = count / (2 * faults.len() + 1);
         self.until_ocs();
         for fault in faults {
             let before = part / 2 + self.chance.below(part.max(1));
             self.driver.send(before, || false);
+            self.say(fault.name());
+            let lost = Instant::now();
             self.suffer_online(fault, part);
+            if fault != Fault::KillServer {
+                self.losses.push((lost, Instant::now()));
+            }
             *self.tally.faults.entry(fault.name()).or_default() += 1;
             self.tally.allowed += super::world::IN_FLIGHT;
             self.until_ocs();
@@ -73,6 +88,13 @@ impl World {
                 self.driver.send(count / 4, || false);
                 self.ocs.as_mut().unwrap().start();
             }
+            Fault::Noticed => {
+                self.ocs.as_ref().unwrap().relay.part();
+                self.driver.send(count / 4, || false);
+                self.until_open(OCS, "0");
+                self.driver.send(count / 4, || false);
+                self.ocs.as_ref().unwrap().relay.reset();
+            }
             Fault::Partition => {
                 let relay = &self.ocs.as_ref().unwrap().relay;
                 relay.part();
@@ -89,12 +111,12 @@ impl World {
         }
     }
 
-    fn until_ocs(&mut self) {
-        self.until_open("ocs1.test", "1");
+    pub fn until_ocs(&mut self) {
+        self.until_open(OCS, "1");
     }
 
-    /// What is gone from each account, by what the OCS itself says; and the sessions that are open.
-    fn taken(&mut self) -> (Units, usize) {
+    /// What is gone from each account that had so many units, by what the OCS itself says; and the sessions that are open.
+    pub fn taken(&mut self, full: usize) -> (Units, usize) {
         let payers: BTreeSet<&String> = self.driver.asked.iter().map(|a| &a.presentity).collect();
         let mut commands: Vec<String> = payers.iter().map(|id| format!("balance {id}")).collect();
         commands.push("sessions".into());
@@ -102,8 +124,8 @@ impl World {
         let said = self.ocs.as_mut().unwrap().tell(&commands, "the-end");
         let balance = |line: &String| {
             let said = field(line, "of")?;
-            let (payer, units) = said.rsplit_once('=')?;
-            Some((payer.to_owned(), UNITS as i64 - units.parse::<i64>().ok()?))
+            let (payer, left) = said.rsplit_once('=')?;
+            Some((payer.to_owned(), full as i64 - left.parse::<i64>().ok()?))
         };
         let is = |line: &&String, event: &str| line.contains(&format!("\"event\":\"{event}\""));
         let taken = said.iter().filter(|line| is(line, "balance"));
@@ -112,12 +134,12 @@ impl World {
     }
 
     /// What was served to each, by the records of offline charging.
-    fn served(&self) -> Units {
+    fn served(&mut self) -> Units {
         let mut sessions = BTreeSet::new();
         let mut served = Units::new();
         let payer: BTreeMap<String, &Asked> = (0..).map(icid).zip(&self.driver.asked).collect();
-        for record in self.received().iter().flatten() {
-            let good = record.cause.starts_with('-') && sessions.insert(record.session.clone());
+        for record in self.cdfs.iter_mut().flat_map(|cdf| cdf.received()) {
+            let good = record.cause.starts_with('-') && sessions.insert(&record.session);
             if let Some(asked) = payer.get(&record.icid).filter(|_| good) {
                 *served.entry(asked.presentity.clone()).or_default() += 1;
             }
@@ -148,7 +170,7 @@ impl World {
 
     /// Whose account is not what it should be, and the sessions that are open.
     fn off(&mut self) -> (Off, usize) {
-        let (mut taken, open) = self.taken();
+        let (mut taken, open) = self.taken(units());
         for (payer, units) in self.written_off() {
             *taken.entry(payer).or_default() += units;
         }
@@ -167,37 +189,29 @@ impl World {
     /// Every account agrees with the services, and goes on to when the server has started once more.
     fn judge_online(mut self) {
         self.until_ocs();
-        let mut last = (Off::new(), 0);
-        for _ in 0..20 {
+        let nothing = (Off::new(), 0);
+        let mut last = nothing.clone();
+        // what is owed is settled meanwhile
+        eventually(SOON, || {
             last = self.off();
-            if last == (Off::new(), 0) {
-                break;
-            }
-            // what is owed is settled meanwhile
-            let none: Option<()> = self.driver.wait(Duration::from_millis(500), |_| None);
-            assert_eq!(none, None);
-        }
+            (last == nothing).then_some(())
+        });
         self.kill_server();
         self.until_ocs();
         self.finish();
         let after = self.off();
-        let (taken, _) = self.taken();
-        let asked = self.ocs.as_ref().unwrap().lines();
-        let asked: Vec<Received> = asked
-            .iter()
-            .filter_map(|line| Received::read(line))
-            .collect();
-        let again = asked.iter().filter(|ccr| ccr.t).count();
+        let (taken, _) = self.taken(units());
+        let served = self.served().values().sum::<i64>();
+        let asked = self.ocs.as_mut().unwrap().received();
+        let (asked, again) = (asked.len(), asked.iter().filter(|ccr| ccr.t).count());
         let denied = |asked: &&Asked| asked.outcome == Outcome::Answered(402);
         let denied = self.driver.asked.iter().filter(denied).count();
         println!(
-            "{} CCRs, {again} of them with T; {} units taken from {} accounts, {} written off in the log, {} services \
-             delivered; {denied} denied with 402",
-            asked.len(),
+            "{asked} CCRs, {again} of them with T; {} units taken from {} accounts, {} written off in the log, {served} \
+             services delivered; {denied} denied with 402",
             taken.values().sum::<i64>(),
             taken.len(),
             self.written_off().values().sum::<i64>(),
-            self.served().values().sum::<i64>(),
         );
         let twice = |off: &(Off, usize)| {
             let (payers, open) = off;
@@ -207,7 +221,7 @@ impl World {
                 payers.len()
             )
         };
-        if last != (Off::new(), 0) || after != (Off::new(), 0) {
+        if last != nothing || after != nothing {
             self.tally.wrong.push(format!(
                 "{}; after another start {}",
                 twice(&last),
@@ -220,12 +234,24 @@ impl World {
 
 fn each_unit_is_a_service(mode: &str, usual: u64) {
     use Fault::{KillBoth, KillOcs, KillServer, Partition};
-    let seed = seed(usual);
-    let mut world = World::online(&format!("torture-{mode}"), mode, UNITS, seed);
+    let mut world = World::new(&Plan {
+        name: &format!("torture-{mode}"),
+        seed: seed(usual),
+        cdfs: &[(Kind::SimulatedCdf, "cdf1.test")],
+        ocs: Some(Ocs {
+            kind: Kind::SimulatedOcs,
+            units: units(),
+            settings: format!(
+                "[charging.online]\npublish = \"{mode}\"\ntx_ms = 1000\nanswer_timeout_ms = 2000\n"
+            ),
+        }),
+        own_disk: true,
+        crowd: Crowd::PUBLISHING,
+    });
     let faults = vec![
         KillServer, KillServer, KillServer, KillServer, KillOcs, KillBoth, Partition,
     ];
-    world.run_online(events(4_000), faults);
+    world.run_online(events(USUAL), faults);
     world.judge_online();
 }
 

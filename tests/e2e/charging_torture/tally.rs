@@ -130,7 +130,7 @@ impl Tally {
         }
         for (call_id, count) in notifies {
             self.notifies += count;
-            let seen = driver.notified.get(call_id).map_or(0, BTreeSet::len);
+            let seen = driver.dialogs.count(call_id);
             if count > seen {
                 self.wrong.push(format!(
                     "{count} NOTIFYs recorded, {seen} seen in {call_id}"

@@ -1,21 +1,47 @@
 //! A server with its charging systems behind relays, a disk of its own and a client; and the judgement in the end.
 
 use super::Place;
+use super::chance::Chance;
 use super::disk::Disk;
-use super::driver::{Chance, Driver, Outcome, icid};
+use super::driver::{Crowd, Driver, Outcome, icid};
 use super::peers::{Kind, Peer, Received};
 use super::tally::Tally;
+use crate::diameter_table::{self, Capture};
 use crate::harness::{Request, SOON, Server, Tcp, http};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Records under way at the same time, as the server is told: so many, and no more, may come twice after a fault.
 /// Fewer than by default, so that one too many shows.
 pub const IN_FLIGHT: usize = 32;
+/// The host of the OCS.
+pub const OCS: &str = "ocs1.test";
 /// After a link has broken it must answer three watchdogs, six seconds apart, and jitter comes on top.
 pub const REOPENED: Duration = Duration::from_secs(60);
+
+/// Of what a world is made.
+pub struct Plan<'a> {
+    /// Of the test.
+    pub name: &'a str,
+    pub seed: u64,
+    /// The first is used while it is there.
+    pub cdfs: &'a [(Kind, &'static str)],
+    pub ocs: Option<Ocs>,
+    /// Whether the store is on a disk of its own, where this user may mount one.
+    pub own_disk: bool,
+    pub crowd: Crowd,
+}
+
+/// An OCS whose journal outlives it, and how the server asks it.
+pub struct Ocs {
+    pub kind: Kind,
+    /// Units in each account of a simulator.
+    pub units: usize,
+    /// `[charging.online]` and what follows.
+    pub settings: String,
+}
 
 pub struct World {
     pub driver: Driver,
@@ -26,7 +52,14 @@ pub struct World {
     pub chance: Chance,
     pub tally: Tally,
     pub seed: u64,
+    name: String,
     place: Place,
+    capture: Capture,
+    began: Instant,
+    /// When the server was killed, and when it was back.
+    pub kills: Vec<(Instant, Instant)>,
+    /// When the OCS was lost, and when it could be reached again.
+    pub losses: Vec<(Instant, Instant)>,
 }
 
 impl Drop for World {
@@ -45,39 +78,22 @@ impl Drop for World {
 }
 
 impl World {
-    /// Charges offline at these CDFs; the first is used while it is there.
-    pub fn new(name: &str, kinds: &[(Kind, &'static str)], seed: u64) -> World {
-        World::build(Place::new(name, seed), kinds, None, seed, "")
-    }
-
-    /// Charges each PUBLISH offline, and online at an OCS whose accounts have so many units each.
-    pub fn online(name: &str, mode: &str, units: usize, seed: u64) -> World {
-        let place = Place::new(name, seed);
-        let journal = place.0.join("journal").display().to_string();
-        let units = units.to_string();
-        let accounts = ["--quota", &units, "--journal", &journal].map(str::to_owned);
-        let mut ocs = Peer::new(Kind::SimulatedOcs, "ocs1.test", &place.0, &accounts);
-        ocs.start();
-        let online = format!(
-            "[charging.online]\npublish = \"{mode}\"\ntx_ms = 1000\nanswer_timeout_ms = 2000\n{}",
-            ocs.section("charging.online.peers", 0)
-        );
-        let cdf = [(Kind::SimulatedCdf, "cdf1.test")];
-        World::build(place, &cdf, Some(ocs), seed, &online)
-    }
-
-    fn build(
-        place: Place,
-        kinds: &[(Kind, &'static str)],
-        ocs: Option<Peer>,
-        seed: u64,
-        more: &str,
-    ) -> World {
-        let mut cdfs: Vec<Peer> = kinds
-            .iter()
-            .map(|(kind, host)| Peer::new(*kind, host, &place.0, &[]))
-            .collect();
-        cdfs.iter_mut().for_each(Peer::start);
+    pub fn new(plan: &Plan<'_>) -> World {
+        let place = Place::new(plan.name, plan.seed);
+        let capture = Capture::default();
+        let peer = |kind, host, more: &[String]| {
+            let mut peer = Peer::new(kind, host, &place.0, more, &capture);
+            peer.start();
+            peer
+        };
+        let all = plan.cdfs.iter();
+        let cdfs: Vec<Peer> = all.map(|(kind, host)| peer(*kind, host, &[])).collect();
+        let ocs = plan.ocs.as_ref().map(|ocs| {
+            let (units, journal) = (ocs.units.to_string(), place.0.join("journal"));
+            let journal = journal.display().to_string();
+            let accounts = ["--quota", &units, "--journal", &journal].map(str::to_owned);
+            peer(ocs.kind, OCS, &accounts)
+        });
         let mut settings = format!(
             "[charging]\norigin_host = \"ps.test\"\norigin_realm = \"ps.test\"\ndestination_realm = \"test\"\n\
              watchdog_s = 6\nreconnect_min_ms = 100\nreconnect_max_ms = 500\nmax_in_flight = {IN_FLIGHT}\n"
@@ -85,26 +101,46 @@ impl World {
         for (priority, cdf) in (0..).zip(&cdfs) {
             settings += &cdf.section("charging.peers", priority);
         }
-        let mut server = Server::prepare(&(settings + more));
-        let disk = Disk::at(server.data(), 1_024);
+        if let (Some(asked), Some(peer)) = (&plan.ocs, &ocs) {
+            settings += &asked.settings;
+            settings += &peer.section("charging.online.peers", 0);
+        }
+        let mut server = Server::prepare(&settings);
+        let disk = match plan.own_disk {
+            true => Disk::own(server.data(), 1_024),
+            false => Disk::shared(server.data()),
+        };
         server.launch();
         World {
-            driver: Driver::new(server.sip, seed, ocs.is_none()),
+            driver: Driver::new(server.sip, plan.seed, plan.crowd),
             cdfs,
             ocs,
             server,
             disk,
-            chance: Chance(!seed),
+            chance: Chance(!plan.seed),
             tally: Tally::default(),
-            seed,
+            seed: plan.seed,
+            name: plan.name.to_owned(),
             place,
+            capture,
+            began: Instant::now(),
+            kills: Vec::new(),
+            losses: Vec::new(),
         }
     }
 
+    /// Tells those who watch (`--nocapture`) how far it is.
+    pub fn say(&self, what: &str) {
+        let (seconds, asked) = (self.began.elapsed().as_secs_f64(), self.driver.asked.len());
+        println!("{}: {seconds:6.1} s, {asked:6} requests: {what}", self.name);
+    }
+
     pub fn kill_server(&mut self) {
+        let dead = Instant::now();
         self.server.kill9();
         self.driver.abandon();
         self.server.launch();
+        self.kills.push((dead, Instant::now()));
     }
 
     /// Goes on until that peer can be used (`1`) or not (`0`).
@@ -136,10 +172,7 @@ impl World {
             let hours = last["hours"].as_array()?;
             let sum =
                 |key: &str| -> u64 { hours.iter().filter_map(|hour| hour[key].as_u64()).sum() };
-            let now = (
-                sum("emitted"),
-                driver.notified.values().map(|all| all.len()).sum(),
-            );
+            let now = (sum("emitted"), driver.dialogs.notifies());
             let quiet = before == now && sum("acknowledged") == now.0 && sum("waiting") == 0;
             before = now;
             (quiet && last["adds_up"] == true).then_some(())
@@ -152,14 +185,10 @@ impl World {
         self.tally.emitted = before.0;
     }
 
-    pub fn received(&self) -> Vec<Vec<Received>> {
-        let of = |cdf: &Peer| {
-            cdf.lines()
-                .iter()
-                .filter_map(|line| Received::read(line))
-                .collect()
-        };
-        self.cdfs.iter().map(of).collect()
+    /// What each CDF has received, in its order.
+    pub fn received(&mut self) -> Vec<Vec<Received>> {
+        let all = self.cdfs.iter_mut();
+        all.map(|cdf| cdf.received().to_vec()).collect()
     }
 
     /// A state change without its record, or a record without its state change: what was published by requests whose
@@ -205,7 +234,9 @@ impl World {
         );
     }
 
+    /// Everything is as it should be, and what passed is Diameter as Wireshark knows it.
     pub fn judge(mut self) {
+        self.say("judged");
         let received = self.received();
         self.tally.count(&self.driver, &received);
         println!("{}", self.tally);
@@ -218,8 +249,14 @@ impl World {
             wrong.len(),
             shown.join("\n")
         );
-        let World { server, .. } = &mut self;
-        assert!(server.terminate().success());
+        assert!(self.server.terminate().success());
+        let packets = self.capture.lock().unwrap();
+        let said = diameter_table::judge(&self.name, &packets);
+        println!(
+            "{} messages of the capture: Wireshark finds nothing wrong in {} lines",
+            packets.len(),
+            said.lines().count()
+        );
     }
 }
 

@@ -20,8 +20,8 @@ mod tap;
 mod wireshark;
 
 pub use peer::{Lab, Make, Peer, REOPENED, Record, one, python};
-pub use tap::Loss;
-pub use wireshark::decode;
+pub use tap::{Capture, Loss, Packet, number};
+pub use wireshark::{decode, judge};
 
 use crate::harness::{Message, Request, SOON, Server, Ua, eventually, http, pidf};
 use std::time::Duration;

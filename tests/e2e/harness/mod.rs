@@ -2,11 +2,13 @@
 //!
 //! The clients are independent of the crate `ims`, so that a mistake there cannot hide itself.
 
+mod flight;
 mod http;
 mod process;
 mod sip;
 mod ua;
 
+pub use flight::{Came, Flight};
 pub use http::{Response, http};
 pub use process::{Server, free_port};
 pub use sip::{Message, Request, pidf};
