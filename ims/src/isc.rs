@@ -117,27 +117,25 @@ impl Charging {
 
     /// `P-Charging-Vector` of a response: the request's, with the terminating network's identifier (type 3 IOI).
     pub fn answer_vector(&self, own_ioi: &str) -> Option<String> {
-        let mut vector = self.vector_head()?;
-        if let Some(ioi) = &self.orig_ioi {
-            vector.push_str(&format!(";orig-ioi={ioi}"));
-        }
-        vector.push_str(&format!(";term-ioi={own_ioi}"));
-        Some(vector)
+        let orig_ioi = self.orig_ioi.as_deref().map(str::to_owned);
+        self.vector(orig_ioi, Some(own_ioi.to_owned()))
     }
 
     /// `P-Charging-Vector` of a request that we send in the dialog: the same icid, our network originating.
     pub fn request_vector(&self, own_ioi: &str) -> Option<String> {
-        let mut vector = self.vector_head()?;
-        vector.push_str(&format!(";orig-ioi={own_ioi}"));
-        Some(vector)
+        self.vector(Some(own_ioi.to_owned()), None)
     }
 
-    fn vector_head(&self) -> Option<String> {
-        let mut vector = format!("icid-value=\"{}\"", quotable(self.icid.as_deref()?));
-        if let Some(at) = &self.generated_at {
-            vector.push_str(&format!(";icid-generated-at={at}"));
-        }
-        Some(vector)
+    /// What came in quotes leaves in quotes, where it is no token.
+    fn vector(&self, orig_ioi: Option<String>, term_ioi: Option<String>) -> Option<String> {
+        let icid = quotable(self.icid.as_deref()?);
+        let rest = PChargingVector {
+            icid_value: None,
+            icid_generated_at: self.generated_at.as_deref().map(str::to_owned),
+            orig_ioi,
+            term_ioi,
+        };
+        Some(format!("icid-value=\"{icid}\";{rest}"))
     }
 
     /// `P-Charging-Function-Addresses` towards a peer in the home network.
@@ -364,6 +362,14 @@ mod tests {
         ] {
             assert_eq!(written.as_deref(), Some(wanted), "{case}");
         }
+    }
+
+    #[test]
+    fn an_ioi_that_came_in_quotes_adds_no_parameters_to_the_answer() {
+        let head = "P-Charging-Vector: icid-value=a;icid-generated-at=[2001:db8::1];orig-ioi=\"x;y=\\\"z\"\r\n";
+        let wanted = "icid-value=\"a\";icid-generated-at=[2001:db8::1];orig-ioi=\"x;y=\\\"z\";term-ioi=ims.test";
+        let written = request(head, Charging::of).answer_vector("ims.test");
+        assert_eq!(written.as_deref(), Some(wanted));
     }
 
     #[test]

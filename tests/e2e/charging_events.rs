@@ -139,7 +139,7 @@ fn each_answer_to_each_method_is_a_record_with_its_cause() {
     let [gone] = &records.next(1)[..] else {
         panic!("one record")
     };
-    assert_eq!(trigger(gone), is("REGISTER", "", 1, -1));
+    assert_eq!(trigger(gone), is("REGISTER", "", 1, -3));
     let expires = &ims(gone)["Event-Type"][0]["Expires"][0];
     assert_eq!(number(expires), 0, "de-registration");
     records.end(&server, &mut ua);
@@ -153,8 +153,8 @@ fn what_a_watcher_answers_to_a_notify_is_in_its_record() {
     let server = charging_at(&records.sim, "");
     let mut ua = Ua::new(server.sip);
     for (answer, cause) in [
-        ("202 Accepted", -1),
-        ("302 Moved Temporarily", -3),
+        ("202 Accepted", -202),
+        ("302 Moved Temporarily", -302),
         ("404 Not Found", 404),
         ("481 Subscription Does Not Exist", 481),
         ("500 Server Internal Error", 500),
@@ -170,6 +170,49 @@ fn what_a_watcher_answers_to_a_notify_is_in_its_record() {
         // those who went away for the time being are not to be told again
         ua = Ua::new(server.sip);
     }
+    server.stop();
+}
+
+/// TS 24.229: a dialog has one icid, and its first request alone names who charges; what follows in it has a handle of
+/// ours as Request-URI.
+#[test]
+fn what_follows_in_a_dialog_is_charged_like_the_request_that_opened_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut records = Records::start(folder.path());
+    let server = charging_at(&records.sim, "");
+    let mut ua = Ua::new(server.sip);
+    let first = Request::subscribe(BOB, BOB).with(
+        "P-Charging-Vector",
+        "icid-value=dialog-1;orig-ioi=home1.net",
+    );
+    let (mut own, _) = ua.watch(&first);
+    for vector in [None, Some("icid-value=two")] {
+        let refresh = own.refresh(300);
+        let refresh = match vector {
+            Some(vector) => refresh.with("P-Charging-Vector", vector),
+            None => refresh,
+        };
+        assert_eq!(ua.ask(&refresh).status(), Some(200));
+        ua.notify(&own.call_id);
+    }
+    let all = records.next(6);
+    let subscribes: Vec<&Value> = all.iter().filter(|r| trigger(r).0 == "SUBSCRIBE").collect();
+    let said: Vec<(String, String, String)> = subscribes
+        .iter()
+        .map(|record| {
+            let value = |name: &str| text(&ims(record)[name][0]);
+            let ioi = &ims(record)["Inter-Operator-Identifier"][0]["Originating-IOI"][0];
+            let called = value("Called-Party-Address");
+            (called, value("IMS-Charging-Identifier"), text(ioi))
+        })
+        .collect();
+    let is = |icid: &str, ioi: &str| (BOB.to_owned(), icid.to_owned(), ioi.to_owned());
+    let expected = [
+        is("dialog-1", "home1.net"),
+        is("dialog-1", "home1.net"),
+        is("two", ""),
+    ];
+    assert_eq!(said, expected);
     server.stop();
 }
 

@@ -461,6 +461,25 @@ impl Node {
             .extend(self.ledger.take().into_iter().map(super::charged));
     }
 
+    /// What the SUBSCRIBE said that opened the dialog of this one.
+    fn opened(&self, request: &Request<'_>) -> Option<(&Charging, &str)> {
+        if request.method != Method::Known(KnownMethod::Subscribe) {
+            return None;
+        }
+        let id = request.to.tag().and_then(SubscriptionId::parse)?;
+        let opened = self.presence.opened(id, request.call_id);
+        let opened = opened.or_else(|| self.lists.opened(id, request.call_id));
+        opened.or_else(|| self.diff.opened(id, request.call_id))
+    }
+
+    /// Who charges a request. The core names them in the first request of a dialog, and not in those that follow
+    /// (TS 24.229 §5.4.3.2), as it gives a dialog one icid.
+    pub(super) fn addresses<'a>(&'a self, ask: &'a Ask<'_>) -> &'a Charging {
+        let silent = ask.charging.ccf.is_empty() && ask.charging.ecf.is_empty();
+        let opened = self.opened(ask.request).filter(|_| silent);
+        opened.map_or(&ask.charging, |(charging, _)| charging)
+    }
+
     pub(super) fn event(
         &self,
         now: Timestamp,
@@ -474,10 +493,16 @@ impl Node {
             .get(Name::Event)
             .and_then(crate::sip::header::event::Event::parse);
         let is_register = method == Chargeable::Register;
-        let called = if is_register {
-            ask.request.to.uri
-        } else {
-            ask.request.uri
+        let opened = self.opened(ask.request);
+        let called = match opened {
+            _ if is_register => ask.request.to.uri,
+            // the Request-URI is a handle of ours, which says nothing to anybody
+            Some((_, entity)) => entity,
+            None => ask.request.uri,
+        };
+        let vector = match opened {
+            Some((charging, _)) if ask.charging.icid.is_none() => charging,
+            _ => &ask.charging,
         };
         let canonical = Aor::parse(called).map(|aor| self.directory.registrar.canonical(&aor));
         Event {
@@ -496,8 +521,8 @@ impl Node {
             requested: canonical
                 .filter(|aor| aor.as_str() != called)
                 .map(|aor| aor.as_str().to_owned()),
-            icid: text(&ask.charging.icid),
-            orig_ioi: text(&ask.charging.orig_ioi),
+            icid: text(&vector.icid),
+            orig_ioi: text(&vector.orig_ioi),
             term_ioi: Some(self.settings.presence.own_ioi.clone()),
             access_network: isc::access_network(headers),
             service: isc::asserted_service(headers),
@@ -513,7 +538,12 @@ impl Node {
                 length: u32::try_from(ask.request.body.len()).unwrap_or(u32::MAX),
                 disposition: headers.get(Name::ContentDisposition).map(str::to_owned),
             }),
-            ccf: ask.charging.ccf.iter().map(|a| a.to_string()).collect(),
+            ccf: self
+                .addresses(ask)
+                .ccf
+                .iter()
+                .map(|a| a.to_string())
+                .collect(),
             booked: Booked::default(),
             besides: Besides {
                 payers: match is_register {

@@ -158,7 +158,12 @@ impl Node {
         let Asking { method, lasting } = asking;
         let mut event = self.event(now, &ask, method, 0);
         event.number = number;
-        let ecf = ask.charging.ecf.iter().map(|a| a.to_string()).collect();
+        let ecf = self
+            .addresses(&ask)
+            .ecf
+            .iter()
+            .map(|a| a.to_string())
+            .collect();
         let waiting = Waiting {
             flow,
             key,

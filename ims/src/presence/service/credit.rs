@@ -5,6 +5,7 @@ use super::{Directory, Service};
 use crate::event::notice::Bill;
 use crate::event::subscription::{End, Input, State, SubscriptionId};
 use crate::event::turn::Turn;
+use crate::isc::Charging;
 use crate::time::Timestamp;
 
 impl Service {
@@ -27,6 +28,13 @@ impl Service {
         subscription.debt = subscription.debt.max(debt);
         self.paced.remove(&(subscription.not_before, id));
         self.note_debt(now, id);
+    }
+
+    /// What the SUBSCRIBE that opened a dialog said of its charging, and whom it asked for.
+    pub fn opened(&self, id: SubscriptionId, call_id: &str) -> Option<(&Charging, &str)> {
+        let record = &self.subscriptions.get(&id)?.record;
+        let same = *record.dialog.call_id == *call_id;
+        same.then_some((&record.charging, &*record.entity))
     }
 
     /// What credit is asked for; `None`: nothing is to be told any more.

@@ -4,6 +4,7 @@ use super::{Service, Store};
 use crate::event::notice::Bill;
 use crate::event::subscription::{End, Input, State, SubscriptionId};
 use crate::event::turn::Turn;
+use crate::isc::Charging;
 use crate::time::Timestamp;
 
 impl Service {
@@ -16,6 +17,13 @@ impl Service {
     pub fn is_alive(&self, id: SubscriptionId) -> bool {
         let subscription = self.subscriptions.get(&id);
         subscription.is_some_and(|s| s.record.state == State::Active)
+    }
+
+    /// What the SUBSCRIBE that opened a dialog said of its charging, and whom it asked for.
+    pub fn opened(&self, id: SubscriptionId, call_id: &str) -> Option<(&Charging, &str)> {
+        let record = &self.subscriptions.get(&id)?.record;
+        let same = *record.dialog.call_id == *call_id;
+        same.then_some((&record.charging, &*record.entity))
     }
 
     /// What credit is asked for; `None`: nothing is to be told any more.
