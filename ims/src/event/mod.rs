@@ -10,7 +10,7 @@ pub mod pace;
 pub mod publication;
 pub mod quota;
 pub mod reach;
-pub mod renewal;
+pub mod subscribe;
 pub mod subscriber;
 pub mod subscription;
 pub mod tag;

@@ -1,5 +1,7 @@
 //! The notifier's state machine of one subscription (RFC 6665 §4.2, RFC 3857 §4.7.1), for any package.
 
+use crate::partition;
+use crate::sip::Aor;
 use crate::sip::text::push_hex;
 use crate::time::Seconds;
 use serde::{Deserialize, Serialize};
@@ -17,6 +19,12 @@ impl fmt::Display for SubscriptionId {
 }
 
 impl SubscriptionId {
+    /// The number of a subscription to `resource`; without one it is in partition 0. `rest`: random, its upper bits count.
+    pub fn of(resource: Option<&Aor>, rest: u64) -> SubscriptionId {
+        let partition = resource.map_or(0, |aor| u64::from(partition::of(aor)));
+        SubscriptionId(partition << 52 | rest >> 12)
+    }
+
     /// Sixteen hexadecimal digits: the tag of our side.
     pub fn text(self) -> String {
         let mut text = String::with_capacity(16);

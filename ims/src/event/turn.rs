@@ -4,9 +4,9 @@ use super::quota::Quota;
 use super::subscription::SubscriptionId;
 use crate::charge::Ledger;
 use crate::record::Batch;
-use crate::sip::Destination;
 use crate::sip::header::via::MAGIC_COOKIE;
 use crate::sip::text::push_hex;
+use crate::sip::{Aor, Destination};
 use crate::time::Timestamp;
 use bytes::Bytes;
 use rand_chacha::ChaCha12Rng;
@@ -23,6 +23,20 @@ impl Random {
 
     pub fn number(&mut self) -> u64 {
         self.0.next_u64()
+    }
+
+    /// A number for a subscription to `resource` that no other has.
+    pub fn subscription(
+        &mut self,
+        resource: Option<&Aor>,
+        is_taken: impl Fn(SubscriptionId) -> bool,
+    ) -> SubscriptionId {
+        loop {
+            let id = SubscriptionId::of(resource, self.number());
+            if !is_taken(id) {
+                return id;
+            }
+        }
     }
 }
 

@@ -43,17 +43,9 @@ impl Node {
         out: &mut Outbox,
         step: impl FnOnce(&mut backend::Service, &Registrar, &mut Turn<'_>) -> R,
     ) -> R {
-        let mut turn = Turn::new(
-            now,
-            &mut self.random,
-            &mut out.batch,
-            &mut self.ledger,
-            &mut self.quota,
-        );
-        let result = step(&mut self.back_ends, &self.directory.registrar, &mut turn);
-        let outgoing = turn.outgoing;
-        self.send_all(now, outgoing, Usage::BackEnd, out);
-        result
+        self.step(now, Usage::BackEnd, out, |rooms, turn| {
+            step(rooms.back_ends, &rooms.directory.registrar, turn)
+        })
     }
 
     /// Does what has become due: after each input, since what is wanted waits for nothing but its domain's turn.

@@ -25,17 +25,9 @@ impl Node {
         out: &mut Outbox,
         step: impl FnOnce(&mut Registrar, &mut Turn<'_>) -> R,
     ) -> R {
-        let mut turn = Turn::new(
-            now,
-            &mut self.random,
-            &mut out.batch,
-            &mut self.ledger,
-            &mut self.quota,
-        );
-        let result = step(&mut self.directory.registrar, &mut turn);
-        let outgoing = turn.outgoing;
-        self.send_all(now, outgoing, Usage::RegEvent, out);
-        result
+        self.step(now, Usage::RegEvent, out, |rooms, turn| {
+            step(&mut rooms.directory.registrar, turn)
+        })
     }
 
     /// Follows the registration that a third-party REGISTER has shown. A server that takes no new state goes without:

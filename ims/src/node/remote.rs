@@ -70,29 +70,21 @@ impl Node {
         out: &mut Outbox,
         step: impl FnOnce(&mut Remote, &dyn Fn(&DocumentKey) -> bool, &mut Turn<'_>) -> R,
     ) -> R {
-        let mut turn = Turn::new(
-            now,
-            &mut self.random,
-            &mut out.batch,
-            &mut self.ledger,
-            &mut self.quota,
-        );
-        let Directory {
-            registrar,
-            lists,
-            remote,
-            catalogue,
-            ..
-        } = &mut self.directory;
-        let (presence, lists, awaited) = (&self.presence, lists.get_mut(), &self.awaited);
-        let in_use = |key: &DocumentKey| {
-            let listed = catalogue.is_used(key) || awaited.waits_for(key);
-            listed || is_in_use(presence, registrar, lists, key)
-        };
-        let result = step(remote, &in_use, &mut turn);
-        let outgoing = turn.outgoing;
-        self.send_all(now, outgoing, Usage::XcapDiff, out);
-        result
+        self.step(now, Usage::XcapDiff, out, |rooms, turn| {
+            let Directory {
+                registrar,
+                lists,
+                remote,
+                catalogue,
+                ..
+            } = rooms.directory;
+            let (presence, lists, awaited) = (&*rooms.presence, lists.get_mut(), rooms.awaited);
+            let in_use = |key: &DocumentKey| {
+                let listed = catalogue.is_used(key) || awaited.waits_for(key);
+                listed || is_in_use(presence, registrar, lists, key)
+            };
+            step(remote, &in_use, turn)
+        })
     }
 
     /// An XDMS answered a question, or did not.

@@ -2,16 +2,17 @@
 
 use super::presentities::Local;
 use super::request::{Ask, Reply};
-use super::{Answer, Node, Outbox, Report, Sent, Usage, headers};
-use crate::dialog::Dialog;
+use super::{Node, Outbox, Report, Sent, Usage, headers};
+use crate::event::notice::Answer;
 use crate::event::onlooker::{Extent, Instance, Member, Onlooker};
+use crate::event::subscribe::{Accepted, Renewal};
 use crate::event::subscription::SubscriptionId;
 use crate::event::turn::{Outgoing, Turn};
 use crate::presence::service as presence;
 use crate::reject::Reject;
 use crate::rls::list::Source;
 use crate::rls::list::contained::{Bodies, OPTION_TAG};
-use crate::rls::service::{Accepted, EVENTLIST, Package, Renew, Service, Subscribe, Wishes, World};
+use crate::rls::service::{EVENTLIST, Package, Renew, Service, Subscribe, Wishes, World};
 use crate::rls::{BackEnds, Catalogue, Presentities};
 use crate::sip::coding::Coding;
 use crate::sip::header::event::Event;
@@ -76,26 +77,17 @@ impl Node {
             },
             (None, None) => return Err(Reject::Bad("No Resource List")),
         };
-        self.admits_new_state(self.held_subscriptions(), self.settings.subscriptions)?;
-        let dialog = Dialog::open(request).map_err(|e| Reject::Bad(e.phrase()))?;
-        if dialog.path().destination().is_none() {
-            return Err(Reject::Bad("Bad Route"));
-        }
+        let expires = headers::expires(&request.headers)?;
         let subscribe = Subscribe {
             source,
             package: listed(package),
             caller: &ask.caller,
             display_name: headers::display_name(request),
-            watcher,
-            inside: !dialog.routes.is_empty(),
-            dialog,
-            event_id: event.id,
-            expires: headers::expires(&request.headers)?,
             wishes: Wishes {
                 filter: brought.filter,
                 ..list_wishes(ask, package, event)?
             },
-            charging: &ask.charging,
+            opening: self.opening(ask, watcher, event.id, expires)?,
         };
         let accepted = self.rls_turn(now, out, |lists, turn, world| {
             lists.subscribe(turn, world, subscribe)
@@ -112,18 +104,20 @@ impl Node {
     ) -> Result<Reply, Reject> {
         let brought = self.brought(ask, package, self.lists.brings_list(id))?;
         let renew = Renew {
-            id,
-            request: ask.request,
-            watcher: self.watcher(&ask.caller),
             package: listed(package),
-            event_id: event.id,
-            expires: headers::expires(&ask.request.headers)?,
             wishes: Wishes {
                 filter: brought.filter,
                 ..list_wishes(ask, package, event)?
             },
             contained: brought.list.map(|list| list.as_ref().into()),
-            acceptable: headers::accepts_list(ask.request, package),
+            renewal: Renewal {
+                id,
+                request: ask.request,
+                subscriber: self.watcher(&ask.caller),
+                event_id: event.id,
+                expires: headers::expires(&ask.request.headers)?,
+                acceptable: headers::accepts_list(ask.request, package),
+            },
         };
         let accepted = self.rls_turn(now, out, |lists, turn, world| {
             lists.renew(turn, world, renew)
@@ -165,9 +159,7 @@ impl Node {
     }
 
     fn list_accepted(&self, accepted: &Accepted, opens: bool) -> Reply {
-        let status = if accepted.quiet { 204 } else { 200 }; // RFC 5839 §7.1
-        let contact = self.lists.contact(accepted.id);
-        Reply::subscribed(status, accepted.id, contact, accepted.lifetime, opens)
+        self.subscribed(accepted, self.lists.contact(accepted.id), opens)
             .with(Name::Require, EVENTLIST) // RFC 4662 §4.1
     }
 
@@ -193,30 +185,25 @@ impl Node {
         out: &mut Outbox,
         step: impl FnOnce(&mut Service, &mut Turn<'_>, &mut World<'_>) -> R,
     ) -> R {
-        let mut turn = Turn::new(
-            now,
-            &mut self.random,
-            &mut out.batch,
-            &mut self.ledger,
-            &mut self.quota,
-        );
-        let mut presentities = Apart {
-            local: Local {
-                presence: &mut self.presence,
-                directory: &self.directory,
-                home_domains: &self.settings.home_domains,
-                known_only: self.settings.known_presentities_only,
-            },
-            outgoing: Vec::new(),
-        };
-        let mut world = World {
-            presentities: &mut presentities,
-            catalogue: &self.directory,
-            back_ends: &mut self.back_ends,
-        };
-        let result = step(&mut self.lists, &mut turn, &mut world);
-        let (own, others) = (turn.outgoing, presentities.outgoing);
-        self.send_all(now, own, Usage::List, out);
+        let (result, others) = self.step(now, Usage::List, out, |rooms, turn| {
+            let directory = &*rooms.directory;
+            let mut presentities = Apart {
+                local: Local {
+                    presence: rooms.presence,
+                    directory,
+                    home_domains: &rooms.settings.home_domains,
+                    known_only: rooms.settings.known_presentities_only,
+                },
+                outgoing: Vec::new(),
+            };
+            let mut world = World {
+                presentities: &mut presentities,
+                catalogue: directory,
+                back_ends: rooms.back_ends,
+            };
+            let result = step(rooms.lists, turn, &mut world);
+            (result, presentities.outgoing)
+        });
         self.send_all(now, others, Usage::Presence, out);
         result
     }

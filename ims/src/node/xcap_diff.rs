@@ -3,7 +3,7 @@
 use super::directory::Directory;
 use super::request::{Ask, Reply};
 use super::{Node, Outbox, Usage, headers};
-use crate::dialog::Dialog;
+use crate::event::subscribe::{Accepted, Renewal};
 use crate::event::subscription::SubscriptionId;
 use crate::event::turn::Turn;
 use crate::reject::Reject;
@@ -11,7 +11,7 @@ use crate::sip::header::event::Event;
 use crate::sip::text::unquote;
 use crate::sip::{Aor, Scheme, Uri};
 use crate::time::Timestamp;
-use crate::xdm::diff::{self, Accepted, Mode, Package, Renew, Store, Subscribe, Terms, Wanted};
+use crate::xdm::diff::{self, Mode, Package, Renew, Store, Subscribe, Terms, Wanted};
 
 impl Node {
     pub(super) fn subscribe_to_documents(
@@ -43,45 +43,38 @@ impl Node {
         };
         if let Some(tag) = ask.request.to.tag() {
             let renew = Renew {
-                id: SubscriptionId::parse(tag).ok_or(Reject::NoDialog)?,
-                request: ask.request,
-                subscriber,
                 package,
-                event_id: event.id,
-                expires,
                 terms,
                 wanted,
-                acceptable,
+                renewal: Renewal {
+                    id: SubscriptionId::parse(tag).ok_or(Reject::NoDialog)?,
+                    request: ask.request,
+                    subscriber,
+                    event_id: event.id,
+                    expires,
+                    acceptable,
+                },
             };
             let accepted =
                 self.diff_turn(now, out, |diff, store, turn| diff.renew(turn, store, renew))?;
-            return Ok(self.subscribed(&accepted, false));
+            return Ok(self.told(&accepted, false));
         }
         acceptable?;
-        self.admits_new_state(self.held_subscriptions(), self.settings.subscriptions)?;
-        let dialog = Dialog::open(ask.request).map_err(|e| Reject::Bad(e.phrase()))?;
-        if dialog.path().destination().is_none() {
-            return Err(Reject::Bad("Bad Route"));
-        }
+        let opening = self.opening(ask, subscriber, event.id, expires)?;
         // without a list: every document of whom the request names, or of whoever asks (docs/xcap.md)
         let home = whose.map(|user| Wanted::Home(user.as_str().into()));
         let subscribe = Subscribe {
             resource: owner,
             entity: ask.request.uri,
             package,
-            subscriber,
-            inside: !dialog.routes.is_empty(),
-            dialog,
-            event_id: event.id,
-            expires,
             terms,
             wanted: wanted.or(home).ok_or(Reject::Bad("No Resource List"))?,
-            charging: &ask.charging,
+            opening,
         };
         let accepted = self.diff_turn(now, out, |diff, store, turn| {
             diff.subscribe(turn, store, subscribe)
         })?;
-        Ok(self.subscribed(&accepted, true))
+        Ok(self.told(&accepted, true))
     }
 
     /// The user whom a Request-URI names; `None` for this server itself. RFC 5875 §4.4 "does not constrain that URI".
@@ -127,29 +120,14 @@ impl Node {
         out: &mut Outbox,
         step: impl FnOnce(&mut diff::Service, &Store<'_>, &mut Turn<'_>) -> R,
     ) -> R {
-        let mut turn = Turn::new(
-            now,
-            &mut self.random,
-            &mut out.batch,
-            &mut self.ledger,
-            &mut self.quota,
-        );
-        let store = store(&self.settings, &self.directory);
-        let result = step(&mut self.diff, &store, &mut turn);
-        let outgoing = turn.outgoing;
-        self.send_all(now, outgoing, Usage::Documents, out);
-        result
+        self.step(now, Usage::Documents, out, |rooms, turn| {
+            let store = store(rooms.settings, rooms.directory);
+            step(rooms.diff, &store, turn)
+        })
     }
 
-    /// Subscriptions held for others, of every package.
-    pub(super) fn held_subscriptions(&self) -> usize {
-        self.presence.census().subscriptions + self.diff.len() + self.lists.census().subscriptions
-    }
-
-    fn subscribed(&self, accepted: &Accepted, opens: bool) -> Reply {
-        let status = if accepted.quiet { 204 } else { 200 }; // RFC 5839 §7.1
-        let contact = self.diff.contact(accepted.id);
-        Reply::subscribed(status, accepted.id, contact, accepted.lifetime, opens)
+    fn told(&self, accepted: &Accepted, opens: bool) -> Reply {
+        self.subscribed(accepted, self.diff.contact(accepted.id), opens)
     }
 }
 

@@ -111,10 +111,6 @@ impl<'a> Uri<'a> {
         self.scheme == Scheme::Tel
     }
 
-    pub fn is_pres(&self) -> bool {
-        self.scheme == Scheme::Pres
-    }
-
     /// Value of a parameter.
     pub fn param(&self, name: &str) -> Option<&'a str> {
         self.params.value(name)

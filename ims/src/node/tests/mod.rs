@@ -36,12 +36,18 @@ mod winfo;
 mod withheld;
 
 use super::*;
+use crate::charge::{self, Triggers};
+use crate::event::farewell::Farewell;
 use crate::event::lifetime::Lifetimes;
+use crate::event::turn::{Ticket, Turn};
+use crate::isc::Trust;
 use crate::presence::rules::Handling;
 use crate::presence::{compose, external, object, pidf};
 use crate::record::{Op, Table};
-use crate::sip::Transport;
+use crate::registration;
+use crate::sip::{Aor, Destination, Transport};
 use crate::time::{Millis, Seconds};
+use bytes::Bytes;
 use std::net::SocketAddr;
 
 const BOB: &str = "sip:bob@ims.test";

@@ -34,7 +34,7 @@ pub use package::Package;
 pub use policy::{MOST_LISTS, Reach};
 pub use publish::{Publish, Published};
 pub use recover::{Bodies, RecoveredVisits, RecoveredWishes};
-pub use subscribe::{Accepted, Renew, Subscribe};
+pub use subscribe::{Renew, Subscribe};
 pub use visit::Visit;
 pub use winfo::WatcherInfo;
 pub use wishes::Wishes;

@@ -5,21 +5,19 @@ use super::state::{Debt, Subscription, SubscriptionRecord};
 use super::visit::Visit;
 use super::wishes::Wishes;
 use super::{Directory, Service, policy};
-use crate::dialog::Dialog;
 use crate::event::notice::CSEQ_RANGE;
-use crate::event::renewal::Opened;
+use crate::event::subscribe::{Accepted, Opened, Opening, Renewal};
 use crate::event::subscription::{Input, State, SubscriptionId, begin};
 use crate::event::turn::Turn;
-use crate::isc::{Caller, Charging};
+use crate::isc::Caller;
 use crate::presence::rules::{Decision, Watcher};
 use crate::record::Table;
 use crate::reject::{Reject, phrase};
 use crate::sip::Aor;
-use crate::sip::Request;
 use crate::time::{Seconds, Timestamp};
 use std::sync::Arc;
 
-/// An initial SUBSCRIBE that is in order.
+/// An initial SUBSCRIBE to a presentity, or to its watchers, that is in order.
 #[derive(Debug)]
 pub struct Subscribe<'a> {
     pub presentity: Aor,
@@ -29,45 +27,21 @@ pub struct Subscribe<'a> {
     pub caller: &'a Caller,
     /// Name of the caller as the network asserts it.
     pub display_name: Option<String>,
-    /// Identities of the caller with their aliases: the watcher to the policy.
-    pub watcher: Vec<Aor>,
-    pub dialog: Dialog,
-    pub event_id: Option<&'a str>,
-    pub expires: Option<Seconds>,
     pub wishes: Wishes,
     /// A filter document (RFC 4660).
     pub filter: Option<&'a [u8]>,
-    pub charging: &'a Charging,
-    /// The request came through the core, which stays in the path.
-    pub inside: bool,
+    /// Its subscriber is the watcher to the policy.
+    pub opening: Opening<'a>,
 }
 
 /// A SUBSCRIBE in a dialog of ours.
 #[derive(Debug)]
 pub struct Renew<'a> {
-    pub id: SubscriptionId,
-    pub request: &'a Request<'a>,
-    /// Asserted identities, if any; they may not be somebody else's.
-    pub watcher: Vec<Aor>,
     pub package: Package,
-    pub event_id: Option<&'a str>,
-    pub expires: Option<Seconds>,
     pub wishes: Wishes,
     /// A filter document (RFC 4660); without one the filters stay.
     pub filter: Option<&'a [u8]>,
-    /// Whether `Accept` lets in what the package tells; an end is not refused for it.
-    pub acceptable: Result<(), Reject>,
-}
-
-/// What the 2xx says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Accepted {
-    pub id: SubscriptionId,
-    pub lifetime: Seconds,
-    /// The policy has no answer yet (202 where the operator wants it).
-    pub pending: bool,
-    /// No NOTIFY follows: the watcher has the state that it would bring (204, RFC 5839 §6.3).
-    pub quiet: bool,
+    pub renewal: Renewal<'a>,
 }
 
 impl Service {
@@ -78,7 +52,7 @@ impl Service {
         directory: &dyn Directory,
         request: Subscribe<'_>,
     ) -> Result<Accepted, Reject> {
-        let lifetime = self.settings.subscription.grant(request.expires)?;
+        let lifetime = self.settings.subscription.grant(request.opening.expires)?;
         let (decision, sees_all) = self.decide_new(turn.now, directory, &request);
         let fetch = lifetime == Seconds(0);
         let verdict = policy::input(decision.handling);
@@ -89,7 +63,7 @@ impl Service {
         self.admits_watcher(&request)?;
         let filters = self.filtered(directory, &request.presentity, None, request.filter)?;
         if matches!(state, State::Pending | State::Waiting) {
-            self.make_room(turn, directory, &request.watcher)?;
+            self.make_room(turn, directory, &request.opening.subscriber)?;
         }
         let id = self.new_id(turn, &request.presentity);
         let mut subscription = self.new_subscription(turn.now, id, request, state, lifetime);
@@ -126,7 +100,7 @@ impl Service {
         request: &Subscribe<'_>,
     ) -> (Decision, bool) {
         let watcher = Watcher {
-            identities: &request.watcher,
+            identities: &request.opening.subscriber,
             anonymous: request.caller.anonymous,
         };
         let presentity = &request.presentity;
@@ -174,11 +148,12 @@ impl Service {
         lifetime: Seconds,
     ) -> Subscription {
         let wishes = request.wishes.kept();
+        let opening = request.opening;
         let record = SubscriptionRecord {
             presentity: request.presentity.as_str().into(),
             entity: request.entity.into(),
-            watcher: request
-                .watcher
+            watcher: opening
+                .subscriber
                 .iter()
                 .map(|aor| aor.as_str().into())
                 .collect(),
@@ -189,14 +164,14 @@ impl Service {
                 .map(|text| text.as_str().into())
                 .collect(),
             anonymous: request.caller.anonymous,
-            event_id: request.event_id.map(Into::into),
+            event_id: opening.event_id.map(Into::into),
             state,
             expires_at: now + lifetime,
             renewed_at: now,
             cseq_reserved: CSEQ_RANGE,
-            dialog: request.dialog,
-            charging: request.charging.clone(),
-            inside: request.inside,
+            dialog: opening.dialog,
+            charging: opening.charging.clone(),
+            inside: opening.inside,
         };
         let display_name = request.display_name.filter(|_| !record.anonymous);
         let visit = Visit {
@@ -209,13 +184,8 @@ impl Service {
 
     /// A number that no subscription has: the presentity's partition above random bits.
     pub(super) fn new_id(&self, turn: &mut Turn<'_>, presentity: &Aor) -> SubscriptionId {
-        loop {
-            let partition = u64::from(crate::partition::of(presentity));
-            let id = SubscriptionId(partition << 52 | turn.random.number() >> 12);
-            if !self.subscriptions.contains_key(&id) {
-                return id;
-            }
-        }
+        let is_taken = |id| self.subscriptions.contains_key(&id);
+        turn.random.subscription(Some(presentity), is_taken)
     }
 
     /// A refresh, or the end of a subscription with `Expires: 0`.
@@ -225,12 +195,13 @@ impl Service {
         directory: &dyn Directory,
         request: Renew<'_>,
     ) -> Result<Accepted, Reject> {
-        let id = request.id;
+        let id = request.renewal.id;
         let subscription = self.subscriptions.get(&id).ok_or(Reject::NoDialog)?;
         check_renewal(subscription, &request)?;
-        let lifetime = self.settings.subscription.grant(request.expires)?;
+        let renewal = request.renewal;
+        let lifetime = self.settings.subscription.grant(renewal.expires)?;
         if lifetime > Seconds(0) {
-            request.acceptable?; // RFC 6665 §4.1.2.1: Accept is of each SUBSCRIBE
+            renewal.acceptable?; // RFC 6665 §4.1.2.1: Accept is of each SUBSCRIBE
         }
         let before = subscription.filters.as_deref();
         let filters = self.filtered(directory, &subscription.presentity, before, request.filter)?;
@@ -238,7 +209,7 @@ impl Service {
         subscription
             .record
             .dialog
-            .refresh(request.request)
+            .refresh(renewal.request)
             .map_err(|e| Reject::Bad(e.phrase()))?;
         subscription.record.expires_at = turn.now + lifetime;
         subscription.record.cseq_reserved = subscription.record.dialog.local_cseq + CSEQ_RANGE;
@@ -408,7 +379,7 @@ fn check_renewal(subscription: &Subscription, request: &Renew<'_>) -> Result<(),
         event_id: record.event_id.as_deref(),
         identities: &record.watcher,
     };
-    opened.takes(request.request, request.event_id, &request.watcher)
+    opened.takes(&request.renewal)
 }
 
 #[cfg(test)]

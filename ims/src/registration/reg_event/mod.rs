@@ -17,7 +17,6 @@ use crate::event::subscriber::{Answer, Backoff, Ended, Next, Own, Subscriber, Te
 use crate::event::subscription::SubscriptionId;
 use crate::event::turn::{Ticket, Turn};
 use crate::isc::Charging;
-use crate::partition;
 use crate::record::Table;
 use crate::sip::Aor;
 use crate::time::{Millis, Seconds, Timestamp};
@@ -305,13 +304,7 @@ impl RegEvents {
 
     /// A number that no subscription has: the identity's partition above random bits.
     fn new_id(&self, turn: &mut Turn<'_>, identity: &Aor) -> SubscriptionId {
-        loop {
-            let partition = u64::from(partition::of(identity));
-            let id = SubscriptionId(partition << 52 | turn.random.number() >> 12);
-            if !self.owns(id) {
-                return id;
-            }
-        }
+        turn.random.subscription(Some(identity), |id| self.owns(id))
     }
 
     /// Sends what the subscriber of this entry wants sent.

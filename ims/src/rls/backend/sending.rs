@@ -9,7 +9,6 @@ use crate::charge::Event;
 use crate::event::subscriber::{Behalf, Next, Own, Subscriber, Terms};
 use crate::event::subscription::{State, SubscriptionId};
 use crate::event::turn::{Outgoing, Random, Turn};
-use crate::partition;
 use crate::sip::Aor;
 use crate::time::{Millis, Seconds, Timestamp};
 
@@ -125,13 +124,9 @@ impl Service {
     pub(super) fn new_id(&self, random: &mut Random, number: Number) -> SubscriptionId {
         let entry = self.entries.get(&number);
         let watcher = entry.and_then(|entry| Aor::parse(entry.key.watcher()));
-        let partition = watcher.map_or(0, |watcher| u64::from(partition::of(&watcher)));
-        loop {
-            let id = SubscriptionId(partition << 52 | random.number() >> 12);
-            if !self.ids.contains_key(&id) && !self.tickets.contains_key(&id) {
-                return id;
-            }
-        }
+        random.subscription(watcher.as_ref(), |id| {
+            self.ids.contains_key(&id) || self.tickets.contains_key(&id)
+        })
     }
 
     /// After a restart: what has changed meanwhile is asked for, and whether the notifier still knows of us.

@@ -19,7 +19,7 @@ mod tests;
 
 pub use recover::Recovered;
 pub use state::{EVENTLIST, ListRecord, Package, Told, Wishes};
-pub use subscribe::{Accepted, Renew, Subscribe};
+pub use subscribe::{Renew, Subscribe};
 
 use super::{BackEnds, Catalogue, Presentities};
 use crate::event::deadlines::Deadlines;

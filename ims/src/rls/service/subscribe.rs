@@ -3,15 +3,14 @@
 use super::seats::walk;
 use super::state::{ListRecord, Package, Subscription, Wishes};
 use super::{Service, World};
-use crate::dialog::Dialog;
-use crate::event::renewal::Opened;
+use crate::event::subscribe::{Accepted, Opened, Opening, Renewal};
 use crate::event::subscription::{Input, State, SubscriptionId, begin, step};
 use crate::event::tag::Condition;
 use crate::event::turn::Turn;
-use crate::isc::{Caller, Charging};
+use crate::isc::Caller;
 use crate::reject::Reject;
 use crate::rls::list::{List, Source};
-use crate::sip::{Aor, Request};
+use crate::sip::Aor;
 use crate::time::{Seconds, Timestamp};
 use std::sync::Arc;
 
@@ -22,48 +21,27 @@ const TOO_MANY_MEMBERS: &str = "Too Many List Members";
 /// How long a watcher is asked to stay away while the node has room for no more members.
 pub(super) const FULL: Seconds = Seconds(60);
 
-/// An initial SUBSCRIBE that is in order.
+/// An initial SUBSCRIBE to a list that is in order.
 #[derive(Debug)]
 pub struct Subscribe<'a> {
     pub source: Source,
     pub package: Package,
     pub caller: &'a Caller,
     pub display_name: Option<String>,
-    /// Asserted identities with their canonical forms. Empty: nobody is asserted.
-    pub watcher: Vec<Aor>,
-    pub dialog: Dialog,
-    pub event_id: Option<&'a str>,
-    pub expires: Option<Seconds>,
     /// Beside the list, which `source` has.
     pub wishes: Wishes,
-    pub charging: &'a Charging,
-    pub inside: bool,
+    pub opening: Opening<'a>,
 }
 
 /// A SUBSCRIBE in a dialog of ours.
 #[derive(Debug)]
 pub struct Renew<'a> {
-    pub id: SubscriptionId,
-    pub request: &'a Request<'a>,
-    pub watcher: Vec<Aor>,
     pub package: Package,
-    pub event_id: Option<&'a str>,
-    pub expires: Option<Seconds>,
     /// Beside the list; without a filter the old one stays.
     pub wishes: Wishes,
     /// A new list of the watcher's own (RFC 5367 §6); without one the old one stays.
     pub contained: Option<Box<[u8]>>,
-    /// Whether the watcher takes what it would be told; an end is not refused for it.
-    pub acceptable: Result<(), Reject>,
-}
-
-/// What the 2xx says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Accepted {
-    pub id: SubscriptionId,
-    pub lifetime: Seconds,
-    /// No NOTIFY follows: the watcher has the state that it would bring (204, RFC 5839 §6.3).
-    pub quiet: bool,
+    pub renewal: Renewal<'a>,
 }
 
 impl Service {
@@ -75,17 +53,19 @@ impl Service {
         world: &mut World<'_>,
         request: Subscribe<'_>,
     ) -> Result<Accepted, Reject> {
-        let lifetime = self.network.lifetimes.grant(request.expires)?;
+        let lifetime = self.network.lifetimes.grant(request.opening.expires)?;
         let fetch = lifetime == Seconds(0);
         let state = begin(Input::Allowed, fetch).ok_or(Reject::Forbidden(NOT_IDENTIFIED))?;
-        let first = request.watcher.first();
+        let first = request.opening.subscriber.first();
         let first = first.ok_or(Reject::Forbidden(NOT_IDENTIFIED))?.clone();
         let held = self.held.get(first.as_str()).copied().unwrap_or_default();
         if held.subscriptions >= self.settings.max_subscriptions_per_watcher {
             // 403 and not 503: the server is not full, and a 503 would turn the S-CSCF away from it
             return Err(Reject::Forbidden(TOO_MANY));
         }
-        let id = self.new_id(turn, &first);
+        let id = turn
+            .random
+            .subscription(Some(&first), |id| self.subscriptions.contains_key(&id));
         let list = match self.readable(world, id, &request.source, held.members) {
             Ok(list) => list,
             Err(reject) => {
@@ -118,6 +98,7 @@ impl Service {
         Ok(Accepted {
             id,
             lifetime,
+            pending: false,
             quiet: false, // RFC 5839 §6.3: never outside a dialog
         })
     }
@@ -163,17 +144,6 @@ impl Service {
         self.subscriptions.insert(subscription.id, subscription);
     }
 
-    /// A number that no list subscription has: the watcher's partition above random bits.
-    fn new_id(&self, turn: &mut Turn<'_>, watcher: &Aor) -> SubscriptionId {
-        let partition = u64::from(crate::partition::of(watcher));
-        loop {
-            let id = SubscriptionId(partition << 52 | turn.random.number() >> 12);
-            if !self.subscriptions.contains_key(&id) {
-                return id;
-            }
-        }
-    }
-
     /// A refresh, or the end of a list subscription with `Expires: 0`.
     pub fn renew(
         &mut self,
@@ -181,16 +151,17 @@ impl Service {
         world: &mut World<'_>,
         request: Renew<'_>,
     ) -> Result<Accepted, Reject> {
-        let id = request.id;
+        let renewal = &request.renewal;
+        let id = renewal.id;
         let subscription = self.subscriptions.get(&id).ok_or(Reject::NoDialog)?;
         check_renewal(&subscription.record, &request)?;
-        let lifetime = self.network.lifetimes.grant(request.expires)?;
+        let lifetime = self.network.lifetimes.grant(renewal.expires)?;
         let ends = lifetime == Seconds(0);
         if !ends {
-            request.acceptable?; // RFC 6665 §4.1.2.1: Accept is of each SUBSCRIBE
+            renewal.acceptable.clone()?; // RFC 6665 §4.1.2.1: Accept is of each SUBSCRIBE
         }
         let mut record = subscription.record.clone();
-        let refreshed = record.dialog.refresh(request.request);
+        let refreshed = record.dialog.refresh(renewal.request);
         refreshed.map_err(|e| Reject::Bad(e.phrase()))?;
         record.expires_at = turn.now + lifetime;
         let mut wishes = request.wishes;
@@ -225,6 +196,7 @@ impl Service {
         Ok(Accepted {
             id,
             lifetime,
+            pending: false,
             quiet,
         })
     }
@@ -361,27 +333,27 @@ fn opened(
         Source::Service { uri, owner } => (uri, Some(owner), None),
         Source::Contained { uri, document } => (uri, None, Some(document.as_ref().into())),
     };
-    let caller = request.caller;
+    let (caller, opening) = (request.caller, request.opening);
     let text = |aor: &Aor| aor.as_str().into();
     let record = ListRecord {
         package: request.package,
         entity,
         owner,
-        watcher: request.watcher.iter().map(text).collect(),
+        watcher: opening.subscriber.iter().map(text).collect(),
         asserted: caller.asserted.iter().map(|a| a.as_str().into()).collect(),
         anonymous: caller.anonymous,
         display_name: request
             .display_name
             .filter(|_| !caller.anonymous)
             .map(Into::into),
-        event_id: request.event_id.map(Into::into),
+        event_id: opening.event_id.map(Into::into),
         state,
         since: now,
         expires_at: now + lifetime,
         renewed_at: now,
-        dialog: request.dialog,
-        charging: request.charging.clone(),
-        inside: request.inside,
+        dialog: opening.dialog,
+        charging: opening.charging.clone(),
+        inside: opening.inside,
     };
     let wishes = Wishes {
         contained,
@@ -401,5 +373,5 @@ fn check_renewal(record: &ListRecord, request: &Renew<'_>) -> Result<(), Reject>
         event_id: record.event_id.as_deref(),
         identities: &record.watcher,
     };
-    opened.takes(request.request, request.event_id, &request.watcher)
+    opened.takes(&request.renewal)
 }

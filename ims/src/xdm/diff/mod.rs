@@ -25,7 +25,7 @@ pub use place::Root;
 pub use recover::{Recovered, Touched};
 pub use state::SubscriptionRecord;
 pub use store::{Directory, Store};
-pub use subscribe::{Accepted, Renew, Subscribe, Terms};
+pub use subscribe::{Renew, Subscribe, Terms};
 pub use wanted::{LIST_TYPE, Package, Wanted};
 pub use writer::MEDIA_TYPE;
 

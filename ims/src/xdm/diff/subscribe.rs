@@ -4,16 +4,14 @@ use super::pending::{Mode, Pending};
 use super::state::{Subscription, SubscriptionRecord};
 use super::wanted::{Package, Wanted};
 use super::{Service, Store};
-use crate::dialog::Dialog;
 use crate::event::notice::CSEQ_RANGE;
-use crate::event::renewal::Opened;
+use crate::event::subscribe::{Accepted, Opened, Opening, Renewal};
 use crate::event::subscription::{Input, State, SubscriptionId, begin};
 use crate::event::tag::Condition;
 use crate::event::turn::Turn;
-use crate::isc::Charging;
 use crate::record::Table;
 use crate::reject::Reject;
-use crate::sip::{Aor, Request};
+use crate::sip::Aor;
 use crate::time::{Seconds, Timestamp};
 use crate::xdm::Identity;
 
@@ -29,47 +27,26 @@ pub struct Terms {
     pub condition: Option<Condition>,
 }
 
-/// An initial SUBSCRIBE that is in order.
+/// An initial SUBSCRIBE to changes of documents that is in order.
 #[derive(Debug)]
 pub struct Subscribe<'a> {
     /// Whose Request-URI it is, for the partition.
     pub resource: Option<Aor>,
     pub entity: &'a str,
     pub package: Package,
-    /// Asserted identities of the subscriber, with their canonical forms. Empty: nobody is asserted.
-    pub subscriber: Vec<Aor>,
-    pub dialog: Dialog,
-    pub event_id: Option<&'a str>,
-    pub expires: Option<Seconds>,
     pub terms: Terms,
     pub wanted: Wanted,
-    pub charging: &'a Charging,
-    pub inside: bool,
+    pub opening: Opening<'a>,
 }
 
 /// A SUBSCRIBE in a dialog of ours.
 #[derive(Debug)]
 pub struct Renew<'a> {
-    pub id: SubscriptionId,
-    pub request: &'a Request<'a>,
-    pub subscriber: Vec<Aor>,
     pub package: Package,
-    pub event_id: Option<&'a str>,
-    pub expires: Option<Seconds>,
     pub terms: Terms,
     /// A new list; without one the old one stays.
     pub wanted: Option<Wanted>,
-    /// Whether `Accept` lets in what the package tells; an end is not refused for it.
-    pub acceptable: Result<(), Reject>,
-}
-
-/// What the 2xx says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Accepted {
-    pub id: SubscriptionId,
-    pub lifetime: Seconds,
-    /// No NOTIFY follows: the subscriber has the state that it would bring (204, RFC 5839 §6.3).
-    pub quiet: bool,
+    pub renewal: Renewal<'a>,
 }
 
 impl Service {
@@ -80,30 +57,29 @@ impl Service {
         store: &Store<'_>,
         request: Subscribe<'_>,
     ) -> Result<Accepted, Reject> {
-        let lifetime = self.network.lifetimes.grant(request.expires)?;
+        let opening = request.opening;
+        let lifetime = self.network.lifetimes.grant(opening.expires)?;
         let fetch = lifetime == Seconds(0);
         let state = begin(Input::Allowed, fetch).ok_or(Reject::Forbidden(NOT_IDENTIFIED))?;
-        let resource = request
-            .resource
-            .clone()
-            .or(request.subscriber.first().cloned());
-        let id = self.new_id(turn, resource.as_ref());
+        let resource = request.resource.as_ref().or(opening.subscriber.first());
+        let is_taken = |id| self.subscriptions.contains_key(&id);
+        let id = turn.random.subscription(resource, is_taken);
         let record = SubscriptionRecord {
             package: request.package,
             entity: request.entity.into(),
-            subscriber: request
+            subscriber: opening
                 .subscriber
                 .iter()
                 .map(|a| a.as_str().into())
                 .collect(),
-            event_id: request.event_id.map(Into::into),
+            event_id: opening.event_id.map(Into::into),
             state,
             expires_at: turn.now + lifetime,
             renewed_at: turn.now,
             cseq_reserved: CSEQ_RANGE,
-            dialog: request.dialog,
-            charging: request.charging.clone(),
-            inside: request.inside,
+            dialog: opening.dialog,
+            charging: opening.charging.clone(),
+            inside: opening.inside,
             mode: request.terms.mode,
             wanted: request.wanted,
             condition: request.terms.condition,
@@ -119,6 +95,7 @@ impl Service {
         Ok(Accepted {
             id,
             lifetime,
+            pending: false,
             quiet: false, // RFC 5839 §6.3: never outside a dialog
         })
     }
@@ -146,17 +123,6 @@ impl Service {
         self.subscriptions.insert(subscription.id, subscription);
     }
 
-    /// A number that no subscription has: the partition above random bits.
-    fn new_id(&self, turn: &mut Turn<'_>, resource: Option<&Aor>) -> SubscriptionId {
-        let partition = resource.map_or(0, |aor| u64::from(crate::partition::of(aor)));
-        loop {
-            let id = SubscriptionId(partition << 52 | turn.random.number() >> 12);
-            if !self.subscriptions.contains_key(&id) {
-                return id;
-            }
-        }
-    }
-
     /// A refresh, or the end of a subscription with `Expires: 0`.
     pub fn renew(
         &mut self,
@@ -164,12 +130,13 @@ impl Service {
         store: &Store<'_>,
         request: Renew<'_>,
     ) -> Result<Accepted, Reject> {
-        let id = request.id;
+        let id = request.renewal.id;
         let subscription = self.subscriptions.get_mut(&id).ok_or(Reject::NoDialog)?;
         check_renewal(&subscription.record, &request)?;
-        let lifetime = self.network.lifetimes.grant(request.expires)?;
+        let renewal = request.renewal;
+        let lifetime = self.network.lifetimes.grant(renewal.expires)?;
         if lifetime > Seconds(0) {
-            request.acceptable?; // RFC 6665 §4.1.2.1: Accept is of each SUBSCRIBE
+            renewal.acceptable?; // RFC 6665 §4.1.2.1: Accept is of each SUBSCRIBE
         }
         if let Some(wanted) = request.wanted {
             // RFC 5875 §4.4: "the subscribed URI list MAY change, in which case the notifier MUST use the new list"
@@ -193,7 +160,7 @@ impl Service {
             self.index.add(subscription);
         }
         let record = &mut subscription.record;
-        let refreshed = record.dialog.refresh(request.request);
+        let refreshed = record.dialog.refresh(renewal.request);
         refreshed.map_err(|e| Reject::Bad(e.phrase()))?;
         record.expires_at = turn.now + lifetime;
         record.cseq_reserved = record.dialog.local_cseq + CSEQ_RANGE;
@@ -207,6 +174,7 @@ impl Service {
             return Ok(Accepted {
                 id,
                 lifetime,
+                pending: false,
                 quiet: true,
             });
         } else {
@@ -220,6 +188,7 @@ impl Service {
         Ok(Accepted {
             id,
             lifetime,
+            pending: false,
             quiet: false,
         })
     }
@@ -320,5 +289,5 @@ fn check_renewal(record: &SubscriptionRecord, request: &Renew<'_>) -> Result<(),
         event_id: record.event_id.as_deref(),
         identities: &record.subscriber,
     };
-    opened.takes(request.request, request.event_id, &request.subscriber)
+    opened.takes(&request.renewal)
 }

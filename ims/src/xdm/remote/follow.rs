@@ -6,7 +6,6 @@ use super::settings::{Server, below_root};
 use crate::event::subscriber::{Answer, Backoff, Ended, Next, Order, Own, Subscriber, Terms};
 use crate::event::subscription::SubscriptionId;
 use crate::event::turn::{Ticket, Turn};
-use crate::partition;
 use crate::reject::Reject;
 use crate::sip::header::subscription_state::SubscriptionState;
 use crate::sip::{Aor, Request};
@@ -170,13 +169,9 @@ impl Follows {
     }
 
     fn subscribe(&mut self, turn: &mut Turn<'_>, server: &Server, place: &Place) {
-        let id = loop {
-            let partition = u64::from(partition::of(&place.1));
-            let id = SubscriptionId(partition << 52 | turn.random.number() >> 12);
-            if !self.ids.contains_key(&id) {
-                break id;
-            }
-        };
+        let id = turn
+            .random
+            .subscription(Some(&place.1), |id| self.ids.contains_key(&id));
         let Some(following) = self.all.get_mut(place) else {
             return;
         };

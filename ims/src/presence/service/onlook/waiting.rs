@@ -91,8 +91,7 @@ impl Service {
             presentity.as_str(),
             &*member.name.entity,
         );
-        let partition = u64::from(crate::partition::of(presentity));
-        SubscriptionId(partition << 52 | self.tags.of(&of) >> 12)
+        SubscriptionId::of(Some(presentity), self.tags.of(&of))
     }
 
     /// Members of the watcher's lists that nobody has decided on.

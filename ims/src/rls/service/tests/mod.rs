@@ -10,6 +10,7 @@ use crate::dialog::Dialog;
 use crate::event::notice::Answer;
 use crate::event::onlooker::{Content, Extent, Instance, Onlooker};
 use crate::event::quota::Quota;
+use crate::event::subscribe::{Accepted, Opening, Renewal};
 use crate::event::subscription::State;
 use crate::event::turn::{Outgoing, Random};
 use crate::isc::{Caller, Charging};
@@ -406,13 +407,15 @@ impl Bench {
             package: Package::Presence,
             caller: &caller,
             display_name: None,
-            watcher: vec![Aor::parse(ALICE).unwrap()],
-            dialog,
-            event_id: None,
-            expires: expires.map(Seconds),
             wishes,
-            charging: &charging,
-            inside: false,
+            opening: Opening {
+                subscriber: vec![Aor::parse(ALICE).unwrap()],
+                dialog,
+                event_id: None,
+                expires: expires.map(Seconds),
+                charging: &charging,
+                inside: false,
+            },
         };
         self.turn(|service, turn, world| service.subscribe(turn, world, request))
     }
@@ -439,15 +442,17 @@ impl Bench {
         let contained = contained.map(|list| list.as_bytes().into());
         parsed(&text, |request| {
             let renew = Renew {
-                id,
-                request,
-                watcher: vec![Aor::parse(ALICE).unwrap()],
                 package: Package::Presence,
-                event_id: None,
-                expires: expires.map(Seconds),
                 wishes,
                 contained,
-                acceptable: Ok(()),
+                renewal: Renewal {
+                    id,
+                    request,
+                    subscriber: vec![Aor::parse(ALICE).unwrap()],
+                    event_id: None,
+                    expires: expires.map(Seconds),
+                    acceptable: Ok(()),
+                },
             };
             self.turn(|service, turn, world| service.renew(turn, world, renew))
         })
