@@ -275,7 +275,11 @@ impl Association {
     }
 
     pub fn disconnected(&mut self, side: Side, tools: &mut Tools<'_>) {
-        let why = "the peer closed the connection".into();
+        let why = match self.state {
+            // it said so before, or we did
+            State::Closing(_) => std::mem::take(&mut self.why),
+            _ => "the peer closed the connection".into(),
+        };
         self.fire_for(Event::Gone(side), why, tools);
     }
 

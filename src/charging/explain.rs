@@ -15,6 +15,10 @@ use ims::time::Timestamp;
 /// When the example happens: 2026-01-01T00:00:00.250Z.
 const WHEN: Timestamp = Timestamp(1_767_225_600_250);
 
+/// Who asks and publishes in it, and who is asked about.
+const ALICE: &str = "sip:alice@home1.example";
+const BOB: &str = "sip:bob@home1.example";
+
 /// What is to be explained.
 #[derive(Clone, Debug)]
 pub struct Example {
@@ -170,22 +174,30 @@ fn event(example: &Example, status: u16, triggers: &Triggers) -> Option<Event> {
     let given = |given: &Option<String>, usual: &str| given.clone().unwrap_or(usual.to_owned());
     let text = |text: &str| Some(text.to_owned());
     let has_body = matches!(method, Chargeable::Publish | Chargeable::Notify);
-    let is_register = method == Chargeable::Register;
-    let shares = method == Chargeable::Notify && triggers.coalescing != Coalescing::Each;
+    let is_ours = role == Role::Originating;
+    let shares = method == Chargeable::Notify && is_ours && triggers.coalescing != Coalescing::Each;
+    let (calling, called): (&[&str], &str) = match (method, role) {
+        (Chargeable::Publish, _) => (&[ALICE, "tel:+15551230001"], ALICE),
+        (Chargeable::Register, _) => (&[ALICE], ALICE),
+        (Chargeable::Notify, Role::Originating) => (&[BOB], "sip:alice@192.0.2.77:5060"),
+        (Chargeable::Notify, Role::Terminating) => (&[BOB], "sip:rls.home1.example"),
+        (Chargeable::Subscribe, _) => (&[ALICE, "tel:+15551230001"], BOB),
+    };
     Some(Event {
         number: WHEN.0 << 20,
         method,
         role,
-        package: if is_register { None } else { text("presence") },
+        package: (method != Chargeable::Register).then(|| "presence".into()),
         expires: (method != Chargeable::Notify).then_some(3600),
         call_id: given(&example.call_id, "8f31c9@ue.home1.example"),
-        calling: vec!["sip:alice@home1.example".into(), "tel:+15551230001".into()],
-        called: "sip:bob@home1.example".into(),
+        calling: calling.iter().map(|uri| (*uri).to_owned()).collect(),
+        called: called.to_owned(),
         requested: None,
         icid: Some(given(&example.icid, "4f3a9c2e-scscf1")),
         orig_ioi: text("home1.example"),
-        term_ioi: text("home1.example"),
-        access_network: text("3GPP-E-UTRAN-FDD; utran-cell-id-3gpp=2340151d0fce11"),
+        term_ioi: if is_ours { None } else { text("home1.example") },
+        access_network: (!is_ours)
+            .then(|| "3GPP-E-UTRAN-FDD; utran-cell-id-3gpp=2340151d0fce11".into()),
         service: None,
         associated: Vec::new(),
         requested_at: WHEN,

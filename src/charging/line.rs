@@ -3,6 +3,7 @@
 //! There is one connection for each pair of identities (RFC 6733 §5.1), so whoever is CDF and OCS at once is one peer,
 //! with a priority for each. The two applications are users of the line: they ask, and hear the outcome as [`News`].
 
+use super::advice;
 use super::directory::{Directory, Step};
 use super::link::{self, Links};
 use super::listen::{Door, Hall};
@@ -325,7 +326,10 @@ impl Line {
             Condition::Closed | Condition::Suspect => {
                 let news = self.said.get(&peer).is_none_or(|said| said != why);
                 if news && !self.leaving {
-                    warn!(peer = host, state = ?condition, why, "charging peer is not up");
+                    let at = self.directory.place(peer).filter(|_| label.is_some());
+                    let at = at.map_or(String::new(), |place| place.to_string());
+                    let check = advice::what_to_check(why);
+                    warn!(peer = host, at, state = ?condition, why, check, "charging peer is not up");
                     self.said.insert(peer, why.to_owned());
                 }
             }

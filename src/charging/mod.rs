@@ -31,6 +31,7 @@ use worker::{Rf, Start, Stop};
 
 pub mod accounts;
 pub mod acr;
+mod advice;
 mod alarm;
 pub mod cdr;
 pub mod desk;

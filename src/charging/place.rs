@@ -1,5 +1,6 @@
 //! Where a peer listens, as the configuration or P-Charging-Function-Addresses says it.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 /// Port of Diameter over TCP (RFC 6733 §2.1).
@@ -40,6 +41,15 @@ impl Place {
 
     pub fn secured(self, secure: Option<String>) -> Place {
         Place { secure, ..self }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.at {
+            At::Address(address) => write!(f, "{address}"),
+            At::Name(name, port) => write!(f, "{name}:{port}"),
+        }
     }
 }
 

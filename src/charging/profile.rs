@@ -1,5 +1,6 @@
 //! Profiles: how the AVP tree of TS 32.299 is changed for a charging system that wants it otherwise. A TOML file says
-//! what is dropped, set, mapped to another AVP, and added; it is applied in this order to every record, or to every request for credit.
+//! what is copied elsewhere, dropped, set, mapped to another AVP, and added; it is applied in this order to every record,
+//! or to every request for credit.
 
 use crate::http::files;
 use diameter::dictionary::*;
@@ -55,6 +56,8 @@ pub enum Error {
 #[serde(deny_unknown_fields)]
 struct Written {
     #[serde(default)]
+    copy: Vec<Copied>,
+    #[serde(default)]
     drop: Vec<Dropped>,
     #[serde(default)]
     set: Vec<Valued>,
@@ -62,6 +65,17 @@ struct Written {
     map: Vec<Mapped>,
     #[serde(default)]
     add: Vec<Valued>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Copied {
+    avp: String,
+    /// Path of the new AVP; the groups in it must be there.
+    to: String,
+    /// Only the first of several, for an AVP that may stand once.
+    #[serde(default)]
+    first: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -90,6 +104,8 @@ type Way = Vec<(u32, u32)>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Rule {
+    /// Where it stands, the groups down to the new AVP, what that is, and whether the first one is enough.
+    Copy(Way, Way, (u32, u32, bool), bool),
     Drop(Way),
     Set(Way, Vec<u8>),
     /// The AVP with other vendor, code and M flag.
@@ -115,6 +131,14 @@ impl Profile {
     fn read(text: &str, vocabulary: &Vocabulary) -> Result<Profile, Error> {
         let file: Written = toml::from_str(text).map_err(|why| Error::Toml(why.to_string()))?;
         let mut rules = Vec::new();
+        for Copied { avp, to, first } in &file.copy {
+            let (from, old) = way(vocabulary, avp)?;
+            let (mut groups, new) = way(vocabulary, to)?;
+            same_type((avp, &old), (to, &new))?;
+            groups.pop();
+            let new = (new.vendor, new.code, new.mandatory);
+            rules.push(Rule::Copy(from, groups, new, *first));
+        }
         for Dropped { avp } in &file.drop {
             rules.push(Rule::Drop(way(vocabulary, avp)?.0));
         }
@@ -126,10 +150,7 @@ impl Profile {
             let (way, from) = way(vocabulary, avp)?;
             let named = vocabulary.named(to);
             let known = named.ok_or_else(|| Error::Unknown(to.clone()))?;
-            if from.kind != known.kind {
-                let (from, to) = (avp.clone(), to.clone());
-                return Err(Error::Types { from, to });
-            }
+            same_type((avp, &from), (to, &known))?;
             let to = (known.vendor, known.code, known.mandatory);
             rules.push(Rule::Map(way, to));
         }
@@ -173,6 +194,15 @@ impl Profile {
 impl Rule {
     fn apply<'a>(&'a self, branches: &mut Vec<Branch<'a>>) {
         match self {
+            Rule::Copy(from, groups, (vendor, code, mandatory), first) => {
+                let mut found = Vec::new();
+                each(branches, from, &mut |branch| found.push(branch.clone()));
+                found.truncate(if *first { 1 } else { usize::MAX });
+                for branch in &mut found {
+                    (branch.vendor, branch.code, branch.mandatory) = (*vendor, *code, *mandatory);
+                }
+                add(branches, groups, &found);
+            }
             Rule::Drop(way) => each_holder(branches, way, &mut |inner, last| {
                 inner.retain(|branch| (branch.vendor, branch.code) != last);
             }),
@@ -182,15 +212,20 @@ impl Rule {
             Rule::Map(way, (vendor, code, mandatory)) => each(branches, way, &mut |branch| {
                 (branch.vendor, branch.code, branch.mandatory) = (*vendor, *code, *mandatory);
             }),
-            Rule::Add(way, new) => match way.is_empty() {
-                true => branches.push(new.clone()),
-                false => each(branches, way, &mut |branch| {
-                    if let Content::Group(inner) = &mut branch.content {
-                        inner.push(new.clone());
-                    }
-                }),
-            },
+            Rule::Add(way, new) => add(branches, way, std::slice::from_ref(new)),
         }
+    }
+}
+
+/// Puts AVPs at the end of each group that the way leads to, or of the message.
+fn add<'a>(branches: &mut Vec<Branch<'a>>, way: &[(u32, u32)], new: &[Branch<'a>]) {
+    match way.is_empty() {
+        true => branches.extend_from_slice(new),
+        false => each(branches, way, &mut |branch| {
+            if let Content::Group(inner) = &mut branch.content {
+                inner.extend_from_slice(new);
+            }
+        }),
     }
 }
 
@@ -248,6 +283,15 @@ fn way<'a>(vocabulary: &'a Vocabulary, path: &str) -> Result<(Way, Known<'a>), E
         return Err(Error::Fixed(path.to_owned()));
     }
     Ok((way, known))
+}
+
+/// Refuses to make an AVP of one type from one of another.
+fn same_type(from: (&str, &Known<'_>), to: (&str, &Known<'_>)) -> Result<(), Error> {
+    if from.1.kind == to.1.kind {
+        return Ok(());
+    }
+    let (from, to) = (from.0.to_owned(), to.0.to_owned());
+    Err(Error::Types { from, to })
 }
 
 fn data(known: &Known<'_>, avp: &str, value: &str) -> Result<Vec<u8>, Error> {
@@ -325,6 +369,20 @@ mod tests {
                 Some("    Site-Number (7 vendor 9999 M) = 42"),
             ),
             (
+                "copy to the top",
+                format!("[[copy]]\navp = '{ims}/User-Session-Id'\nto = 'Site-Caller'"),
+                0,
+                Some("Site-Caller (8 vendor 9999) = 4fa3c2b1@ue"),
+            ),
+            (
+                "copy the first into a group",
+                format!(
+                    "[[copy]]\navp = '{ims}/Called-Party-Address'\nto = '{ims}/Site-Caller'\nfirst = true"
+                ),
+                0,
+                Some("    Site-Caller (8 vendor 9999) = tel:+15551230002"),
+            ),
+            (
                 "what is not there",
                 "[[drop]]\navp = 'Route-Record'".to_owned(),
                 0,
@@ -354,6 +412,11 @@ mod tests {
                 "no number",
                 "[[add]]\navp='Site-Number'\nvalue='x'",
                 "no value",
+            ),
+            (
+                "a copy of another type",
+                "[[copy]]\navp='Service-Context-Id'\nto='Site-Number'",
+                "types",
             ),
             (
                 "another type",

@@ -1,7 +1,7 @@
 //! Section `[charging]` of the configuration: which events are charged, to which CDF, and what happens when it is down.
 
 pub use peers::{CheckedPeer, PeerSettings};
-pub use triggers::Triggers;
+pub use triggers::{Only, Switch, Triggers};
 
 use super::profile::Profile;
 use super::{dictionary, export, online, tls};

@@ -24,16 +24,18 @@ Examples:
   presentia charging price PUBLISH sip:bob@home1.example
   presentia charging balance tel:+15551230001 --units 10
   presentia charging explain PUBLISH --config /etc/presentia.toml
+  presentia charging explain PUBLISH --profile cdf.profile.toml --dictionary site.avps.toml
   presentia charging explain SUBSCRIBE --credit initial --config /etc/presentia.toml
   presentia charging list --config /etc/presentia.toml
 
-Asks the server at --server, which must trust this machine ([http] trusted_proxies). With --config instead, works on the
-store of a server that is stopped. A line of the list is, separated by tabs: number, Result-Code (0: not sent), CDF, SIP
-method, IMS charging identifier, reason. Released records are sent again. The number is the one in the server's log; see
+Asks the server at --server, which must trust this machine ([http] trusted_proxies). With
+--config instead, works on the store of a server that is stopped. A line of the list is,
+separated by tabs: number, Result-Code (0: not sent), CDF, SIP method, IMS charging identifier,
+reason. Released records are sent again. The number is the one in the server's log; see
 docs/charging.md.
 
-Exit status: 0 done, 1 refused, not enough credit, or the accounts do not add up, 2 wrong usage, 69 no server, 74 the store cannot be used (a
-running server has it), 78 no such configuration.";
+Exit status: 0 done, 1 refused, not enough credit, or the accounts do not add up, 2 wrong usage,
+69 no server, 74 the store cannot be used (a running server has it), 78 no such configuration.";
 
 /// Look after charging records: accounts, quarantine, traces, live view
 #[derive(Debug, clap::Args)]
@@ -41,7 +43,7 @@ running server has it), 78 no such configuration.";
 pub struct Args {
     #[command(subcommand)]
     action: Action,
-    /// Configuration file of a server that is stopped; its store is used
+    /// Configuration file: of a server that is stopped, whose store is used; for explain, what is explained
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The server's HTTP listener
@@ -86,11 +88,13 @@ enum Action {
         json: bool,
     },
     /// Print what became of the records of a SIP request
+    #[command(group = clap::ArgGroup::new("request").required(true).multiple(true))]
     Trace {
         /// IMS charging identifier, icid-value of P-Charging-Vector
-        #[arg(long, value_name = "ICID", required_unless_present = "call_id")]
+        #[arg(long, value_name = "ICID", group = "request")]
         icid: Option<String>,
-        #[arg(long, value_name = "CALL-ID")]
+        /// Call-ID of the SIP request
+        #[arg(long, value_name = "CALL-ID", group = "request")]
         call_id: Option<String>,
     },
     /// Print records as they come to their end
@@ -163,6 +167,17 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         Action::Price(price) => enquiry::price(&place, price),
         Action::Balance(balance) => enquiry::balance(&place, balance),
         Action::Explain(_) => Ok(()), // done above
+    }
+}
+
+#[cfg(test)]
+impl Args {
+    /// What `explain` prints; `None` for other actions.
+    pub(super) fn explained(&self) -> Option<Result<Vec<String>, Failure>> {
+        match &self.action {
+            Action::Explain(example) => Some(explain::lines(self.config.as_deref(), example)),
+            _ => None,
+        }
     }
 }
 

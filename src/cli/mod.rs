@@ -58,8 +58,8 @@ impl Failure {
 
 const AFTER_HELP: &str = "\
 Examples:
-  presentia serve                             SIP on 127.0.0.1:5080, XCAP on 127.0.0.1:8080, data in ./data
-  presentia config > presentia.toml           the complete default configuration, explained, to start from
+  presentia serve                             SIP on 127.0.0.1:5080, HTTP on :8080, data in ./data
+  presentia config > presentia.toml           every setting with its default, explained
   presentia serve --config presentia.toml     a server of your own
   presentia watch sip:bob@ims.test            what is known of bob, as it changes
   presentia publish sip:bob@ims.test --basic open --note \"in the lab\"
@@ -115,6 +115,9 @@ pub fn main() -> ExitCode {
 }
 
 #[cfg(test)]
+mod documents;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use clap::CommandFactory;
@@ -122,50 +125,5 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
-    }
-
-    /// The words of a shell line up to a comment, pipe or redirection.
-    fn words(line: &str) -> Vec<String> {
-        let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
-        for c in line.chars() {
-            match (c, quote) {
-                ('"' | '\'', None) => {
-                    quote = Some(c);
-                    word.get_or_insert_default();
-                }
-                (c, Some(open)) if c == open => quote = None,
-                ('#' | '|' | '>' | '&', None) if word.is_none() => break,
-                (' ', None) => words.extend(word.take()),
-                (c, _) => word.get_or_insert_default().push(c),
-            }
-        }
-        words.extend(word);
-        words
-    }
-
-    #[test]
-    fn every_command_in_the_documents_and_the_help_is_understood() {
-        let mut texts: Vec<String> = ["README.md", "docs/clients.md"]
-            .map(|name| {
-                std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name))
-                    .unwrap()
-            })
-            .into();
-        let command = Cli::command();
-        texts.push(command.get_after_help().unwrap().to_string());
-        let examples = command.get_subcommands().filter_map(|c| c.get_after_help());
-        texts.extend(examples.map(ToString::to_string));
-        let lines = texts.iter().flat_map(|text| text.lines().map(str::trim));
-        let commands: Vec<&str> = lines
-            .filter(|line| line.starts_with("presentia "))
-            .collect();
-        assert!(commands.len() > 40, "{} commands found", commands.len());
-        for line in commands {
-            // an overview shows a command and, two spaces on what it does
-            let line = line.split("  ").next().unwrap_or(line);
-            if let Err(error) = Cli::try_parse_from(words(line)) {
-                panic!("{line}: {error}");
-            }
-        }
     }
 }

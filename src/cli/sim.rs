@@ -18,20 +18,22 @@ use tokio::sync::mpsc;
 
 const AFTER_HELP: &str = "\
 Examples:
-  presentia sim cdf                                         a CDF on 127.0.0.1:3868 that takes every record
+  presentia sim cdf                                         a CDF on 127.0.0.1:3868: takes all
   presentia sim cdf --answer 3004,3004,2001                 that is too busy twice
   presentia sim cdf --answer NOTIFY=5012 --answer silent@0.1
   presentia sim ocs --listen 127.0.0.1:3869 --quota 5 --final-unit
-  presentia sim ocs --balance sip:bob@ims.test=0 --json     an empty account, and JSON for a script
+  presentia sim ocs --balance sip:bob@ims.test=0 --json     an empty account; JSON for a script
   presentia sim ocs --rar-after 2000 --validity 60 --ccfh 1
-  presentia sim ocs --pcap ro.pcap                          and then: tshark -V -O diameter -r ro.pcap
+  presentia sim ocs --both --balance sip:bob@ims.test=1     CDF and OCS at once, one unit for bob
+  presentia sim ocs --pcap ro.pcap                          for tshark -V -O diameter -r ro.pcap
 
-An ANSWER is [KEY=]ACT[,ACT...]. Its KEY is a SIP method, or INITIAL, UPDATE, TERMINATION, DEBIT, REFUND, BALANCE, PRICE;
-without one it is for every request. An ACT is a Result-Code, silent, disconnect, or default (what the account says),
-with @0.1 for one time in ten. Acts follow each other, the last one stays. The first ANSWER that fits a request decides.
+An ANSWER is [KEY=]ACT[,ACT...]. Its KEY is a SIP method, or INITIAL, UPDATE, TERMINATION,
+DEBIT, REFUND, BALANCE, PRICE; without one it is for every request. An ACT is a Result-Code,
+silent, disconnect, or default (what the account says), with @0.1 for one time in ten. Acts
+follow each other, the last one stays. The first ANSWER that fits a request decides.
 
-While it runs, standard input takes lines: answer ANSWER, rar [SESSION], asr [SESSION], balance ID[=UNITS], sessions,
-duplicates, disconnect (with DPR), quit.
+While it runs, standard input takes lines: answer ANSWER, rar [SESSION], asr [SESSION],
+balance ID[=UNITS], sessions, duplicates, disconnect (with DPR), quit.
 
 Exit status: 0 ended by a signal or quit, 2 wrong usage, 69 the address cannot be had.";
 
@@ -182,7 +184,11 @@ impl Common {
         };
         for rule in &self.answer {
             if let Some(key) = rule.key().filter(|key| !known(key)) {
-                note(&format!("no request of presence is called {key}"));
+                note(&format!(
+                    "no request of presence is called {key}, so this answer is never given; keys are {}, {}",
+                    METHODS.join(", "),
+                    KINDS.join(", ")
+                ));
             }
         }
         Settings {
@@ -198,9 +204,11 @@ impl Common {
     }
 }
 
+/// SIP methods that are charged.
+const METHODS: [&str; 4] = ["PUBLISH", "SUBSCRIBE", "NOTIFY", "REGISTER"];
+
 /// Whether a request can have this key.
 fn known(key: &str) -> bool {
-    const METHODS: [&str; 4] = ["PUBLISH", "SUBSCRIBE", "NOTIFY", "REGISTER"];
     KINDS.contains(&key) || METHODS.contains(&key)
 }
 
@@ -224,7 +232,10 @@ impl Account {
 }
 
 async fn simulate(listen: SocketAddr, settings: Settings) -> Result<(), Failure> {
-    let unavailable = |error| Failure::new(Exit::Unavailable, format!("{listen}: {error}"));
+    let unavailable = |error| {
+        let why = format!("cannot listen at {listen} ({error}); --listen names another address");
+        Failure::new(Exit::Unavailable, why)
+    };
     let listener = TcpListener::bind(listen).await.map_err(unavailable)?;
     let at = listener.local_addr().map_err(unavailable)?;
     let mut stop = Stop::on_signals().map_err(|error| Failure::new(Exit::Internal, error))?;

@@ -1,6 +1,7 @@
 //! What a server says of itself when it starts.
 
-use super::{Cidr, Config, EngineKind};
+use super::{Charging, Cidr, Config, EngineKind};
+use crate::charging::settings::{Only, PeerSettings, Switch};
 use std::fmt;
 
 /// The block an operator reads at start: what is listened on, who is trusted, where the data lie.
@@ -56,16 +57,69 @@ impl fmt::Display for Summary<'_> {
                 line(f, "data", "in memory only: everything is forgotten at exit")?
             }
         }
-        let peers: Vec<String> = charging
-            .peers
-            .iter()
-            .map(|p| format!("{} ({})", p.host, p.address))
-            .collect();
-        match peers.is_empty() {
-            true => line(f, "charging", "off: no [[charging.peers]] is configured"),
-            false => line(f, "charging", &peers.join(", ")),
-        }
+        line(f, "charging, Rf", &records(charging))?;
+        line(f, "credit, Ro", &credit(charging))
     }
+}
+
+/// Who gets records of what.
+fn records(charging: &Charging) -> String {
+    if charging.peers.is_empty() {
+        return "off: no [[charging.peers]] is configured".into();
+    }
+    let given = &charging.triggers;
+    let methods = [
+        ("PUBLISH", given.publish),
+        ("SUBSCRIBE", given.subscribe),
+        ("SUBSCRIBE sent", given.subscribe_sent),
+        ("NOTIFY", given.notify),
+        ("NOTIFY received", given.notify_received),
+        ("REGISTER", given.register),
+    ];
+    let recorded = methods.iter().filter_map(|(method, switch)| match switch {
+        Switch::All(true) => Some((*method).to_owned()),
+        Switch::All(false) => None,
+        Switch::Only(Only::Success) => Some(format!("{method} (2xx)")),
+        Switch::Only(Only::Failure) => Some(format!("{method} (failed)")),
+    });
+    let recorded: Vec<String> = recorded.collect();
+    let only = if given.failures { "" } else { ", 2xx only" };
+    let what = match recorded.is_empty() {
+        true => "nothing: [charging.triggers] are all off".into(),
+        false => recorded.join(", ") + only,
+    };
+    format!("to {}: {what}", peers(&charging.peers))
+}
+
+/// Who is asked for credit for what.
+fn credit(charging: &Charging) -> String {
+    let online = &charging.online;
+    let asked: Vec<String> = online
+        .modes()
+        .iter()
+        .filter_map(|(method, mode)| Some(format!("{method} {}", (*mode)?)))
+        .collect();
+    match (asked.is_empty(), online.peers.is_empty()) {
+        (true, true) => "off: no [[charging.online.peers]] is configured".into(),
+        (true, false) => format!(
+            "{} is connected and asked for prices only: [charging.online] publish, subscribe, register, notify are off",
+            peers(&online.peers)
+        ),
+        (false, true) => format!(
+            "of users for whom the core names an OCS (ecf): {}",
+            asked.join(", ")
+        ),
+        (false, false) => format!("from {}: {}", peers(&online.peers), asked.join(", ")),
+    }
+}
+
+fn peers(peers: &[PeerSettings]) -> String {
+    let shown = peers.iter().map(|peer| {
+        let tls = if peer.tls { ", TLS" } else { "" };
+        let waits = if peer.connect { "" } else { ", connects to us" };
+        format!("{} ({}{tls}{waits})", peer.host, peer.address)
+    });
+    shown.collect::<Vec<_>>().join(", ")
 }
 
 fn line(f: &mut fmt::Formatter<'_>, name: &str, value: &str) -> fmt::Result {
@@ -103,9 +157,40 @@ mod tests {
             "trusted peers  127.0.0.0/8, ::1\n",
             "XCAP           http://127.0.0.1:8080/xcap-root\n",
             "data           ./data\n",
-            "charging       off",
+            "charging, Rf   off: no [[charging.peers]]",
+            "credit, Ro     off: no [[charging.online.peers]]",
         ] {
             assert!(shown.contains(part), "{part:?} is missing in:\n{shown}");
+        }
+    }
+    #[test]
+    fn the_block_says_what_is_charged_and_by_whom() {
+        const CDF: &str = "[[charging.peers]]\nhost = 'cdf.test'\naddress = '192.0.2.1:3868'\n";
+        const OCS: &str =
+            "[[charging.online.peers]]\nhost = 'ocs.test'\naddress = '192.0.2.2:3868'\n";
+        for (text, said) in [
+            (
+                CDF.to_owned(),
+                "to cdf.test (192.0.2.1:3868): PUBLISH, SUBSCRIBE, SUBSCRIBE sent, NOTIFY, REGISTER\n",
+            ),
+            (
+                format!(
+                    "{CDF}[charging.triggers]\nfailures = false\nsubscribe = 'success'\nnotify = false"
+                ),
+                ": PUBLISH, SUBSCRIBE (2xx), SUBSCRIBE sent, REGISTER, 2xx only\n",
+            ),
+            (
+                format!("[charging.online]\npublish = 'iec'\nsubscribe = 'session'\n{OCS}"),
+                "from ocs.test (192.0.2.2:3868): PUBLISH iec, SUBSCRIBE session\n",
+            ),
+            (
+                "[charging.online]\nnotify = 'ecur'\n".to_owned(),
+                "(ecf): NOTIFY ecur\n",
+            ),
+            (OCS.to_owned(), "prices only"),
+        ] {
+            let shown = Config::parse(&text, "f").unwrap().summary().to_string();
+            assert!(shown.contains(said), "{said:?} is missing in:\n{shown}");
         }
     }
 }

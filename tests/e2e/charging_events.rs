@@ -87,6 +87,7 @@ fn register(expires: u32) -> Request {
     Request::new("REGISTER", "sip:ps.test")
         .with("From", "<sip:scscf.ims.test>;tag=s")
         .with("To", format!("<{BOB}>"))
+        .with("P-Associated-URI", format!("<{BOB}>, <tel:+15551230002>"))
         .with("Contact", "<sip:scscf.ims.test:5070>")
         .with("Expires", expires)
 }
@@ -142,6 +143,8 @@ fn each_answer_to_each_method_is_a_record_with_its_cause() {
     assert_eq!(trigger(gone), is("REGISTER", "", 1, -3));
     let expires = &ims(gone)["Event-Type"][0]["Expires"][0];
     assert_eq!(number(expires), 0, "de-registration");
+    let set = &ims(gone)["Associated-URI"];
+    assert_eq!(set.to_string(), r#"["tel:+15551230002"]"#, "the others of the set");
     records.end(&server, &mut ua);
     server.stop();
 }

@@ -8,8 +8,9 @@ use crate::presence::filter;
 use crate::reject::{Reject, phrase};
 use crate::sip::coding::ACCEPT_ENCODING;
 use crate::sip::reply::{self, reply_to};
+use crate::sip::header::p_associated_uri::PAssociatedUri;
 use crate::sip::{Aor, Scheme, Uri};
-use crate::sip::{Flow, KnownMethod, Method, Name, Request, Writer};
+use crate::sip::{Flow, Headers, KnownMethod, Method, Name, Request, Writer};
 use crate::time::{Seconds, Timestamp};
 use crate::transaction::{Key, Verdict};
 use crate::xml::patch;
@@ -526,7 +527,10 @@ impl Node {
             term_ioi: Some(self.settings.presence.own_ioi.clone()),
             access_network: isc::access_network(headers),
             service: isc::asserted_service(headers),
-            associated: Vec::new(),
+            associated: match is_register {
+                true => others_of_set(headers, called),
+                false => Vec::new(),
+            },
             requested_at: now,
             answered_at: now,
             status,
@@ -556,6 +560,15 @@ impl Node {
             },
         }
     }
+}
+
+/// The other identities of the implicit registration set of `own` (RFC 7315 §4.1).
+fn others_of_set(headers: &Headers<'_>, own: &str) -> Vec<String> {
+    let own = Aor::parse(own);
+    let set = PAssociatedUri::parse(headers).aors().into_iter();
+    set.filter(|aor| own.as_ref() != Some(aor))
+        .map(|aor| aor.as_str().to_owned())
+        .collect()
 }
 
 fn known(method: &Method<'_>) -> Option<KnownMethod> {

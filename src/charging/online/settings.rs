@@ -224,6 +224,27 @@ impl Settings {
         }
     }
 
+    /// Each method and how it is charged, as the configuration has it; `None`: not at all.
+    pub fn modes(&self) -> [(&'static str, Option<&'static str>); 4] {
+        let of = |mode| match mode {
+            Mode::Off => None,
+            Mode::Iec => Some("iec"),
+            Mode::Ecur => Some("ecur"),
+        };
+        let subscribe = match self.subscribe {
+            SubscribeMode::Off => None,
+            SubscribeMode::Iec => Some("iec"),
+            SubscribeMode::Ecur => Some("ecur"),
+            SubscribeMode::Session => Some("session"),
+        };
+        [
+            ("PUBLISH", of(self.publish)),
+            ("SUBSCRIBE", subscribe),
+            ("REGISTER", of(self.register)),
+            ("NOTIFY", of(self.notify)),
+        ]
+    }
+
     fn asked(&self) -> credit::Online {
         credit::Online {
             publish: self.publish != Mode::Off,

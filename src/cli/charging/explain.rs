@@ -6,7 +6,7 @@ use crate::charging::acr::Sender;
 use crate::charging::explain::{self, Example};
 use crate::charging::settings::Checked;
 use crate::config::Config;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -18,6 +18,12 @@ pub(super) struct Args {
     /// The request for credit instead of the record
     #[arg(long, value_name = "REQUEST", value_parser = explain::QUESTIONS)]
     credit: Option<String>,
+    /// Profile that is applied, in place of charging.profile, or of charging.online.profile with --credit
+    #[arg(long, value_name = "FILE")]
+    profile: Option<PathBuf>,
+    /// File with AVPs beside the built-in ones, in addition to charging.dictionary; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    dictionary: Vec<PathBuf>,
     /// Which side sends it. Default: Presentia for NOTIFY, the peer for the others
     #[arg(long, value_name = "SIDE", value_parser = ["sent", "received"])]
     direction: Option<String>,
@@ -30,10 +36,27 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(config: Option<&Path>, args: &Args) -> Result<(), Failure> {
-    let config = match config {
+    for line in lines(config, args)? {
+        if !say(&line) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn lines(config: Option<&Path>, args: &Args) -> Result<Vec<String>, Failure> {
+    let mut config = match config {
         Some(path) => Config::load(path).map_err(|error| Failure::new(Exit::Config, error))?,
         None => Config::default(),
     };
+    let charging = &mut config.charging;
+    charging.dictionary.extend(args.dictionary.iter().cloned());
+    if let Some(profile) = args.profile.clone() {
+        match args.credit {
+            None => charging.profile = profile,
+            Some(_) => charging.online.profile = profile,
+        }
+    }
     let checked = checked(&config)?;
     let example = Example {
         method: args.method.clone(),
@@ -50,13 +73,7 @@ pub(super) fn run(config: Option<&Path>, args: &Args) -> Result<(), Failure> {
             explain::explain_credit(&checked, &online, &example, question)
         }
     };
-    let lines = lines.map_err(|why| Failure::new(Exit::Failed, why))?;
-    for line in lines {
-        if !say(&line) {
-            break;
-        }
-    }
-    Ok(())
+    lines.map_err(|why| Failure::new(Exit::Failed, why))
 }
 
 /// The settings of charging, completed; also where it is off.

@@ -19,6 +19,9 @@ use ims::record::Table;
 use serde::de::DeserializeOwned;
 use std::path::Path;
 
+/// What is to be done where no server answers.
+const ELSEWHERE: &str = "; --server names the HTTP listener of a running server, --config FILE opens the store of a stopped one";
+
 /// One of the two.
 pub(super) enum Place {
     Server(String),
@@ -94,7 +97,7 @@ impl Place {
                 Ok((last, records))
             }
             Place::Store { .. } => {
-                let message = "a server that is stopped sends nothing: leave --config out";
+                let message = "a server that is stopped sends nothing: leave --config out, and name a running one with --server";
                 Err(Failure::new(Exit::Failed, message))
             }
         }
@@ -105,7 +108,7 @@ impl Place {
         match self {
             Place::Server(server) => get(server, below, &written(pairs)),
             Place::Store { .. } => {
-                let message = "a server that is stopped asks nobody: leave --config out";
+                let message = "a server that is stopped asks nobody: leave --config out, and name a running one with --server";
                 Err(Failure::new(Exit::Failed, message))
             }
         }
@@ -190,7 +193,7 @@ fn ask<T: DeserializeOwned>(
     let response = block_on(async {
         exchange(request, None).await.map_err(|error| match &error {
             http::Error::Unreachable { .. } | http::Error::NoAnswer { .. } => {
-                Failure::new(Exit::Unavailable, line(&error.to_string()))
+                Failure::new(Exit::Unavailable, line(&format!("{error}{ELSEWHERE}")))
             }
             _ => Failure::new(Exit::Failed, line(&error.to_string())),
         })
