@@ -115,15 +115,4 @@ pub fn main() -> ExitCode {
 }
 
 #[cfg(test)]
-mod documents;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::CommandFactory;
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
-    }
-}
+mod tests;

@@ -144,7 +144,11 @@ fn each_answer_to_each_method_is_a_record_with_its_cause() {
     let expires = &ims(gone)["Event-Type"][0]["Expires"][0];
     assert_eq!(number(expires), 0, "de-registration");
     let set = &ims(gone)["Associated-URI"];
-    assert_eq!(set.to_string(), r#"["tel:+15551230002"]"#, "the others of the set");
+    assert_eq!(
+        set.to_string(),
+        r#"["tel:+15551230002"]"#,
+        "the others of the set"
+    );
     records.end(&server, &mut ua);
     server.stop();
 }

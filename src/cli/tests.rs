@@ -1,4 +1,4 @@
-//! The documents as tests: each command in them is one of this program, each configuration is accepted by it, and what
+//! The command line, and the documents as tests: each command in them is one of this program, each configuration is accepted by it, and what
 //! they show of `charging explain` is what it prints.
 
 use super::{Cli, Command};
@@ -110,6 +110,11 @@ fn understood(line: &str) -> Cli {
     // an overview shows a command and, two spaces on, what it does
     let line = line.split("  ").next().unwrap_or(line);
     Cli::try_parse_from(words(line)).unwrap_or_else(|error| panic!("{line}: {error}"))
+}
+
+#[test]
+fn the_command_line_is_consistent() {
+    Cli::command().debug_assert();
 }
 
 #[test]
