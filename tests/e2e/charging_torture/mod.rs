@@ -4,6 +4,12 @@
 //! between them breaks, and the disk fills up. In the end each request that was answered has exactly one record, each
 //! that was not has at most one, and what came more than once says so with the T flag (RFC 6733 §3).
 //!
+//! - [`rf`], [`ro`] and [`sessions`] are the tests, and what they hold: records, debits and reservations, and sessions that
+//!   last as long as a subscription;
+//! - [`world`] is the server among its peers, each behind a [`relay`] that can break, on a [`disk`] that can fill up;
+//! - [`driver`] is the client, [`asking`] what it asks, [`dialogs`] what it is told;
+//! - [`tally`] and [`ledger`] judge what a CDF and an OCS have written down.
+//!
 //! `PRESENTIA_TEST_EVENTS` is the number of requests, `PRESENTIA_TEST_SEED` what chance begins with.
 
 mod asking;

@@ -35,7 +35,8 @@ struct Sum {
     taken: usize,
     used: usize,
     may: usize,
-    unpaid: usize,
+    /// Of sessions that the OCS knows, in the log.
+    logged: usize,
     unknown: usize,
 }
 
@@ -67,7 +68,8 @@ impl World {
     }
 
     /// NOTIFYs of a dialog that may have gone uncounted: those of the last moments before each kill, and those between the
-    /// decision that there is no more credit and the end of the subscription, which waits for a commit.
+    /// decision that there is no more credit and the end of the subscription, which waits for a commit. The end itself is
+    /// free where no unit is left for it.
     fn given_away(&self, told: &Told) -> usize {
         let crossed = |end: &&Instant| {
             let mut losses = self.losses.iter();
@@ -75,10 +77,12 @@ impl World {
         };
         let withdrawn = told.withdrawn();
         let end = withdrawn.or(told.ended().filter(crossed));
+        let last = told.ended().filter(|_| withdrawn.is_none());
         let near = |at: &Instant| {
             let mut kills = self.kills.iter();
             kills.any(|(dead, back)| *at + LAG + COMMIT >= *dead && at <= back)
                 || end.is_some_and(|end| Some(at) != withdrawn && *at + COMMIT >= *end)
+                || Some(at) == last
         };
         told.notifies.values().filter(|at| near(at)).count()
     }
@@ -91,25 +95,26 @@ impl World {
         let mut sum = Sum::default();
         for (call_id, told) in &self.driver.dialogs.told {
             let unpaid = unpaid.get(call_id).copied().unwrap_or(0);
-            let used = ledger.used(call_id) + unpaid;
+            let used = ledger.used(call_id);
             // the one that says that there is no more credit is free
             let taken = told.notifies.len() - usize::from(told.withdrawn().is_some());
-            sum.unpaid += unpaid;
-            if !known.contains(call_id) && used <= taken {
-                sum.unknown += taken - used; // it began without the OCS, and went on so
+            if !known.contains(call_id) && unpaid <= taken {
+                sum.unknown += taken - unpaid; // it began without the OCS, and went on so
                 continue;
             }
             let may = self.given_away(told);
-            if used > taken || used + may < taken {
+            if used > taken || used + unpaid + may < taken {
                 let all = ledger.show(call_id);
                 self.tally.wrong.push(format!(
-                    "{call_id}: {used} used, {taken} taken, {may} may be given away: {told:?} {all}"
+                    "{call_id}: {used} used, {unpaid} in the log, {taken} taken, {may} may be given away: {told:?} {all}"
                 ));
             }
             sum.taken += taken;
             sum.used += used;
+            sum.logged += unpaid;
             sum.may += may;
         }
+        let unpaid_in_all = unpaid.values().sum::<usize>();
         println!(
             "{} sessions, {} CCRs, {} of them with T; {} NOTIFYs taken by the watchers, {} reported as used, {} given away \
              ({} may be); {} units that no session took are in the log; {} NOTIFYs of subscriptions without a session",
@@ -118,9 +123,9 @@ impl World {
             ledger.flagged,
             sum.taken,
             sum.used,
-            sum.taken.saturating_sub(sum.used),
+            sum.taken.saturating_sub(sum.used + sum.logged),
             sum.may,
-            sum.unpaid,
+            unpaid_in_all,
             sum.unknown,
         );
     }
