@@ -132,6 +132,34 @@ pub struct Booked {
 }
 
 impl Event {
+    /// An event of which nothing else is known: no request, nobody who is called, and no answer yet.
+    pub fn bare(number: u64, method: Chargeable, role: Role, at: Timestamp) -> Event {
+        Event {
+            number,
+            method,
+            role,
+            package: None,
+            expires: None,
+            call_id: String::new(),
+            calling: Vec::new(),
+            called: String::new(),
+            requested: None,
+            icid: None,
+            orig_ioi: None,
+            term_ioi: None,
+            access_network: None,
+            service: None,
+            associated: Vec::new(),
+            requested_at: at,
+            answered_at: at,
+            status: 0,
+            body: None,
+            ccf: Vec::new(),
+            booked: Booked::default(),
+            besides: Besides::default(),
+        }
+    }
+
     /// On whose account it goes: identities of one user.
     pub fn payers(&self) -> &[String] {
         match self.besides.payers.is_empty() {

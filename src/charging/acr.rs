@@ -275,22 +275,13 @@ pub(crate) mod tests {
 
     /// The least that an event says.
     fn bare() -> Event {
+        let full = full(1);
         Event {
-            package: None,
-            expires: None,
-            calling: Vec::new(),
-            requested: None,
-            icid: None,
-            orig_ioi: None,
-            term_ioi: None,
-            access_network: None,
-            service: None,
-            associated: Vec::new(),
-            body: None,
-            ccf: Vec::new(),
-            booked: Booked::default(),
-            besides: Besides::default(),
-            ..full(1)
+            call_id: full.call_id,
+            called: full.called,
+            answered_at: full.answered_at,
+            status: full.status,
+            ..Event::bare(1, full.method, full.role, full.requested_at)
         }
     }
 

@@ -69,7 +69,9 @@ async fn enquire(
     let query = request.uri().query().unwrap_or_default();
     let of = |name| parameter(query, name);
     let user = of("user").unwrap_or_default();
-    let enquiry = Enquiry::read(kind, of("method").as_deref(), &user, of("units").as_deref());
+    let (method, units, ecf) = (of("method"), of("units"), of("ecf"));
+    let more = (units.as_deref(), ecf.as_deref());
+    let enquiry = Enquiry::read(kind, method.as_deref(), &user, more);
     Some(match enquiry {
         Err(bad) => refused(&bad.to_string()),
         Ok(enquiry) => match enquirer.ask(enquiry).await {

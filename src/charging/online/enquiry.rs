@@ -9,7 +9,7 @@ use diameter::fault::{Class, ResultCode};
 use diameter::message::Message;
 use diameter::node::Outcome;
 use diameter::ro::{Cost, CreditAnswer, UnitsIn};
-use ims::charge::{Besides, Booked, Chargeable, Event, Role, first_of};
+use ims::charge::{Chargeable, Event, Role, first_of};
 use ims::sip::Aor;
 use ims::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -20,8 +20,11 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 /// Questions under way at the same time; one more is refused.
 pub const MOST: usize = 64;
 
-/// Longest identity, in bytes.
+/// Longest identity, and longest name of an OCS, in bytes.
 const LONGEST: usize = 256;
+
+/// OCSs that a question may name.
+const NAMED: usize = 4;
 
 /// Units that may be asked about with one question.
 const UNITS_MAX: u64 = 1_000_000_000;
@@ -54,6 +57,8 @@ pub struct Enquiry {
     /// Who would pay: SIP or tel URI.
     pub user: String,
     pub units: u64,
+    /// OCSs in the forms of an `ecf` of P-Charging-Function-Addresses, primary first; none: those of the configuration.
+    pub ecf: Vec<String>,
 }
 
 /// Why a question is none.
@@ -65,6 +70,8 @@ pub enum BadQuestion {
     User,
     #[error("units is a number from 1 to {UNITS_MAX}")]
     Units,
+    #[error("ecf is at most {NAMED} hosts, addresses or aaa URIs, separated by commas")]
+    Ecf,
 }
 
 impl Enquiry {
@@ -73,7 +80,7 @@ impl Enquiry {
         kind: Kind,
         method: Option<&str>,
         user: &str,
-        units: Option<&str>,
+        (units, ecf): (Option<&str>, Option<&str>),
     ) -> Result<Enquiry, BadQuestion> {
         use Chargeable::*;
         let method = match (method, kind) {
@@ -92,44 +99,40 @@ impl Enquiry {
         if !(1..=UNITS_MAX).contains(&units) {
             return Err(BadQuestion::Units);
         }
+        let ecf = ecf.map_or(Ok(Vec::new()), named)?;
         let user = user.to_owned();
         Ok(Enquiry {
             kind,
             method,
             user,
             units,
+            ecf,
         })
     }
 
     /// What the OCS is told of the service: no request has been made, so there is no Call-ID and nobody is called.
     fn event(&self, key: u64, now: Timestamp) -> Event {
+        let role = match self.method {
+            Chargeable::Notify => Role::Originating,
+            _ => Role::Terminating,
+        };
         Event {
-            number: key,
-            method: self.method,
-            role: match self.method {
-                Chargeable::Notify => Role::Originating,
-                _ => Role::Terminating,
-            },
             package: (self.method != Chargeable::Register).then(|| "presence".to_owned()),
-            expires: None,
-            call_id: String::new(),
             calling: vec![self.user.clone()],
-            called: String::new(),
-            requested: None,
-            icid: None,
-            orig_ioi: None,
-            term_ioi: None,
-            access_network: None,
-            service: None,
-            associated: Vec::new(),
-            requested_at: now,
-            answered_at: now,
-            status: 0,
-            body: None,
-            ccf: Vec::new(),
-            booked: Booked::default(),
-            besides: Besides::default(),
+            ..Event::bare(key, self.method, role, now)
         }
+    }
+}
+
+/// The OCSs of a list.
+fn named(list: &str) -> Result<Vec<String>, BadQuestion> {
+    let all = || list.split(',').map(str::trim);
+    let fits = |name: &str| {
+        !name.is_empty() && name.len() <= LONGEST && name.bytes().all(|b| b.is_ascii_graphic())
+    };
+    match all().all(fits) && all().count() <= NAMED {
+        true => Ok(all().map(str::to_owned).collect()),
+        false => Err(BadQuestion::Ecf),
     }
 }
 

@@ -302,7 +302,7 @@ fn prices_and_balances_are_asked_and_nothing_is_owed() {
         process.until_up().await;
         let enquirer = process.online.enquirer();
         let ask = |kind, units| {
-            let enquiry = Enquiry::read(kind, Some("PUBLISH"), ALICE, Some(units)).unwrap();
+            let enquiry = Enquiry::read(kind, Some("PUBLISH"), ALICE, (Some(units), None)).unwrap();
             enquirer.ask(enquiry)
         };
         for (units, enough) in [("5", true), ("6", false)] {

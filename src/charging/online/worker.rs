@@ -221,13 +221,17 @@ impl Credit {
     fn enquire(&mut self, now: Instant, asked: Asked) {
         let sender = &self.sender;
         let session_id = |event: &charge::Event| ccr::session_id(sender, event);
+        let ecf = match self.given.use_ecf {
+            true => asked.enquiry.ecf.clone(),
+            false => Vec::new(),
+        };
         let begun = self.enquiries.begin(wall_clock(), asked, session_id);
         let Some((key, session, event, charge)) = begun else {
             return;
         };
         let charged = Charged {
             event: charge::record::write(&event).into(),
-            ecf: Vec::new(),
+            ecf,
             lasting: false,
         };
         self.charges.insert(key, charged);

@@ -35,6 +35,9 @@ struct More {
     /// How many units
     #[arg(long, value_name = "N", default_value_t = 1)]
     units: u64,
+    /// OCSs to ask in place of the configured ones, as an ecf names them, separated by commas
+    #[arg(long, value_name = "OCS")]
+    ecf: Option<String>,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -84,6 +87,7 @@ fn ask(
         ("method", Some(method)),
         ("user", Some(user)),
         ("units", Some(&*units)),
+        ("ecf", more.ecf.as_deref()),
     ];
     let said = place.enquire(below, &pairs)?;
     if more.json {

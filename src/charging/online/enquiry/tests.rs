@@ -8,7 +8,7 @@ const NOW: Timestamp = Timestamp(1_700_000_000_000);
 const BOB: &str = "sip:bob@ims.test";
 
 fn question(kind: Kind) -> Enquiry {
-    Enquiry::read(kind, Some("PUBLISH"), BOB, Some("3")).unwrap()
+    Enquiry::read(kind, Some("PUBLISH"), BOB, (Some("3"), None)).unwrap()
 }
 
 /// A CCA that says this.
@@ -164,7 +164,7 @@ fn questions_are_bounded_and_their_keys_are_those_of_no_charge() {
 
 #[test]
 fn a_question_names_who_would_pay_for_how_much() {
-    let read = |kind, method, user, units| Enquiry::read(kind, method, user, units).err();
+    let read = |kind, method, user, units| Enquiry::read(kind, method, user, (units, None)).err();
     let price = |method, user, units| read(Kind::Price, method, user, units);
     for (refused, why) in [
         (price(Some("publish"), "tel:+1-555", None), None),
@@ -186,6 +186,33 @@ fn a_question_names_who_would_pay_for_how_much() {
         ),
     ] {
         assert_eq!(refused, why);
+    }
+}
+
+#[test]
+fn a_question_may_name_the_ocs_of_its_user() {
+    let long = "a".repeat(257);
+    for (ecf, expected) in [
+        ("ocs1.test", Some(&["ocs1.test"][..])),
+        (
+            "aaa://ocs1.test:3869;transport=tcp, 192.0.2.7",
+            Some(&["aaa://ocs1.test:3869;transport=tcp", "192.0.2.7"]),
+        ),
+        ("", None),
+        ("a,,b", None),
+        ("a b", None),
+        ("a\u{7}", None),
+        ("a,b,c,d,e", None),
+        (&long, None),
+    ] {
+        let read = Enquiry::read(Kind::Balance, None, BOB, (None, Some(ecf)));
+        match (read, expected) {
+            (Ok(enquiry), Some(expected)) => assert_eq!(enquiry.ecf, expected),
+            (read, expected) => {
+                assert_eq!(read.err(), Some(BadQuestion::Ecf), "{ecf}");
+                assert!(expected.is_none(), "{ecf}");
+            }
+        }
     }
 }
 

@@ -214,3 +214,76 @@ fn sessions_are_bounded() {
         process.subscribe(9).await;
     });
 }
+
+/// The OCS has forgotten the session, and the process dies before the next one is granted: the one after it opens it.
+#[test]
+fn a_session_that_is_opened_again_outlives_its_process() {
+    run(async {
+        let rules = ["UPDATE=5002,default", "INITIAL=2001,silent,default"];
+        let (ocs, disk) = (Ocs::start(&rules, 20).await, Memory::new().disk());
+        let mut dies = process(&ocs.address, &disk, SESSIONS);
+        dies.until_up().await;
+        dies.subscribe(7).await;
+        dies.online.used(7, 3);
+        let asked = until_asked(&ocs, 3).await;
+        let opened = [(1, 0, 0, false), (2, 1, 3, false), (1, 0, 0, false)];
+        assert_eq!(asked, opened);
+        let of = |place: usize| {
+            let ccr = &ocs.asked()[place];
+            ccr["avps"]["Session-Id"][0].as_str().unwrap().to_owned()
+        };
+        assert_eq!(of(2), format!("{};1", of(0)));
+        dies.dies();
+        let next = process(&ocs.address, &disk, SESSIONS);
+        let asked = until_asked(&ocs, 4).await;
+        // whether the silent one was opened is found out by a report to it
+        assert_eq!((asked[3], of(3)), ((2, 1, 3, false), of(2)));
+        next.online.ended(7, true);
+        until(|| (owed(&disk) == 0).then_some(()), "nothing is owed").await;
+        next.charging.shutdown(Duration::from_secs(1)).await;
+    });
+}
+
+/// What a subscription may use is said before it begins, when it changes, and first of all after a start.
+#[test]
+fn a_subscription_is_told_how_much_it_may_use() {
+    run(async {
+        let (ocs, disk) = (Ocs::start(&[], 20).await, Memory::new().disk());
+        let mut dies = process(&ocs.address, &disk, SESSIONS);
+        dies.until_up().await;
+        let asked = Request {
+            lasting: true,
+            ..request(7)
+        };
+        dies.online.ask(asked);
+        let said = dies.any_word(7).await;
+        assert!(matches!(said, Word::Allowed(Some(3))), "{said:?}");
+        let answer = dies.answer(7).await;
+        let mut batch = Batch::default();
+        batch.ops.push(live(7));
+        dies.give_with(7, answer.settled, batch).await;
+        dies.online.used(7, 0);
+        dies.online.used(7, 3);
+        let said = dies.any_word(7).await;
+        assert!(matches!(said, Word::Allowed(Some(6))), "{said:?}");
+        dies.online.used(7, 1);
+        let stored = || {
+            let reader = Memory::open(disk.clone()).reader();
+            let (_, value) = reader.scan(Table::Credit, &[0], 1).unwrap().pop()?;
+            let (kept, ..) = record::read(&value)?;
+            let open = matches!(kept.owed, diameter::credit::Owed::Open { used: 1, .. });
+            open.then_some(())
+        };
+        until(stored, "the store knows what was used").await;
+        dies.dies();
+        let mut next = process(&ocs.address, &disk, SESSIONS);
+        let said = next.any_word(7).await;
+        assert!(
+            matches!(said, Word::Allowed(Some(2))),
+            "the rest of the grant: {said:?}"
+        );
+        next.online.ended(7, true);
+        until(|| (owed(&disk) == 0).then_some(()), "nothing is owed").await;
+        next.charging.shutdown(Duration::from_secs(1)).await;
+    });
+}
