@@ -3,23 +3,21 @@
 //! Group commit falls out of it: everything that waits is handled in one turn, the turn's batch goes to the
 //! committer, and while that is written the next turn gathers. Effects leave in the order of the turns.
 
+mod figures;
+
 use crate::charging::online::{Online, Word};
 use crate::http::{Busy, Port, Vouched, fetch};
 use crate::store::committer::Committer;
 use crate::store::{Health, StoreError};
 use crate::telemetry::Metrics;
-use crate::telemetry::metrics::{Held, Method, NotifyOutcome, Queue, Rejected, RemoteAnswer};
 use crate::transport::Arrival;
 use crate::transport::resolve::Resolver;
 use crate::transport::tcp::Tcp;
 use crate::transport::udp::{DATAGRAM, Udp};
 use bytes::Bytes;
-use ims::event::subscription::ends_subscription;
 use ims::event::turn::Ticket;
-use ims::node::{
-    Administered, Administration, Asked, Effect, Fetch, Fetched, Input, Node, Outbox, Report,
-};
-use ims::sip::{Destination, KnownMethod, Transport};
+use ims::node::{Administered, Administration, Effect, Fetch, Fetched, Input, Node, Outbox};
+use ims::sip::{Destination, Transport};
 use ims::time::Timestamp;
 use ims::xdm;
 use std::collections::{BTreeMap, VecDeque};
@@ -30,7 +28,7 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Messages handled in one turn: bounds the wait of the first one for the commit.
 const BURST: usize = 128;
-/// How often gauges are brought up to date.
+/// How often gauges are brought up to date and the free space is looked at.
 const CENSUS: Duration = Duration::from_secs(1);
 
 /// Wall clock that never steps: the time of the start plus what has passed since.
@@ -280,7 +278,7 @@ impl Driver {
             worked |= self.requests();
             worked |= self.deadlines();
             self.release();
-            self.take_census();
+            self.each_second();
             if self.is_drained() {
                 return Ok(());
             }
@@ -562,85 +560,30 @@ impl Driver {
         });
     }
 
-    fn count(&self, report: Report) {
-        match report {
-            Report::Answered { method, status } => self.metrics.request(label(method), status),
-            Report::Notified { status } => {
-                self.metrics.sent(Method::Notify, status);
-                self.metrics.notify(match status {
-                    200..=299 => NotifyOutcome::Delivered,
-                    408 => NotifyOutcome::TimedOut,
-                    status if ends_subscription(status) => NotifyOutcome::Gone,
-                    _ => NotifyOutcome::Refused,
-                });
-            }
-            Report::Subscribed { status } => self.metrics.sent(Method::Subscribe, status),
-            Report::Asked(asked) => self.metrics.remote(match asked {
-                Asked::Document => RemoteAnswer::Document,
-                Asked::Unchanged => RemoteAnswer::Unchanged,
-                Asked::Absent => RemoteAnswer::Absent,
-                Asked::Unusable => RemoteAnswer::Unusable,
-                Asked::Refused => RemoteAnswer::Refused,
-                Asked::Silence => RemoteAnswer::Silence,
-            }),
-            Report::Retransmission => self.metrics.retransmission(),
-            Report::Dropped => self.metrics.rejected(Rejected::Malformed),
-            Report::Stray => self.metrics.rejected(Rejected::Stray),
-            Report::Untrusted => self.metrics.rejected(Rejected::Untrusted),
-            Report::Overloaded => self.metrics.rejected(Rejected::Overload),
-        }
-    }
-
-    fn take_census(&mut self) {
+    /// Figures, and whether new state is taken.
+    fn each_second(&mut self) {
         let now = Instant::now();
         if self.state.census_at.is_some_and(|at| now < at) {
             return;
         }
         self.state.census_at = Some(now + CENSUS);
-        let census = self.node.census();
-        self.metrics
-            .set_held(Held::Publications, census.presence.publications);
-        self.metrics
-            .set_held(Held::Subscriptions, census.presence.subscriptions);
-        self.metrics
-            .set_held(Held::Registrations, census.registrations);
-        self.metrics.set_held(Held::Followed, census.followed);
-        self.metrics.set_held(Held::Documents, census.documents);
-        let told = census.document_subscriptions;
-        self.metrics.set_held(Held::DocumentSubscriptions, told);
-        let lists = census.lists;
-        self.metrics
-            .set_held(Held::ListSubscriptions, lists.subscriptions);
-        self.metrics.set_held(Held::ListMembers, lists.members);
-        let elsewhere = census.back_ends;
-        self.metrics.set_held(Held::BackEnds, elsewhere.back_ends);
-        self.metrics
-            .set_held(Held::BackEndDialogs, elsewhere.dialogs);
-        let remote = census.remote;
-        self.metrics.set_held(Held::RemoteDocuments, remote.copies);
-        self.metrics.set_held(Held::RemoteFollowed, remote.followed);
-        self.metrics.set_held(Held::RemoteSilent, remote.silent);
-        let silence = remote.silent_since.map(|at| self.clock.now().since(at).0);
-        self.metrics.set_remote_silence(silence.unwrap_or(0) / 1000);
-        self.metrics
-            .set_held(Held::ServerTransactions, census.server_transactions);
-        self.metrics
-            .set_held(Held::ClientTransactions, census.client_transactions);
-        self.metrics
-            .set_queue(Queue::Driver, self.inbox.requests.len());
-        self.metrics.set_queue(Queue::Store, self.committer.depth());
-        let unsent = std::mem::take(&mut self.udp.dropped);
-        self.metrics.rejected_many(Rejected::Overload, unsent);
+        self.take_census();
+        self.heed_space();
+    }
+
+    /// Refuses new state while little disk space is left.
+    fn heed_space(&mut self) {
         let low = self.committer.health() == Health::LowSpace;
-        if low != self.state.low_space {
-            self.state.low_space = low;
-            self.node.refuse_new_state(low);
-            match low {
-                true => tracing::error!(
-                    "little disk space left: new publications and subscriptions are refused; free some space"
-                ),
-                false => tracing::info!("disk space is enough again: new state is taken"),
-            }
+        if low == self.state.low_space {
+            return;
+        }
+        self.state.low_space = low;
+        self.node.refuse_new_state(low);
+        match low {
+            true => tracing::error!(
+                "little disk space left: new publications and subscriptions are refused; free some space"
+            ),
+            false => tracing::info!("disk space is enough again: new state is taken"),
         }
     }
 
@@ -672,16 +615,5 @@ impl Driver {
             notice = inbox.notices.recv() => inbox.notice = notice,
             request = inbox.requests.recv() => inbox.request = request,
         }
-    }
-}
-
-fn label(method: Option<KnownMethod>) -> Method {
-    match method {
-        Some(KnownMethod::Publish) => Method::Publish,
-        Some(KnownMethod::Subscribe) => Method::Subscribe,
-        Some(KnownMethod::Register) => Method::Register,
-        Some(KnownMethod::Options) => Method::Options,
-        Some(KnownMethod::Notify) => Method::Notify,
-        _ => Method::Other,
     }
 }

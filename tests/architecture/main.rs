@@ -312,6 +312,7 @@ fn sockets_are_where_they_belong() {
         "src/http/",
         "src/charging/link.rs",
         "src/charging/listen.rs",
+        "src/charging/socket.rs",
         "src/charging/tls.rs",
         "src/sim/",
         "src/cli/sim.rs",
