@@ -6,11 +6,13 @@
 mod coalesce;
 pub mod credit;
 mod ledger;
+mod payers;
 pub mod record;
 mod triggers;
 
 pub use coalesce::Coalescing;
 pub use ledger::Ledger;
+pub use payers::{NotifyPayer, Payers};
 pub use triggers::{Outcomes, Triggers};
 
 use crate::time::Timestamp;

@@ -75,11 +75,13 @@ pub enum Table {
     CreditSession = 32,
     /// Which of the charging events of an hour a CDF has, or a file.
     ChargingEnded = 33,
+    /// On whose account a subscription goes, where its own record does not say it.
+    SubscriptionPayer = 37,
 }
 
 impl Table {
     /// Every table, in the order in which recovery reads them.
-    pub const ALL: [Table; 33] = [
+    pub const ALL: [Table; 34] = [
         Table::Node,
         Table::Document,
         Table::Modified,
@@ -113,6 +115,7 @@ impl Table {
         Table::ChargingEnded,
         Table::Credit,
         Table::CreditSession,
+        Table::SubscriptionPayer,
     ];
 }
 

@@ -40,6 +40,9 @@ pub struct Settings {
     /// On whose account requests go, in records and online: `"served"`, the user whom P-Served-User names, else the
     /// asserted identities of who sent the request; `"requester"`, those always. Default: `"served"`.
     pub payer: Payer,
+    /// On whose account NOTIFYs go: `"subscription"`, of who pays for the SUBSCRIBE; `"presentity"`, of whom they tell.
+    /// NOTIFYs about lists are always the subscription's. Default: `"subscription"`.
+    pub notify_payer: NotifyPayer,
     /// Whether a `ccf` of P-Charging-Function-Addresses chooses the CDF, when a trusted peer sent one. Default: true.
     pub use_ccf: bool,
     /// How many CDFs and OCSs that are named only by a `ccf` or `ecf` may be connected at once; 0 means that those can
@@ -131,6 +134,23 @@ impl From<Payer> for charge::Payer {
     }
 }
 
+/// On whose account a NOTIFY goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NotifyPayer {
+    Subscription,
+    Presentity,
+}
+
+impl From<NotifyPayer> for charge::NotifyPayer {
+    fn from(payer: NotifyPayer) -> charge::NotifyPayer {
+        match payer {
+            NotifyPayer::Subscription => charge::NotifyPayer::Subscription,
+            NotifyPayer::Presentity => charge::NotifyPayer::Presentity,
+        }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Settings {
@@ -142,6 +162,7 @@ impl Default for Settings {
             as_uri: None,
             triggers: Triggers::default(),
             payer: Payer::Served,
+            notify_payer: NotifyPayer::Subscription,
             use_ccf: true,
             dynamic_peers: 8,
             max_in_flight: 256,

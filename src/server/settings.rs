@@ -74,6 +74,7 @@ pub fn node(config: &Config, xdm: Xdm) -> node::Settings {
             .service(home_domain(config), config.subscription.compress_above),
         triggers: triggers(config),
         payer: config.charging.payer.into(),
+        notify_payer: config.charging.notify_payer.into(),
         online: config.charging.online.of_node(&config.charging),
         farewell: farewell(&config.shutdown),
         phrases: presence.phrases.clone(),

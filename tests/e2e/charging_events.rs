@@ -1,7 +1,7 @@
 //! CHG-01 from outside, trigger by trigger: what a CDF is told of requests, answers, lists and who pays.
 
 use crate::harness::{Message, Request, SOON, Server, Ua, http, pidf, rules};
-use crate::simulators::{Sim, charging_at};
+use crate::simulators::{Sim, charging_at, spool_is_empty};
 use serde_json::Value;
 
 const ALICE: &str = "sip:alice@ims.test";
@@ -272,6 +272,47 @@ fn the_served_user_pays_and_else_whom_the_core_asserts() {
             ];
             assert_eq!(calling, written, "{case}: who asks stays who asks");
         }
+        server.stop();
+    }
+}
+
+/// RFC 5502: P-Served-User comes with the first SUBSCRIBE, and what follows in its dialog goes on the same account.
+#[test]
+fn a_notify_is_paid_by_whom_its_subscribe_was_also_after_kill_9() {
+    const SERVED: &str = "<sip:bob@ims.test>;sescase=term;regstate=reg";
+    let folder = tempfile::tempdir().unwrap();
+    let mut records = Records::start(folder.path());
+    for (settings, served, of_subscribe, of_notify) in [
+        ("", "", ALICE, ALICE),
+        ("", SERVED, BOB, BOB),
+        ("notify_payer = \"presentity\"", "", ALICE, BOB),
+    ] {
+        let mut server = charging_at(&records.sim, settings);
+        let mut ua = Ua::new(server.sip);
+        assert_eq!(server.put_rules(BOB, &rules(ALICE, "allow")), 201);
+        let mut request = Request::subscribe(ALICE, BOB);
+        if !served.is_empty() {
+            request = request.with("P-Served-User", served);
+        }
+        let (mut watching, _) = ua.watch(&request);
+        let mut both = |case: &str| {
+            let found = records.next(2);
+            let methods: Vec<String> = found.iter().map(|record| trigger(record).0).collect();
+            assert_eq!(methods, ["SUBSCRIBE", "NOTIFY"], "{case}");
+            let payers: Vec<_> = found.iter().flat_map(payers).collect();
+            let expected = [of_subscribe, of_notify].map(|payer| format!("2 {payer}"));
+            assert_eq!(payers, expected, "{case} {settings} {served}");
+        };
+        both("opened");
+        spool_is_empty(&server); // what a CDF has and the store has not heard of would come twice
+        server.kill9();
+        server.launch();
+        assert_eq!(ua.ask(&watching.refresh(300)).status(), Some(200));
+        ua.notify(&watching.call_id);
+        both("refreshed");
+        assert_eq!(ua.ask(&watching.refresh(0)).status(), Some(200));
+        ua.notify(&watching.call_id);
+        both("ended");
         server.stop();
     }
 }

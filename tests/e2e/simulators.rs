@@ -117,7 +117,7 @@ fn publish(server: &Server) {
     assert_eq!(Ua::new(server.sip).ask(&request).status(), Some(200));
 }
 
-fn spool_is_empty(server: &Server) {
+pub fn spool_is_empty(server: &Server) {
     let empty = || {
         let page = http(server.http, "GET", "/metrics", &[], "").body;
         page.lines()

@@ -66,6 +66,7 @@ pub fn settings(xdm: Xdm, failures: bool) -> Settings {
         back_ends: ims::rls::backend::Bounds::default(),
         triggers: triggers(failures),
         payer: Default::default(),
+        notify_payer: Default::default(),
         online: ims::charge::credit::Online::OFF,
         farewell: None,
         phrases: Default::default(),

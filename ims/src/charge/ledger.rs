@@ -1,7 +1,7 @@
 //! The ledger numbers the events, counts them by the hour, and writes each into the batch that makes its cause true.
 
 use super::coalesce::{Coalescing, OpenRecords};
-use super::{Booked, Chargeable, Event, Role, Triggers, record};
+use super::{Booked, Chargeable, Event, NotifyPayer, Payers, Role, Triggers, record};
 use crate::record::{Batch, Table, decode};
 use crate::time::Timestamp;
 
@@ -19,6 +19,8 @@ pub struct Ledger {
     count: u32,
     open: OpenRecords,
     written: Vec<Event>,
+    /// On whose account subscriptions go.
+    pub payers: Payers,
 }
 
 impl Ledger {
@@ -31,6 +33,16 @@ impl Ledger {
             count: 0,
             open: OpenRecords::default(),
             written: Vec::new(),
+            payers: Payers::default(),
+        }
+    }
+
+    /// The same with NOTIFYs on the account of `payer`.
+    #[must_use]
+    pub fn with_payer(self, payer: NotifyPayer) -> Ledger {
+        Ledger {
+            payers: Payers::new(payer),
+            ..self
         }
     }
 
@@ -38,6 +50,13 @@ impl Ledger {
     /// word.
     pub fn wants(&self, method: Chargeable, status: u16) -> bool {
         self.triggers.may_charge(method, status)
+    }
+
+    /// Whether anything that happens in a subscription may be wanted.
+    pub fn wants_subscriptions(&self) -> bool {
+        let methods = [Chargeable::Subscribe, Chargeable::Notify];
+        let wants = |method| self.wants(method, 200) || self.wants(method, 500);
+        methods.into_iter().any(wants)
     }
 
     /// Commits the event with the batch if it is charged: by itself, or with others as one record later.

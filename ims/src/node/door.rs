@@ -39,6 +39,8 @@ pub struct Settings {
     pub triggers: Triggers,
     /// On whose account requests go.
     pub payer: charge::Payer,
+    /// On whose account NOTIFYs go.
+    pub notify_payer: charge::NotifyPayer,
     /// Requests that ask for credit before they are served.
     pub online: charge::credit::Online,
     /// What subscriptions are told when the node leaves; without it they wait in the store for its return.

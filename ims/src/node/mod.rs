@@ -143,7 +143,7 @@ impl Node {
             credits: Credits::default(),
             quota: Quota::new(settings.online.notify),
             awaited: lists::Awaited::default(),
-            ledger: Ledger::new(settings.triggers.clone(), 1),
+            ledger: Ledger::new(settings.triggers.clone(), 1).with_payer(settings.notify_payer),
             settings,
             random,
             draining: false,

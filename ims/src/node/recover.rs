@@ -129,6 +129,7 @@ impl Node {
             | Table::ChargingEnded
             | Table::Credit
             | Table::CreditSession
+            | Table::SubscriptionPayer
             | Table::Charging
             | Table::Quarantine => self.recover_charging(recovery, table, key, value),
         }
@@ -186,6 +187,7 @@ impl Node {
                 number.map(|n| self.credits.skip_past(n)).is_ok() // the rest is the credit thread's
             }
             Table::CreditSession => self.recover_session(key, value),
+            Table::SubscriptionPayer => self.ledger.payers.recover(key, value),
             _ => true, // what became of events is the charging thread's own
         }
     }
@@ -238,6 +240,7 @@ impl Node {
         );
         recovery.owed += self.lists.recovered(now, settled, &mut recovery.lists);
         self.recovered_sessions(now, out);
+        self.recovered_payers(out);
         self.settled = settled;
         self.settle_at = now + SETTLE_EVERY;
         out.batch.put(Table::Node, FORMAT_KEY, &FORMAT);

@@ -269,6 +269,7 @@ impl Node {
         if let Some(vector) = ask.charging.answer_vector(&self.settings.presence.own_ioi) {
             reply.headers.push((Name::PChargingVector, vector));
         }
+        self.note_payers(&ask, chargeable, &reply, out);
         self.charge(now, &ask, chargeable, &reply, out);
         reply
     }
@@ -552,9 +553,7 @@ impl Node {
             besides: Besides {
                 payers: match is_register {
                     true => Vec::new(), // the user of the registration, who is `calling`
-                    false => isc::payer(headers, &ask.caller, self.settings.payer)
-                        .into_iter()
-                        .collect(),
+                    false => self.payers(ask, method),
                 },
                 members: None,
             },

@@ -3,6 +3,7 @@
 //! whose credit lasts as long as they do. `notifies`: NOTIFYs that ask.
 
 mod notifies;
+mod payers;
 mod sessions;
 
 use super::request::{Ask, Brought, Reply};

@@ -46,6 +46,7 @@ impl Node {
         }
         for id in self.quota.take_over() {
             self.end_session(id, out);
+            self.ledger.payers.over(&mut out.batch, id.0);
         }
         for id in self.quota.take_ready() {
             self.tell_owed(now, id, out);
@@ -61,9 +62,10 @@ impl Node {
     }
 
     fn bill(&self, now: Timestamp, id: SubscriptionId) -> Option<Bill> {
-        let bill = self.presence.bill(now, id);
-        let bill = bill.or_else(|| self.diff.bill(now, id));
-        bill.or_else(|| self.lists.bill(now, id))
+        let payers = &self.ledger.payers;
+        let bill = self.presence.bill(now, id, payers);
+        let bill = bill.or_else(|| self.diff.bill(now, id, payers));
+        bill.or_else(|| self.lists.bill(now, id, payers))
     }
 
     fn ask_for_notify(&mut self, now: Timestamp, id: SubscriptionId, bill: Bill, out: &mut Outbox) {

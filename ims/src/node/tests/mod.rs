@@ -155,6 +155,7 @@ fn settings() -> Settings {
         back_ends: crate::rls::backend::Bounds::default(),
         triggers: Triggers::OFF,
         payer: charge::Payer::default(),
+        notify_payer: charge::NotifyPayer::default(),
         online: charge::credit::Online::OFF,
         farewell: None,
         phrases: BTreeMap::new(),

@@ -294,7 +294,8 @@ impl Service {
             let (record, body) = (&subscription.record, subscription.last_body);
             let times = (requested_at, turn.now);
             let notice = subscription.notice();
-            let event = notice.charge(&record.charging, &record.entity, body, times, status);
+            let mut event = notice.charge(&record.charging, &record.entity, body, times, status);
+            event.besides.payers = turn.ledger.payers.of_notify(id.0, &record.asserted);
             turn.ledger.write(turn.batch, event);
         }
         if ends_subscription(status) {

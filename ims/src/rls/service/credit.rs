@@ -1,6 +1,7 @@
 //! NOTIFYs that wait for credit, and list subscriptions that end without it.
 
 use super::{Service, World};
+use crate::charge::Payers;
 use crate::event::notice::Bill;
 use crate::event::subscription::{End, Input, SubscriptionId};
 use crate::event::turn::Turn;
@@ -8,6 +9,12 @@ use crate::isc::Charging;
 use crate::time::Timestamp;
 
 impl Service {
+    /// On whose account a subscription goes, as far as its record says.
+    pub fn payers(&self, id: SubscriptionId) -> Option<&[Box<str>]> {
+        let subscription = self.subscriptions.get(&id)?;
+        Some(&subscription.record.asserted)
+    }
+
     /// Whether its watcher is still subscribed.
     pub fn is_alive(&self, id: SubscriptionId) -> bool {
         let subscription = self.subscriptions.get(&id);
@@ -22,7 +29,7 @@ impl Service {
     }
 
     /// What credit is asked for; `None`: nothing is to be told any more.
-    pub fn bill(&self, now: Timestamp, id: SubscriptionId) -> Option<Bill> {
+    pub fn bill(&self, now: Timestamp, id: SubscriptionId, payers: &Payers) -> Option<Bill> {
         let subscription = self.subscriptions.get(&id)?;
         if subscription.is_over() || !subscription.owes() {
             return None;
@@ -31,7 +38,7 @@ impl Service {
         let notice = subscription.notice();
         let mut bill = notice.bill(&record.charging, &record.entity, now);
         // a list has no account: who watches it pays
-        bill.event.besides.payers = record.asserted.iter().map(|uri| uri.to_string()).collect();
+        bill.event.besides.payers = payers.of_subscription(id.0, &record.asserted);
         bill.event.besides.members = self.members(id);
         Some(bill)
     }

@@ -200,7 +200,8 @@ impl Service {
             let mut event =
                 notice.charge(&record.charging, &record.entity, body, times, answer.status);
             // a list has no account: who watches it pays
-            event.besides.payers = record.asserted.iter().map(|uri| uri.to_string()).collect();
+            let payers = &turn.ledger.payers;
+            event.besides.payers = payers.of_subscription(id.0, &record.asserted);
             event.besides.members = u32::try_from(subscription.seats.len()).ok();
             turn.ledger.write(turn.batch, event);
         }

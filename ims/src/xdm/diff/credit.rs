@@ -1,6 +1,7 @@
 //! NOTIFYs that wait for credit, and subscriptions that end without it.
 
 use super::{Service, Store};
+use crate::charge::Payers;
 use crate::event::notice::Bill;
 use crate::event::subscription::{End, Input, State, SubscriptionId};
 use crate::event::turn::Turn;
@@ -8,6 +9,12 @@ use crate::isc::Charging;
 use crate::time::Timestamp;
 
 impl Service {
+    /// On whose account a subscription goes, as far as its record says.
+    pub fn payers(&self, id: SubscriptionId) -> Option<&[Box<str>]> {
+        let subscription = self.subscriptions.get(&id)?;
+        Some(&subscription.record.subscriber)
+    }
+
     /// Whether a subscription of this number is here, over or not.
     pub fn holds(&self, id: SubscriptionId) -> bool {
         self.subscriptions.contains_key(&id)
@@ -27,12 +34,16 @@ impl Service {
     }
 
     /// What credit is asked for; `None`: nothing is to be told any more.
-    pub fn bill(&self, now: Timestamp, id: SubscriptionId) -> Option<Bill> {
+    pub fn bill(&self, now: Timestamp, id: SubscriptionId, payers: &Payers) -> Option<Bill> {
         let subscription = self.subscriptions.get(&id)?;
         let record = &subscription.record;
         let notice = subscription.notice();
         let owes = record.state == State::Active && !subscription.owed.is_empty();
-        owes.then(|| notice.bill(&record.charging, &record.entity, now))
+        owes.then(|| {
+            let mut bill = notice.bill(&record.charging, &record.entity, now);
+            bill.event.besides.payers = payers.of_notify(id.0, &record.subscriber);
+            bill
+        })
     }
 
     /// Credit has come, in the hand of the turn: sends what is owed now.

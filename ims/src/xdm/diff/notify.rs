@@ -228,7 +228,9 @@ impl Service {
             let (record, body) = (&subscription.record, subscription.last_body);
             let times = (requested_at, turn.now);
             let notice = subscription.notice();
-            let event = notice.charge(&record.charging, &record.entity, body, times, answer.status);
+            let mut event =
+                notice.charge(&record.charging, &record.entity, body, times, answer.status);
+            event.besides.payers = turn.ledger.payers.of_notify(id.0, &record.subscriber);
             turn.ledger.write(turn.batch, event);
         }
         if ends_subscription(answer.status) {

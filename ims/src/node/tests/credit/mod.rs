@@ -2,6 +2,7 @@
 
 mod allowed;
 mod notifies;
+mod payers;
 mod sessions;
 
 use super::documents::{list as document, wanted};
