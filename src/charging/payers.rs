@@ -27,18 +27,18 @@ pub fn identities(identity: &str) -> impl Iterator<Item = Payer<'_>> {
     let (scheme, rest) = identity.split_once(':').unwrap_or_default();
     let is = |name: &str| scheme.eq_ignore_ascii_case(name);
     let is_sip = is("sip") || is("sips");
-    let number = match () {
+    let number: Option<Cow<'_, str>> = match () {
         () if is("tel") => e164(rest),
         () if is_sip => phone(rest),
         () => None,
     };
     let uri = is_sip.then_some((END_USER_SIP_URI, Cow::Borrowed(identity)));
-    let number = number.map(|digits| (END_USER_E164, Cow::Owned(digits)));
+    let number = number.map(|digits| (END_USER_E164, digits));
     uri.into_iter().chain(number)
 }
 
 /// The number of a SIP URI that is one: `+15551230001@ims.test;user=phone` (RFC 3261 §19.1.6).
-fn phone(rest: &str) -> Option<String> {
+fn phone(rest: &str) -> Option<Cow<'_, str>> {
     let (user, host) = rest.rsplit_once('@')?;
     let host = host.split('?').next()?;
     let is_phone = |param: &str| param.eq_ignore_ascii_case("user=phone");
@@ -47,17 +47,16 @@ fn phone(rest: &str) -> Option<String> {
 
 /// The digits of a global number, `+1-555-123-0001;ext=7` as `15551230001`: E.164 format has neither `+` nor
 /// the separators of RFC 3966 §5.1.1.
-fn e164(number: &str) -> Option<String> {
+fn e164(number: &str) -> Option<Cow<'_, str>> {
     let number = number.split(';').next()?.strip_prefix('+')?;
-    let mut digits = String::with_capacity(number.len());
-    for c in number.chars() {
-        match c {
-            '0'..='9' => digits.push(c),
-            '-' | '.' | '(' | ')' => {} // visual separators
-            _ => return None,
-        }
-    }
-    (!digits.is_empty()).then_some(digits)
+    let is_visual = |c: char| matches!(c, '-' | '.' | '(' | ')');
+    let is_digit = |byte: u8| byte.is_ascii_digit();
+    // a core writes numbers without separators, and then nothing is copied
+    let digits = match number.bytes().all(is_digit) {
+        true => Cow::Borrowed(number),
+        false => Cow::Owned(number.replace(is_visual, "")),
+    };
+    (!digits.is_empty() && digits.bytes().all(is_digit)).then_some(digits)
 }
 
 #[cfg(test)]
