@@ -128,3 +128,31 @@ fn prices_and_balances_pass_through_to_the_ocs_and_back() {
     assert_eq!(debits.count(), 0);
     server.stop();
 }
+
+#[test]
+fn the_ocs_that_the_caller_names_is_asked() {
+    let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let own = Sim::start(ours.path(), &["ocs", "--price", "15"]);
+    let named = Sim::start(
+        theirs.path(),
+        &["ocs", "--price", "70", "--host", "other.test"],
+    );
+    let server = server(&own);
+    let url = format!("http://{}", server.http);
+    let ecf = format!("aaa://{};transport=tcp", named.address);
+    let ask = |ecf: &str| {
+        run(&[
+            "charging", "price", "PUBLISH", BOB, "--ecf", ecf, "--server", &url,
+        ])
+    };
+    let (text, code) = ask(&ecf);
+    assert_eq!((text.trim(), code), ("0.70 of currency 978", Some(0)));
+    assert_eq!(named.requests("CCR").len(), 1);
+    assert!(own.requests("CCR").is_empty());
+    // one that is configured too, by its name
+    let (text, _) = ask("ocs.test");
+    assert_eq!(text.trim(), "0.15 of currency 978");
+    let (text, code) = ask("a,b,c,d,e");
+    assert!(code == Some(1) && text.contains("ecf"), "{code:?} {text}");
+    server.stop();
+}

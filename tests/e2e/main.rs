@@ -22,6 +22,7 @@ mod harness;
 mod hostile;
 mod lab;
 mod merged;
+mod online_grants;
 mod online_notify;
 mod online_sessions;
 mod operation;

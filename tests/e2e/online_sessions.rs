@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-const BOB: &str = "sip:bob@ims.test";
+pub const BOB: &str = "sip:bob@ims.test";
 
 /// A server whose subscriptions have sessions of three units at these OCSs.
 fn server(ocs: &[(&str, &str)], more: &str) -> Server {
@@ -47,17 +47,17 @@ fn until_up(server: &Server, ocs: &[(&str, &str)]) {
 }
 
 /// An OCS, a server and a watcher who has subscribed, and has taken so many NOTIFYs.
-struct World {
-    sim: Sim,
-    server: Server,
-    watcher: Ua,
-    dialog: Subscription,
-    taken: usize,
+pub struct World {
+    pub sim: Sim,
+    pub server: Server,
+    pub watcher: Ua,
+    pub dialog: Subscription,
+    pub taken: usize,
     _folder: tempfile::TempDir,
 }
 
 impl World {
-    fn start(ocs: &[&str], more: &str) -> World {
+    pub fn start(ocs: &[&str], more: &str) -> World {
         let folder = tempfile::tempdir().unwrap();
         let sim = Sim::start(folder.path(), &[&["ocs"], ocs].concat());
         let server = server(&[("ocs.test", &sim.address)], more);
@@ -74,13 +74,13 @@ impl World {
         }
     }
 
-    fn told(&mut self) -> Message {
+    pub fn told(&mut self) -> Message {
         self.taken += 1;
         self.watcher.notify(&self.dialog.call_id)
     }
 
     /// Something that the watcher is told.
-    fn publish(&mut self, note: &str) -> Message {
+    pub fn publish(&mut self, note: &str) -> Message {
         let request = Request::publish(BOB, &pidf(BOB, "open", note));
         assert_eq!(Ua::new(self.server.sip).ask(&request).status(), Some(200));
         loop {
@@ -92,7 +92,7 @@ impl World {
     }
 
     /// The watcher leaves.
-    fn leave(&mut self) {
+    pub fn leave(&mut self) {
         let request = self.dialog.refresh(0);
         assert_eq!(self.watcher.ask(&request).status(), Some(200));
         let last = self.told();
@@ -100,13 +100,13 @@ impl World {
     }
 
     /// What a NOTIFY says of a subscription that has lost its credit.
-    fn withdrawn(&self, last: &Message) {
+    pub fn withdrawn(&self, last: &Message) {
         let state = last.get("subscription-state");
         assert!(state.starts_with("terminated;reason=probation"), "{state}");
         assert!(state.contains("retry-after=300"), "{state}");
     }
 
-    fn command(&mut self, line: &str, done: &str) {
+    pub fn command(&mut self, line: &str, done: &str) {
         self.sim.command(line);
         let read = || {
             self.sim
@@ -119,11 +119,11 @@ impl World {
     }
 
     /// Waits for so many requests of sessions: type, number and units used.
-    fn asked(&self, count: usize) -> Vec<(i64, i64, Option<i64>)> {
+    pub fn asked(&self, count: usize) -> Vec<(i64, i64, Option<i64>)> {
         self.ccrs(count).iter().map(report).collect()
     }
 
-    fn ccrs(&self, count: usize) -> Vec<Value> {
+    pub fn ccrs(&self, count: usize) -> Vec<Value> {
         let come = || Some(self.sim.requests("CCR")).filter(|all| all.len() >= count);
         eventually(SOON, come).unwrap_or_else(|| {
             panic!(
@@ -145,7 +145,7 @@ impl World {
     }
 
     /// Has the OCS ask until it knows of each NOTIFY that was taken: the watcher's answers are on their way.
-    fn reported(&mut self) {
+    pub fn reported(&mut self) {
         for _ in 0..50 {
             let (asked, told) = (
                 self.sim.requests("CCR").len(),
@@ -169,7 +169,7 @@ impl World {
 
     /// The session is over, and each NOTIFY that was taken has been paid for, but those that say the end and those
     /// that a kill may have given away.
-    fn settles(&mut self, free: usize, lost: usize) {
+    pub fn settles(&mut self, free: usize, lost: usize) {
         let ended = || {
             let all = self.sim.requests("CCR");
             all.iter().any(|ccr| report(ccr).0 == END).then_some(all)
@@ -186,7 +186,7 @@ impl World {
 }
 
 /// CC-Request-Type, CC-Request-Number and CC-Service-Specific-Units used.
-fn report(ccr: &Value) -> (i64, i64, Option<i64>) {
+pub fn report(ccr: &Value) -> (i64, i64, Option<i64>) {
     let avps = &ccr["avps"];
     let number = |name: &str| avps[name][0].as_i64().unwrap_or(-1);
     let service = &avps["Multiple-Services-Credit-Control"][0];
@@ -198,9 +198,9 @@ fn report(ccr: &Value) -> (i64, i64, Option<i64>) {
     )
 }
 
-const INITIAL: i64 = 1;
-const UPDATE: i64 = 2;
-const END: i64 = 3;
+pub const INITIAL: i64 = 1;
+pub const UPDATE: i64 = 2;
+pub const END: i64 = 3;
 
 #[test]
 fn a_subscription_pays_for_its_notifies_until_it_ends() {
