@@ -173,14 +173,19 @@ fn event(example: &Example, status: u16, triggers: &Triggers) -> Option<Event> {
     };
     let given = |given: &Option<String>, usual: &str| given.clone().unwrap_or(usual.to_owned());
     let text = |text: &str| Some(text.to_owned());
-    let has_body = matches!(method, Chargeable::Publish | Chargeable::Notify);
     let is_ours = role == Role::Originating;
+    let has_body = match method {
+        Chargeable::Publish => true,
+        Chargeable::Notify => status != 0 || !is_ours, // ours has none yet where credit is asked for
+        Chargeable::Subscribe | Chargeable::Register => false,
+    };
     let shares = method == Chargeable::Notify && is_ours && triggers.coalescing != Coalescing::Each;
     let (calling, called): (&[&str], &str) = match (method, role) {
         (Chargeable::Publish, _) => (&[ALICE, "tel:+15551230001"], ALICE),
         (Chargeable::Register, _) => (&[ALICE], ALICE),
         (Chargeable::Notify, Role::Originating) => (&[BOB], "sip:alice@192.0.2.77:5060"),
-        (Chargeable::Notify, Role::Terminating) => (&[BOB], "sip:rls.home1.example"),
+        // Nobody asserts who notifies.
+        (Chargeable::Notify, Role::Terminating) => (&[], "sip:rls.home1.example"),
         (Chargeable::Subscribe, _) => (&[ALICE, "tel:+15551230001"], BOB),
     };
     Some(Event {
@@ -255,6 +260,35 @@ mod tests {
             );
         }
         assert!(explain(&checked(""), &example("INVITE", 200)).is_err());
+    }
+
+    /// As it is in what really comes and leaves.
+    #[test]
+    fn what_a_request_never_says_is_not_in_its_example() {
+        for (method, sent, calling, access, body) in [
+            ("PUBLISH", None, 2, 1, 1),
+            ("SUBSCRIBE", None, 2, 1, 0),
+            ("SUBSCRIBE", Some(true), 2, 0, 0),
+            ("NOTIFY", None, 1, 0, 1),
+            ("NOTIFY", Some(false), 0, 1, 1),
+            ("REGISTER", None, 1, 1, 0),
+        ] {
+            let example = Example {
+                sent,
+                ..example(method, 200)
+            };
+            let lines = explain(&checked(""), &example).unwrap();
+            let count = |name: &str| {
+                let of = |line: &&String| line.trim_start().starts_with(name);
+                lines.iter().filter(of).count()
+            };
+            let found = [
+                count("Calling-Party-Address"),
+                count("Access-Network-Information"),
+                count("Message-Body"),
+            ];
+            assert_eq!(found, [calling, access, body], "{method} {sent:?}");
+        }
     }
 
     fn example(method: &str, status: u16) -> Example {
