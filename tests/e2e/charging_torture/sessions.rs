@@ -212,9 +212,7 @@ fn each_notify_is_paid_for_where_subscriptions_go_on_without_an_ocs() {
 
 #[test]
 fn freediameter_is_told_of_each_notify_through_kills_of_both_sides_and_partitions() {
-    let faults = [
-        KillServer, KillServer, KillOcs, KillBoth, Partition, Noticed,
-    ];
+    let faults = [KillServer, KillServer, KillBoth, Partition, Noticed];
     each_notify_is_paid_for(
         "sessions-freediameter",
         Kind::FreeDiameter,
