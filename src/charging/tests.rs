@@ -467,7 +467,7 @@ async fn shutdown_is_bounded_when_no_answer_comes_and_the_record_stays() {
     peer.accounting().await;
     let begun = tokio::time::Instant::now();
     charging.shutdown(Duration::from_millis(300)).await;
-    assert!(begun.elapsed() < Duration::from_secs(3));
+    assert!(begun.elapsed() < Duration::from_secs(10));
     assert_eq!(waiting(&*bench.reader).unwrap(), (1, Some(1)));
 }
 

@@ -1,6 +1,6 @@
 //! Malformed, oversized, truncated and hostile input: the right error or silence, and a server that lives on.
 
-use crate::harness::{Message, Request, SOON, Server, Tcp, Ua, http, pidf};
+use crate::harness::{Message, Request, SOON, Server, Tcp, Ua, eventually, http, pidf};
 use socket2::{Domain, Socket, Type};
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
@@ -362,5 +362,38 @@ fn a_flood_of_spoilt_requests_leaves_memory_bounded() {
     server.healthy();
     let grown = server.resident_kib().saturating_sub(before);
     assert!(grown < 200 * 1024, "{grown} KiB more than at the start");
+    server.stop();
+}
+
+/// What is refused or ignored is counted under its own reason, so that an operator sees which it is.
+#[test]
+fn what_is_refused_is_counted_under_its_reason() {
+    let server = Server::start("[trust]\npeers = ['127.0.0.1']");
+    let counted = |name: &str| {
+        let value = server.metric(name);
+        value.unwrap_or_else(|| panic!("no {name}"))
+    };
+    let reason = |reason| format!("presentia_rejected_inputs_total{{reason=\"{reason}\"}}");
+    let request = Request::publish(BOB, &pidf(BOB, "open", "whose?"));
+
+    let mut stranger = Ua::at("127.0.0.2", server.sip);
+    assert_eq!(stranger.ask(&request).status(), Some(403));
+    assert!(counted(&reason("untrusted")) >= 1); // a copy is answered from memory
+
+    let mut bob = Ua::new(server.sip);
+    bob.send(b"\r\n\r\n");
+    bob.send(
+        b"SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP x;branch=z9hG4bKx\r\nFrom: <sip:a@x>;tag=1\r\n\
+          To: <sip:b@x>;tag=2\r\nCall-ID: x\r\nCSeq: 1 NOTIFY\r\nContent-Length: 0\r\n\r\n",
+    );
+    let stray = eventually(SOON, || (counted(&reason("stray")) == 1).then_some(()));
+    assert!(stray.is_some(), "a response to nothing");
+    assert_eq!(counted(&reason("malformed")), 0, "a keep-alive is none");
+
+    bob.answer = Some("481 Call/Transaction Does Not Exist");
+    bob.watch(&Request::subscribe(BOB, BOB));
+    let gone = "presentia_notifies_total{outcome=\"gone\"}";
+    let gone = eventually(SOON, || (counted(gone) == 1).then_some(()));
+    assert!(gone.is_some(), "the watcher is gone");
     server.stop();
 }

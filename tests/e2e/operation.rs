@@ -1,6 +1,6 @@
 //! What an operator meets: start, stop, and the ways in which a start can fail.
 
-use crate::harness::{Request, Server, Ua, eventually, http, pidf};
+use crate::harness::{Request, SOON, Server, Ua, eventually, http, pidf};
 use std::fs;
 use std::net::{TcpListener, UdpSocket};
 use std::process::Command;
@@ -248,7 +248,7 @@ fn sigterm_ends_with_code_0_while_clients_are_busy() {
     let started = Instant::now();
     assert!(server.terminate().success(), "{}", server.log());
     assert!(
-        started.elapsed() < Duration::from_secs(8),
+        started.elapsed() < Duration::from_secs(3) + SOON,
         "within the bound: {:?}",
         started.elapsed()
     );

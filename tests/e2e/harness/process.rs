@@ -232,6 +232,13 @@ impl Server {
     }
 
     /// The number of its process.
+    /// The value of the line of `/metrics` that begins so.
+    pub fn metric(&self, name: &str) -> Option<u64> {
+        let text = http(self.http, "GET", "/metrics", &[], "").body;
+        let line = text.lines().find(|line| line.starts_with(name))?;
+        line.rsplit(' ').next()?.parse().ok()
+    }
+
     pub fn pid(&self) -> i32 {
         let id = self.child.as_ref().expect("a running server").id();
         i32::try_from(id).expect("a process number")
