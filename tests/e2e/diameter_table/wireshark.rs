@@ -68,6 +68,8 @@ pub fn decode(pcap: &Path, port: u16) -> String {
     let lines: Vec<&str> = text
         .lines()
         .filter(|line| wrong.iter().any(|word| line.contains(word)))
+        // Its dictionary has 3xx without the minus of TS 32.299 §7.2.35, and no 2xx.
+        .filter(|line| !(line.contains("Cause-Code") && line.contains("Unknown (-")))
         .collect();
     assert_eq!(lines, Vec::<&str>::new(), "in {}", pcap.display());
     text
