@@ -6,12 +6,14 @@
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)] // a measurement reads the clock
 #![allow(clippy::unwrap_used, clippy::expect_used)] // and ends where it cannot go on
 
+#[path = "../diameter/benches/measure/mod.rs"]
+mod measure;
 mod peer;
 
-use diameter::dictionary::Kind;
 use diameter::message::Message;
 use ims::charge::{Event, record};
 use ims::record::{Batch, Table};
+use measure::count;
 use peer::{HOST, MAX, event};
 use presentia::charging::acr::Sender;
 use presentia::charging::settings::{Checked, Settings};
@@ -25,6 +27,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 const RECORDS: u64 = 200_000;
+const ROUNDS: u32 = 200_000;
 
 fn main() {
     let settings = settings("127.0.0.1:3868".parse().unwrap(), 64);
@@ -62,24 +65,8 @@ fn main() {
     }
 }
 
-fn measure(what: &str, mut run: impl FnMut() -> usize) {
-    const ROUNDS: u32 = 200_000;
-    let mut best = f64::MAX;
-    for _ in 0..5 {
-        let start = Instant::now();
-        let sum: usize = (0..ROUNDS).map(|_| run()).sum();
-        black_box(sum);
-        best = best.min(start.elapsed().as_secs_f64() / f64::from(ROUNDS));
-    }
-    println!("{what}: {:.3} µs", best * 1e6);
-}
-
-fn count(avps: diameter::message::Avps<'_>) -> usize {
-    let one = |avp: diameter::message::Avp<'_>| match avp.def() {
-        Some(def) if def.kind == Kind::Grouped => 1 + count(avp.group()),
-        _ => 1,
-    };
-    avps.map(one).sum()
+fn measure(what: &str, run: impl FnMut() -> usize) {
+    measure::measure(what, ROUNDS, run);
 }
 
 fn settings(peer: SocketAddr, in_flight: u32) -> Checked {
