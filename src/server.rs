@@ -116,7 +116,7 @@ impl Running {
             metrics.clone(),
             readiness.clone(),
         )?;
-        let http = http.with_charging(charging.as_ref().and_then(|charging| charging.desk()));
+        let http = http.with_charging(charging.as_ref().map(|charging| charging.desk()));
         let credit = charging.as_ref().and_then(|charging| charging.online());
         let http = http.with_enquiries(credit.as_ref().map(|online| online.enquirer()));
         let vouched = http::Vouched::new(&config.remote_xdms.servers);

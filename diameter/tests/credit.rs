@@ -139,7 +139,7 @@ struct World {
     charge: Charge,
     store: Option<Kept>,
     /// What the store will say of a service that was granted, once it is given; `Some(None)`: nothing is owed.
-    settled: Option<Option<Kept>>,
+    settled: Option<(Option<Kept>, bool)>,
     under_way: Option<(String, Question)>,
     /// Units that the service may use, and has used, as this process counts them.
     allowed: Option<u64>,
@@ -229,8 +229,10 @@ impl World {
                     self.granted = matches!(decision, Decision::Granted | Decision::Free);
                     self.free = decision == Decision::Free;
                     let left = self.client.if_given(KEY, self.now);
-                    self.settled =
-                        left.map(|kept| Some(kept).filter(|kept| kept.owed != Owed::Nothing));
+                    self.settled = left.map(|given| {
+                        let owes = given.kept.owed != Owed::Nothing;
+                        (owes.then_some(given.kept), given.unsettled.is_some())
+                    });
                 }
                 Order::Withdrawn { .. } => self.over = true,
                 Order::Unsettled { owed, .. } => {
@@ -261,8 +263,9 @@ impl World {
                     self.given = true;
                     self.over = !self.lasting();
                     self.delivered += i64::from(!self.lasting());
-                    if let Some(settled) = self.settled.take() {
+                    if let Some((settled, unsettled)) = self.settled.take() {
                         self.store = settled;
+                        self.unsettled |= unsettled; // it is in that batch
                     }
                 }
             }
@@ -327,9 +330,6 @@ impl World {
         if self.store.as_ref().is_some_and(|kept| !controlled(kept)) {
             self.account.free = true; // what went on without the server is not told it
         }
-        // CONTINUE, and no session was ever opened: what would have been said to the operator dies with the process
-        let silent = self.given && !self.told && self.store.is_none();
-        self.unsettled |= silent && self.policy.failure == FailureHandling::Continue;
         match self.store.clone() {
             Some(kept) => self
                 .client
@@ -510,8 +510,7 @@ proptest! {
         prop_assert!(debited >= 0, "given back what was never taken: {debited}");
         let forgiven = world.free
             || world.account.refused
-            || world.unsettled
-            || policy.debit_failure == DebitFailureHandling::Continue && !reserve;
+            || world.unsettled;
         prop_assert!(debited == given || forgiven, "{given} given, {debited} debited");
         prop_assert!(!world.account.is_open(), "a reservation is left behind");
     }

@@ -75,13 +75,15 @@ pub enum Table {
     CreditSession = 32,
     /// Which of the charging events of an hour a CDF has, or a file.
     ChargingEnded = 33,
+    /// What is owed to an account or by it and that no OCS takes; kept for the operator.
+    Unpaid = 35,
     /// On whose account a subscription goes, where its own record does not say it.
     SubscriptionPayer = 37,
 }
 
 impl Table {
     /// Every table, in the order in which recovery reads them.
-    pub const ALL: [Table; 34] = [
+    pub const ALL: [Table; 35] = [
         Table::Node,
         Table::Document,
         Table::Modified,
@@ -114,6 +116,7 @@ impl Table {
         Table::ChargingSettled,
         Table::ChargingEnded,
         Table::Credit,
+        Table::Unpaid,
         Table::CreditSession,
         Table::SubscriptionPayer,
     ];

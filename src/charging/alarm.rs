@@ -1,4 +1,4 @@
-//! Alarms of the spool. Each is raised while there is still room, so that no record is exported and no request refused
+//! Alarms of the spool, and the watch on any other limit. Each is raised while there is still room, so that no record is exported and no request refused
 //! for want of room without a word before. Pure: it is told what is seen, and says what is new.
 
 use super::settings::Settings;
@@ -70,19 +70,47 @@ pub enum News {
     Over(Reason),
 }
 
+/// One value that is watched: an alarm is raised from `from` on, if that is not 0, and over below `under`.
+#[derive(Clone, Copy, Debug)]
+pub struct Watch {
+    from: u64,
+    under: u64,
+    raised: bool,
+}
+
+impl Watch {
+    fn new(from: u64, under: u64) -> Watch {
+        Watch {
+            from,
+            under: under.max(1),
+            raised: false,
+        }
+    }
+
+    /// On a limit: raised at four fifths of it, over under three fifths. 0: no limit.
+    pub fn near(limit: u64) -> Watch {
+        let from = part(limit, NEAR);
+        Watch::new(from, part(from, OVER))
+    }
+
+    /// Whether the alarm is raised or over, where that is news.
+    pub fn look(&mut self, value: u64) -> Option<bool> {
+        let raised = match self.raised {
+            false => self.from > 0 && value >= self.from,
+            true => value >= self.under,
+        };
+        (raised != std::mem::replace(&mut self.raised, raised)).then_some(raised)
+    }
+}
+
 /// Which alarms are raised.
 #[derive(Debug)]
 pub struct Alarms {
     depth: u64,
     /// The depth that is told next.
     next: u64,
-    /// 0: no such limit.
-    limit: u64,
-    /// 0: no such limit.
-    bytes: u64,
-    /// Milliseconds; 0: no such limit.
-    age: u64,
-    raised: [bool; Reason::ALL.len()],
+    /// In the order of [`Reason::ALL`].
+    watches: [Watch; Reason::ALL.len()],
 }
 
 impl Alarms {
@@ -92,14 +120,20 @@ impl Alarms {
             millis(settings.spool_alarm_age_s),
             part(millis(settings.spool_max_age_s), NEAR),
         ];
-        let age = ages.into_iter().filter(|age| *age > 0).min();
+        let age = ages.into_iter().filter(|age| *age > 0).min().unwrap_or(0);
         Alarms {
             depth: settings.spool_alarm_records,
             next: settings.spool_alarm_records,
-            limit: part(settings.spool_max_records, NEAR),
-            bytes: part(settings.spool_max_bytes, NEAR),
-            age: age.unwrap_or(0),
-            raised: [false; Reason::ALL.len()],
+            watches: [
+                Watch::new(
+                    settings.spool_alarm_records,
+                    settings.spool_alarm_records / 2,
+                ),
+                Watch::near(settings.spool_max_records),
+                Watch::near(settings.spool_max_bytes),
+                Watch::new(age, part(age, OVER)),
+                Watch::new(1, 1),
+            ],
         }
     }
 
@@ -112,32 +146,12 @@ impl Alarms {
         let Space { free, reserve } = seen.space;
         let tight = reserve.saturating_mul(TIGHT);
         let lack = tight.saturating_sub(free.unwrap_or(u64::MAX));
-        for (reason, value, from, under) in [
-            (Reason::Depth, seen.depth, self.depth, self.depth / 2),
-            (
-                Reason::Limit,
-                seen.depth,
-                self.limit,
-                part(self.limit, OVER),
-            ),
-            (
-                Reason::Bytes,
-                seen.bytes,
-                self.bytes,
-                part(self.bytes, OVER),
-            ),
-            (Reason::Age, waits, self.age, part(self.age, OVER)),
-            (Reason::Disk, lack, 1, 1),
-        ] {
-            let Some(raised) = self.raised.get_mut(reason as usize) else {
-                continue;
-            };
-            if from > 0 && value >= from && !*raised {
-                *raised = true;
-                news.push(News::Raised(reason));
-            } else if *raised && value < under.max(1) {
-                *raised = false;
-                news.push(News::Over(reason));
+        let values = [seen.depth, seen.depth, seen.bytes, waits, lack];
+        for ((reason, watch), value) in Reason::ALL.into_iter().zip(&mut self.watches).zip(values) {
+            match watch.look(value) {
+                Some(true) => news.push(News::Raised(reason)),
+                Some(false) => news.push(News::Over(reason)),
+                None => {}
             }
         }
         self.tell_doubled(seen.depth, &mut news);
@@ -160,9 +174,8 @@ impl Alarms {
     }
 
     pub fn is_raised(&self, reason: Reason) -> bool {
-        self.raised
-            .get(reason as usize)
-            .is_some_and(|raised| *raised)
+        let watch = self.watches.get(reason as usize);
+        watch.is_some_and(|watch| watch.raised)
     }
 }
 

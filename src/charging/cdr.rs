@@ -12,12 +12,12 @@ pub struct Cdr {
     /// Number of the event; text, since it has more digits than a JSON number holds everywhere.
     pub number: String,
     pub session_id: String,
-    /// `waiting`, `acknowledged`, `quarantined` or `exported`.
+    /// `waiting`, `acknowledged`, `quarantined` or `exported`; of what an OCS does not take, `unpaid`.
     pub state: String,
     /// When it came to that state.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub at: Option<u64>,
-    /// The CDF that answered.
+    /// The CDF or OCS that answered.
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub cdf: String,
     /// Result-Code of a refusal; 0: not sent.
@@ -63,6 +63,27 @@ pub struct Cdr {
     pub node: String,
     #[serde(default)]
     pub service_context: String,
+    /// Online charging: what was asked of an OCS, or is owed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub credit: Option<Credit>,
+}
+
+/// What of a charge an OCS was asked, or would have to be told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Credit {
+    /// `debit`, `refund` or `report`.
+    pub what: String,
+    pub units: Option<u64>,
+}
+
+impl Credit {
+    /// Units that are owed.
+    pub fn owed(what: &str, units: u64) -> Credit {
+        Credit {
+            what: what.to_owned(),
+            units: Some(units),
+        }
+    }
 }
 
 /// A record that has come to its end, before anybody wants to read it.
@@ -129,6 +150,7 @@ impl Cdr {
             members: event.besides.members,
             node: sender.origin_host.clone(),
             service_context: sender.service_context_id.clone(),
+            credit: None,
         }
     }
 
@@ -146,6 +168,7 @@ impl Cdr {
 
     /// In the order of [`CSV_COLUMNS`] (RFC 4180 §2); lists are separated by spaces, which no URI has.
     pub fn to_csv(&self) -> String {
+        let credit = self.credit.as_ref();
         let optional = |value: &Option<String>| value.clone().unwrap_or_default();
         let number = |value: Option<u64>| value.map(|n| n.to_string()).unwrap_or_default();
         let fields = [
@@ -184,6 +207,8 @@ impl Cdr {
             number(self.members.map(u64::from)),
             self.node.clone(),
             self.service_context.clone(),
+            credit.map(|credit| credit.what.clone()).unwrap_or_default(),
+            number(credit.and_then(|credit| credit.units)),
         ];
         fields.map(|field| quoted(&field)).join(",")
     }
@@ -192,7 +217,8 @@ impl Cdr {
 /// First line of a CSV file.
 pub const CSV_COLUMNS: &str = "number,session_id,state,at,cdf,result,reason,method,role,event,expires,call_id,calling,\
 called,requested,associated,icid,orig_ioi,term_ioi,access_network,service,request_at,response_at,status,cause_code,\
-content_type,content_length,content_disposition,notifies,hour,sequence,payers,members,node,service_context";
+content_type,content_length,content_disposition,notifies,hour,sequence,payers,members,node,service_context,\
+credit,units";
 
 /// RFC 4180 §2.5-2.7. Line breaks become spaces, so that a record is a line; a sign that spreadsheets take for a formula
 /// gets an apostrophe before it, since much of this comes from users.

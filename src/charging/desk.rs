@@ -1,4 +1,5 @@
-//! What the operator may ask of charging while the server runs: the accounts, the quarantine, a trace, the last records.
+//! What the operator may ask of charging while the server runs: the accounts, the quarantine, what is unpaid, a trace,
+//! the last records.
 //!
 //! Most is read from the store, which any thread may do; only what changes something goes through the committer and
 //! is told to the charging thread.
@@ -6,12 +7,14 @@
 use super::accounts::{self, Report};
 use super::acr::Sender;
 use super::cdr::{Cdr, Ended};
+use super::online::Online;
 use super::quarantine;
 use super::records::Order;
 use super::spool::Quarantined;
+use super::unpaid;
 use crate::store::{Committer, Reader, StoreError};
 use ims::charge::{Event, record};
-use ims::record::Table;
+use ims::record::{Batch, Table};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot};
@@ -27,10 +30,12 @@ pub const SHOWN_MAX: usize = 1_000;
 pub struct Desk {
     pub(super) reader: Arc<dyn Reader>,
     pub(super) committer: Arc<Committer>,
-    pub(super) orders: mpsc::Sender<Order>,
+    /// `None`: nothing is charged offline, or online.
+    pub(super) orders: Option<mpsc::Sender<Order>>,
+    pub(super) online: Option<Online>,
     pub(super) sender: Arc<Sender>,
     pub(super) recent: Arc<Recent>,
-    /// One release at a time: a record must not be released twice.
+    /// One change at a time: a record must not be released twice.
     pub(super) releasing: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -46,9 +51,16 @@ pub struct Wanted {
     pub icid: Option<String>,
     pub call_id: Option<String>,
     pub number: Option<u64>,
+    /// Of the list of what is unpaid: those above this number.
+    pub after: Option<u64>,
 }
 
 impl Wanted {
+    /// Whether nothing in particular is looked for.
+    pub fn is_any(&self) -> bool {
+        self.icid.is_none() && self.call_id.is_none() && self.number.is_none()
+    }
+
     pub fn is(&self, event: &Event) -> bool {
         let icid = |wanted: &String| event.icid.as_ref() == Some(wanted);
         self.icid.as_ref().is_none_or(icid)
@@ -79,6 +91,7 @@ impl Desk {
         let mut found = self.recent.matching(&self.sender, wanted);
         found.retain(|cdr| cdr.state != "quarantined"); // there it may still be
         found.extend(self.quarantine(wanted)?);
+        found.extend(self.unpaid(wanted)?);
         accounts::each(&*self.reader, Table::Charging, |_, value| {
             let event = record::read(value).ok().filter(|event| wanted.is(event));
             if let Some(event) = event.filter(|_| found.len() < SHOWN_MAX) {
@@ -99,14 +112,36 @@ impl Desk {
         let mut release = quarantine::Release::new(&*self.reader, numbers);
         let mut count = 0;
         while let Some((batch, range)) = release.next_batch()? {
-            let (done, stored) = oneshot::channel();
-            // whoever asked may be gone: what is committed is committed
-            self.committer
-                .submit(batch, Box::new(move |outcome| _ = done.send(outcome)));
-            stored.await.unwrap_or(Err(StoreError::Closed))?;
+            self.commit(batch).await?;
             count += range.count;
-            // the thread is gone only at the end of the server; the records are then found at its next start
-            let _ = self.orders.send(Order::Released(range)).await;
+            if let Some(orders) = &self.orders {
+                // the thread is gone only at the end of the server; the records are then found at its next start
+                let _ = orders.send(Order::Released(range)).await;
+            }
+        }
+        Ok(count)
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<(), StoreError> {
+        let (done, stored) = oneshot::channel();
+        // whoever asked may be gone: what is committed is committed
+        self.committer
+            .submit(batch, Box::new(move |outcome| _ = done.send(outcome)));
+        stored.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// The first entries that are wanted of the list of what no OCS takes.
+    pub fn unpaid(&self, wanted: &Wanted) -> Result<Vec<Cdr>, StoreError> {
+        unpaid::listed(&*self.reader, &self.sender, wanted, SHOWN_MAX)
+    }
+
+    /// Takes entries off that list. Returns how many there were.
+    pub async fn forget(&self, numbers: &[u64]) -> Result<u64, StoreError> {
+        let _one_at_a_time = self.releasing.lock().await;
+        let (batch, count) = unpaid::forgetting(&*self.reader, numbers)?;
+        self.commit(batch).await?;
+        if let Some(online) = &self.online {
+            online.forgotten(count);
         }
         Ok(count)
     }

@@ -54,6 +54,7 @@ pub mod settings;
 mod socket;
 mod spool;
 mod tls;
+pub mod unpaid;
 mod worker;
 
 pub use spool::Quarantined;
@@ -86,6 +87,7 @@ pub enum StartError {
 pub struct Charging {
     offline: Option<Offline>,
     online: Option<Online>,
+    desk: Desk,
     stop: oneshot::Sender<Stop>,
     thread: JoinHandle<()>,
 }
@@ -95,7 +97,6 @@ pub struct Charging {
 struct Offline {
     orders: mpsc::Sender<Order>,
     unseen: Arc<Unseen>,
-    desk: Desk,
 }
 
 /// Starts charging: offline if `settings` has a CDF, with the records that `reader` finds in the store; online if that
@@ -109,11 +110,18 @@ pub fn start(
 ) -> Result<Charging, StartError> {
     let tls = Tls::load(&settings.given.tls)?;
     let doors = listen::doors(&settings.given)?;
+    let recent = Arc::new(Recent::default());
+    let (kept, changing) = (reader.clone(), committer.clone());
     let (offline, rf) = match settings.peers.is_empty() {
         true => (None, None),
         false => {
             let (reader, committer) = (reader.clone(), committer.clone());
-            let (offline, rf) = Offline::prepare(&settings, reader, committer, metrics.clone())?;
+            let (offline, rf) = Offline::prepare(
+                &settings,
+                (reader, committer),
+                metrics.clone(),
+                recent.clone(),
+            )?;
             (Some(offline), Some(rf))
         }
     };
@@ -125,6 +133,15 @@ pub fn start(
                 online::prepare(wanted, sender, &*reader, committer, metrics.clone())?;
             (Some(online), Some(ro))
         }
+    };
+    let desk = Desk {
+        reader: kept,
+        committer: changing,
+        orders: offline.as_ref().map(|offline| offline.orders.clone()),
+        online: online.clone(),
+        sender: Arc::new(Sender::of(&settings)),
+        recent,
+        releasing: Arc::default(),
     };
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(StartError::Random)?;
@@ -142,6 +159,7 @@ pub fn start(
     Ok(Charging {
         offline,
         online,
+        desk,
         stop,
         thread: spawn(start)?,
     })
@@ -166,9 +184,9 @@ fn spawn(start: Start) -> Result<JoinHandle<()>, StartError> {
 impl Offline {
     fn prepare(
         settings: &Checked,
-        reader: Arc<dyn Reader>,
-        committer: Arc<Committer>,
+        (reader, committer): (Arc<dyn Reader>, Arc<Committer>),
         metrics: Metrics,
+        recent: Arc<Recent>,
     ) -> Result<(Offline, Rf), StartError> {
         let given = settings.given.clone();
         let (count, highest) = waiting(&*reader)?;
@@ -181,20 +199,11 @@ impl Offline {
         let unseen = Arc::new(Unseen::default());
         let (memory, window) = (given.spool_memory_records, given.max_in_flight);
         let spool = Spool::new(memory as usize, window as usize, count, highest);
-        let sender = Arc::new(Sender::of(settings));
-        let desk = Desk {
-            reader: reader.clone(),
-            committer: committer.clone(),
-            orders: orders.clone(),
-            sender: sender.clone(),
-            recent: Arc::new(Recent::default()),
-            releasing: Arc::default(),
-        };
         let start = records::Start {
-            sender,
+            sender: Arc::new(Sender::of(settings)),
             accounts: Accounts::load(&*reader)?,
             export: Export::start(&given.export).map_err(StartError::Export)?,
-            recent: desk.recent.clone(),
+            recent,
             settings: given,
             spool,
             reader,
@@ -208,11 +217,7 @@ impl Offline {
             stored,
             unseen: unseen.clone(),
         };
-        let offline = Offline {
-            orders,
-            unseen,
-            desk,
-        };
+        let offline = Offline { orders, unseen };
         Ok((offline, rf))
     }
 }
@@ -287,9 +292,9 @@ pub fn waiting(reader: &dyn Reader) -> Result<(u64, Option<u64>), StoreError> {
 }
 
 impl Charging {
-    /// Where the operator asks. `None`: nothing is charged offline.
-    pub fn desk(&self) -> Option<Desk> {
-        self.offline.as_ref().map(|offline| offline.desk.clone())
+    /// Where the operator asks.
+    pub fn desk(&self) -> Desk {
+        self.desk.clone()
     }
 
     /// Where credit is asked for. `None`: nothing is charged online.

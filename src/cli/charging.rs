@@ -3,6 +3,7 @@
 mod enquiry;
 mod explain;
 mod place;
+mod unpaid;
 
 use super::terminal::{line, say};
 use super::{Exit, Failure};
@@ -19,6 +20,8 @@ Examples:
   presentia charging list
   presentia charging release 1882618704334389248 --why \"ticket 4711: CDF repaired\"
   presentia charging export --format csv >refused.csv
+  presentia charging unpaid list
+  presentia charging unpaid forget 1882618704334389249 --why \"ticket 4712: account corrected\"
   presentia charging trace --icid 4f3a9c
   presentia charging tail
   presentia charging price PUBLISH sip:bob@home1.example
@@ -81,6 +84,11 @@ enum Action {
         #[arg(long, value_name = "NAME")]
         by: Option<String>,
     },
+    /// What no OCS takes: services that are not paid for, and refunds that are owed
+    Unpaid {
+        #[command(subcommand)]
+        action: unpaid::Action,
+    },
     /// Print what became of all events, hour by hour and CDF by CDF
     Report {
         /// As JSON
@@ -137,7 +145,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             let wanted = Wanted {
                 icid: icid.clone(),
                 call_id: call_id.clone(),
-                number: None,
+                ..Wanted::default()
             };
             found(&place.trace(&wanted)?)
         }
@@ -146,15 +154,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             if format == "csv" {
                 say(CSV_COLUMNS);
             }
-            for cdr in cdrs {
-                let text = match format.as_str() {
-                    "csv" => cdr.to_csv(),
-                    _ => cdr.to_json(),
-                };
-                if !say(&text) {
-                    break;
-                }
-            }
+            cdrs.iter().all(|cdr| say(&exported(cdr, format)));
             Ok(())
         }
         Action::Release { numbers, why, by } => {
@@ -162,11 +162,20 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             say(&format!("{count} released"));
             Ok(())
         }
+        Action::Unpaid { action } => unpaid::run(&mut place, action),
         Action::Report { json } => report(&place.report()?, *json),
         Action::Tail { once } => tail(&mut place, *once),
         Action::Price(price) => enquiry::price(&place, price),
         Action::Balance(balance) => enquiry::balance(&place, balance),
         Action::Explain(_) => Ok(()), // done above
+    }
+}
+
+/// A line of `json` or `csv`.
+fn exported(cdr: &Cdr, format: &str) -> String {
+    match format {
+        "csv" => cdr.to_csv(),
+        _ => cdr.to_json(),
     }
 }
 

@@ -1,5 +1,6 @@
-//! The records of charging over HTTP, for trusted peers: `/charging/report`, `/charging/quarantine`, `/charging/trace`,
-//! `/charging/tail`, and POST `/charging/release`, which leaves a line of the target `audit`; questions to an OCS.
+//! The records of charging over HTTP, for trusted peers: `/charging/report`, `/charging/quarantine`, `/charging/unpaid`,
+//! `/charging/trace`, `/charging/tail`; POST `/charging/release` and `/charging/forget`, which leave a line of the target
+//! `audit`; questions to an OCS.
 
 use super::{Answer, Service, plain, xcap};
 use crate::charging::cdr::Cdr;
@@ -19,11 +20,11 @@ use tracing::{info, warn};
 /// Where everything of charging stands.
 pub(crate) const PATH: &str = "/charging";
 
-/// Body of a release.
+/// Body of a release, or of what is to be forgotten.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Order {
-    /// Numbers of records; none: all.
+    /// Numbers of records; none: all are released, and none is forgotten.
     pub numbers: Vec<String>,
     pub by: String,
     pub why: String,
@@ -33,6 +34,12 @@ pub(crate) struct Order {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Released {
     pub released: u64,
+}
+
+/// What was taken off the list of what is unpaid.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Forgotten {
+    pub forgotten: u64,
 }
 
 /// Records that came to their end, and where to go on.
@@ -109,35 +116,37 @@ pub(super) async fn answer(
             }
             Err(_) => refused("after is a number"),
         },
-        ("GET" | "HEAD", "/quarantine" | "/trace") => {
+        ("GET" | "HEAD", "/quarantine" | "/trace" | "/unpaid") => {
             let Ok(wanted) = wanted(&query) else {
-                return refused("number is a number");
+                return refused("number and after are numbers");
             };
-            let is_trace = below == "/trace";
-            if is_trace && wanted == Wanted::default() {
+            if below == "/trace" && wanted.is_any() {
                 return refused("say which: icid, call_id or number");
             }
-            let desk = desk.clone();
-            read(move || match is_trace {
-                true => desk.trace(&wanted),
-                false => desk.quarantine(&wanted),
+            let (desk, below) = (desk.clone(), below.to_owned());
+            read(move || match below.as_str() {
+                "/trace" => desk.trace(&wanted),
+                "/unpaid" => desk.unpaid(&wanted),
+                _ => desk.quarantine(&wanted),
             })
             .await
         }
-        ("POST", "/release") => {
+        ("POST", "/release" | "/forget") => {
+            let forgets = below == "/forget";
             // trusted peers alone get here
             match xcap::read(service, true, request.into_body()).await {
-                Ok(body) => release(desk, peer, &body).await,
+                Ok(body) => carry_out(desk, peer, &body, forgets).await,
                 Err(refusal) => refusal,
             }
         }
-        (_, "/report" | "/tail" | "/quarantine" | "/trace") => not_allowed("GET, HEAD"),
-        (_, "/release") => not_allowed("POST"),
+        (_, "/report" | "/tail" | "/quarantine" | "/trace" | "/unpaid") => not_allowed("GET, HEAD"),
+        (_, "/release" | "/forget") => not_allowed("POST"),
         _ => plain(StatusCode::NOT_FOUND),
     }
 }
 
-async fn release(desk: &Desk, peer: IpAddr, body: &[u8]) -> Answer {
+/// Releases records, or forgets what is unpaid.
+async fn carry_out(desk: &Desk, peer: IpAddr, body: &[u8], forgets: bool) -> Answer {
     let order: Order = match serde_json::from_slice(body) {
         Ok(order) => order,
         Err(error) => return refused(&error.to_string()),
@@ -149,9 +158,21 @@ async fn release(desk: &Desk, peer: IpAddr, body: &[u8]) -> Answer {
     if order.by.trim().is_empty() || order.why.trim().is_empty() {
         return refused("say who orders it (by) and why");
     }
+    let Order { by, why, .. } = order;
+    if forgets {
+        if numbers.is_empty() {
+            return refused("say which, by their numbers");
+        }
+        return match desk.forget(&numbers).await {
+            Ok(forgotten) => {
+                info!(target: AUDIT_TARGET, %peer, by, why, forgotten, ?numbers, "unpaid charges settled by hand");
+                json(StatusCode::OK, &Forgotten { forgotten })
+            }
+            Err(error) => failed(&error),
+        };
+    }
     match desk.release(&numbers).await {
         Ok(released) => {
-            let Order { by, why, .. } = order;
             info!(target: AUDIT_TARGET, %peer, by, why, released, "charging records released");
             json(StatusCode::OK, &Released { released })
         }
@@ -176,11 +197,12 @@ fn failed(error: &StoreError) -> Answer {
 }
 
 fn wanted(query: &str) -> Result<Wanted, std::num::ParseIntError> {
-    let number = parameter(query, "number").map(|text| text.parse());
+    let number = |name| parameter(query, name).map(|text| text.parse()).transpose();
     Ok(Wanted {
         icid: parameter(query, "icid"),
         call_id: parameter(query, "call_id"),
-        number: number.transpose()?,
+        number: number("number")?,
+        after: number("after")?,
     })
 }
 
@@ -233,7 +255,7 @@ mod tests {
         ] {
             assert_eq!(parameter(query, "icid").as_deref(), icid, "{query}");
         }
-        assert!(wanted("number=x").is_err());
+        assert!(wanted("number=x").is_err() && wanted("after=x").is_err());
         assert_eq!(wanted("number=7").unwrap().number, Some(7));
     }
 }

@@ -373,7 +373,7 @@ impl<T: FnMut(&str) -> bool> Run<T> {
                 request,
                 result,
             } => self.reply(now, connection, &request, result),
-            Order::Unsettled { owed, .. } => self.say(&format!("refused for good: {owed:?}")),
+            Order::Unsettled { owed, .. } => self.say(&format!("given up: {owed:?}")),
         }
     }
 

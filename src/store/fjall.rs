@@ -134,6 +134,7 @@ fn name(table: Table) -> &'static str {
         Table::ChargingEnded => "charging_ended",
         Table::Credit => "credit",
         Table::CreditSession => "credit_session",
+        Table::Unpaid => "unpaid",
         Table::SubscriptionPayer => "subscription-payer",
         Table::Wishes => "wishes",
         Table::Filters => "filters",

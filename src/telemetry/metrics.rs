@@ -30,6 +30,7 @@ pub struct Metrics {
     spool_bytes: Gauge,
     spool_alarms: Family<ReasonLabel, Gauge>,
     missing_records: Gauge,
+    unpaid: Gauge,
     remote_silence: Gauge,
     peers: Family<PeerLabel, Gauge>,
     retransmissions: Counter,
@@ -65,6 +66,7 @@ impl Metrics {
             spool_bytes: Gauge::default(),
             spool_alarms: Family::default(),
             missing_records: Gauge::default(),
+            unpaid: Gauge::default(),
             remote_silence: Gauge::default(),
             peers: Family::default(),
             retransmissions: Counter::default(),
@@ -168,6 +170,11 @@ impl Metrics {
             .set(i64::try_from(missing).unwrap_or(i64::MAX));
     }
 
+    /// Charges that no OCS takes, and that wait for the operator.
+    pub fn set_unpaid(&self, count: u64) {
+        self.unpaid.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
     /// Whether a Diameter peer, by its identity, is open for traffic. Peers come from the configuration and
     /// from P-Charging-Function-Addresses resolved against it, so their number is bounded.
     pub fn set_peer(&self, peer: &str, open: bool) {
@@ -218,6 +225,7 @@ impl Metrics {
             "Charging records that the accounts missed at the start",
             m.missing_records,
         );
+        registry.register("charging_unpaid", "Charges that no OCS takes", m.unpaid);
         registry.register(
             "remote_xdms_silent_seconds",
             "How long another XDMS has not answered, the longest of all",

@@ -10,6 +10,7 @@ mod charging_enquiries;
 mod charging_events;
 mod charging_line;
 mod charging_torture;
+mod charging_unpaid;
 mod clients;
 mod conformance;
 mod content;

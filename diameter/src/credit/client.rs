@@ -9,7 +9,7 @@ use super::verdict::{Told, Verdict};
 use super::{Decision, Denial, Input, Output, Owed, Policy, Question, Withdrawal};
 use crate::Instant;
 use crate::dictionary::{CMD_RE_AUTH, SESSION_ID};
-use crate::fault::ResultCode;
+use crate::fault::{Class, ResultCode};
 use crate::message::Message;
 use crate::node::{ConnectionId, Outcome};
 use crate::ro::{CreditAnswer, RequestedAction, UnitsIn};
@@ -86,11 +86,30 @@ pub enum Order {
         request: Vec<u8>,
         result: ResultCode,
     },
-    /// The server refuses what was owed: for the operator.
+    /// The server refuses what was owed, or was not there to take it: for the operator.
     Unsettled {
         key: u64,
         owed: Owed,
+        said: Option<Said>,
     },
+}
+
+/// How the last question of a charge was refused; there is none where it was not answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// That of the service, where there is one; else that of the command.
+    pub result: ResultCode,
+    /// Origin-Host and Error-Message.
+    pub host: Option<String>,
+    pub message: Option<String>,
+}
+
+/// What would be true of a charge if its service were given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given {
+    pub kept: Kept,
+    /// What nobody would take, as in [`Order::Unsettled`]. Nothing is kept then.
+    pub unsettled: Option<(Owed, Option<Said>)>,
 }
 
 /// More charges, or sessions of services that last, are under way than this client was made for.
@@ -113,6 +132,7 @@ struct Entry {
     /// The question under way.
     asked: Option<Question>,
     server: Option<String>,
+    said: Option<Box<Said>>,
     peer: Option<PeerId>,
     /// What the store has, as far as it was written here.
     kept: Option<Kept>,
@@ -227,7 +247,11 @@ impl Client {
             Owed::Given { used } if !lives => {
                 if used > 0 {
                     let owed = kept.owed; // no session will take it
-                    self.orders.push_back(Order::Unsettled { key, owed });
+                    self.orders.push_back(Order::Unsettled {
+                        key,
+                        owed,
+                        said: None,
+                    });
                 }
                 Owed::Nothing
             }
@@ -282,6 +306,7 @@ impl Client {
             renewals,
             asked: None,
             server: kept.as_ref().and_then(|kept| kept.server.clone()),
+            said: None,
             peer: None,
             kept,
             late: None,
@@ -301,6 +326,7 @@ impl Client {
         let Some(question) = entry.asked.take() else {
             return;
         };
+        entry.said = None;
         let input = match outcome {
             Outcome::Answer(bytes) => entry.read(bytes, &question, self.units_in),
             Outcome::Unreadable | Outcome::Unanswered => Input::Lost,
@@ -392,8 +418,8 @@ impl Client {
         self.entries.contains_key(&key)
     }
 
-    /// What would be owed if the service were given now; `None` for a charge that is over.
-    pub fn if_given(&self, key: u64, now: Instant) -> Option<Kept> {
+    /// What would be true if the service were given now; `None` for a charge that is over.
+    pub fn if_given(&self, key: u64, now: Instant) -> Option<Given> {
         let entry = self.entries.get(&key)?;
         let given = match entry.lasting {
             true => Input::Begun,
@@ -412,7 +438,12 @@ impl Client {
                 session.owed()
             }
         };
-        Some(entry.kept_for(owed))
+        let unsettled = out.iter().find_map(|output| match output {
+            Output::Unsettled(owed) => Some((*owed, entry.said.as_deref().cloned())),
+            _ => None,
+        });
+        let kept = entry.kept_for(owed);
+        Some(Given { kept, unsettled })
     }
 
     /// The policy for one charge: those that ask again do so each at a time of its own, and all of them together not more
@@ -487,6 +518,7 @@ impl Client {
             Machine::Event(event) => (event.owed(), event.deadline(), event.is_done()),
             Machine::Session(session) => (session.owed(), session.deadline(), session.is_done()),
         };
+        let said = entry.said.clone();
         if out.contains(&Output::Renewed) {
             self.sessions.remove(&entry.session_id);
             entry.renew();
@@ -530,7 +562,10 @@ impl Client {
                 Output::Renewed => {} // seen to before
                 Output::Withdrawn(why) => self.orders.push_back(Order::Withdrawn { key, why }),
                 Output::Reply(result) => self.reply(from, result),
-                Output::Unsettled(owed) => self.orders.push_back(Order::Unsettled { key, owed }),
+                Output::Unsettled(owed) => {
+                    let said = said.as_deref().cloned();
+                    self.orders.push_back(Order::Unsettled { key, owed, said });
+                }
             }
         }
         if done && let Some(entry) = self.entries.remove(&key) {
@@ -619,6 +654,14 @@ impl Entry {
         let Some(answer) = answer else {
             return Input::Lost;
         };
+        let result = answer.service_result.unwrap_or(answer.result);
+        if result.class() != Class::Success {
+            self.said = Some(Box::new(Said {
+                result,
+                host: answer.origin_host.map(str::to_owned),
+                message: answer.error_message.map(str::to_owned),
+            }));
+        }
         let told = Told::read(&answer);
         if told.session_open {
             self.server = answer.origin_host.map(str::to_owned);

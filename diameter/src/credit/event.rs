@@ -203,6 +203,7 @@ impl OneTime {
                         self.settle(Account::Untouched);
                         self.decide(Decision::Denied(denial), out);
                         self.forgive();
+                        self.write_off(out);
                     }
                     Verdict::Temporary { elsewhere: true } if self.may_retry() => {
                         self.ask(State::PendingE, true, out);
@@ -293,6 +294,7 @@ impl OneTime {
             }
         }
         self.forgive();
+        self.write_off(out);
         // A service that failed while its debit is in doubt: the doubt is removed.
         let doubt = self.account == Account::Perhaps && self.service == Service::Failed;
         if doubt && self.state == State::Idle {
@@ -311,6 +313,15 @@ impl OneTime {
     fn forgive(&mut self) {
         if self.service == Service::Failed && self.account == Account::Untouched {
             self.state = State::Idle;
+        }
+    }
+
+    /// A service that was given and that nobody will debit any more, as the failure handling or a late refusal has it:
+    /// for the operator.
+    fn write_off(&self, out: &mut Vec<Output>) {
+        let given = self.action == DirectDebiting && self.service == Service::Delivered;
+        if given && self.state == State::Idle && self.account != Account::Debited {
+            out.push(Output::Unsettled(Owed::Debit));
         }
     }
 
@@ -349,10 +360,12 @@ impl OneTime {
                 }
             }
             // Failed answer: delete request, and indicate the error
-            Some(Verdict::Free | Verdict::Denied(_) | Verdict::Failed) => {
+            Some(verdict @ (Verdict::Free | Verdict::Denied(_) | Verdict::Failed)) => {
                 let owed = self.owed();
                 self.settle(Account::Untouched);
-                if owed != Owed::Undo {
+                // 4011: a service that is free of charge is not owed.
+                let free = verdict == Verdict::Free && owed == Owed::Debit;
+                if owed != Owed::Undo && !free {
                     out.push(Output::Unsettled(owed));
                 }
             }
@@ -368,7 +381,7 @@ impl OneTime {
         }
         if delivered {
             self.service = Service::Delivered;
-            return;
+            return self.write_off(out);
         }
         self.service = Service::Failed;
         match (self.state, self.account) {

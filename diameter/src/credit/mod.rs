@@ -141,7 +141,8 @@ pub enum Output {
     Withdrawn(Withdrawal),
     /// The Result-Code for the RAR or ASR.
     Reply(ResultCode),
-    /// The server refuses for good what was owed, or was never there to take it: for the operator.
+    /// The server refuses for good what was owed, or was never there to take it: for the operator. Nothing more is done
+    /// about it here.
     Unsettled(Owed),
 }
 

@@ -128,6 +128,7 @@ impl Node {
             | Table::ChargingSettled
             | Table::ChargingEnded
             | Table::Credit
+            | Table::Unpaid
             | Table::CreditSession
             | Table::SubscriptionPayer
             | Table::Charging
@@ -182,9 +183,9 @@ impl Node {
                 recovery.charging += usize::from(table == Table::Charging);
                 true
             }
-            Table::Credit => {
-                let number = <[u8; 8]>::try_from(key).map(u64::from_be_bytes);
-                number.map(|n| self.credits.skip_past(n)).is_ok() // the rest is the credit thread's
+            Table::Credit | Table::Unpaid => {
+                let number = key.first_chunk().copied().map(u64::from_be_bytes);
+                number.map(|n| self.credits.skip_past(n)).is_some() // the rest is the credit thread's
             }
             Table::CreditSession => self.recover_session(key, value),
             Table::SubscriptionPayer => self.ledger.payers.recover(key, value),

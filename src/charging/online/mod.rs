@@ -97,6 +97,7 @@ pub(super) fn prepare(
         settings: wanted.settings,
         owed,
         lives,
+        unpaid: super::unpaid::count(reader)?,
         committer,
         metrics,
         tell: wanted.tell,
@@ -144,6 +145,11 @@ impl Online {
     /// A lasting service has used so many units. Never blocks.
     pub fn used(&self, number: u64, units: u64) {
         let _ = self.orders.send(Order::Used { number, units });
+    }
+
+    /// So many entries of the list of what is unpaid were settled by hand. Never blocks.
+    pub(super) fn forgotten(&self, count: u64) {
+        let _ = self.orders.send(Order::Forgotten(count));
     }
 
     /// A service that was granted was given, or was not. Never blocks.

@@ -1,7 +1,8 @@
 //! What is owed, as the store keeps it: the charge as it was asked for, and what is left to do about it.
 
+use crate::charging::unpaid::Loss;
 use diameter::credit::Owed;
-use diameter::credit::client::Kept;
+use diameter::credit::client::{Given, Kept};
 use diameter::ro::FailureHandling;
 use ims::charge::{Event, record};
 use ims::record::{decode, encode};
@@ -19,7 +20,7 @@ struct Stored {
 }
 
 /// [`Owed`] on disk: variants are numbered, so new ones go last.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 enum Debt {
     Debit,
     Undo,
@@ -45,6 +46,10 @@ enum Debt {
         quota: Option<u64>,
         debt: SessionDebt,
     },
+    /// The service was given and no OCS will take this: it goes on the list of what is unpaid.
+    Unpaid(Loss),
+    /// Nothing is owed, and the charging thread has yet to say so and forget it.
+    Settled,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -81,6 +86,45 @@ fn failure(ccfh: u8) -> FailureHandling {
         2 => FailureHandling::RetryAndTerminate,
         _ => FailureHandling::Terminate,
     }
+}
+
+/// What a record leaves to be done.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Left {
+    Owed(Kept),
+    Unpaid(Loss),
+}
+
+/// The value that goes with the batch that gives the service; `None` when nothing is left to be done.
+pub fn given(given: &Given, event: &[u8], ecf: &[String]) -> Option<Vec<u8>> {
+    let Given { kept, unsettled } = given;
+    let loss = unsettled
+        .as_ref()
+        .and_then(|(owed, said)| Loss::of(owed, said.as_ref()));
+    let Some(loss) = loss else {
+        return write(kept, event, ecf);
+    };
+    Some(encode(&Stored {
+        debt: Debt::Unpaid(loss),
+        server: kept.server.clone(),
+        event: event.to_vec(),
+        ecf: ecf.to_vec(),
+    }))
+}
+
+/// The value of a record that owes nothing while its charge is not over.
+pub fn settled() -> Vec<u8> {
+    encode(&Stored {
+        debt: Debt::Settled,
+        server: None,
+        event: Vec::new(),
+        ecf: Vec::new(),
+    })
+}
+
+/// Whether a record owes nothing.
+pub fn is_settled(value: &[u8]) -> bool {
+    decode::<Stored>(value).is_some_and(|stored| matches!(stored.debt, Debt::Settled))
 }
 
 /// The value of a record; `None` when nothing is owed. The event is in the form of charging records.
@@ -145,8 +189,9 @@ pub fn write(kept: &Kept, event: &[u8], ecf: &[String]) -> Option<Vec<u8>> {
 }
 
 /// What a record says; `None` when it cannot be read.
-pub fn read(value: &[u8]) -> Option<(Kept, Event, Vec<String>)> {
+pub fn read(value: &[u8]) -> Option<(Left, Event, Vec<String>)> {
     let stored: Stored = decode(value)?;
+    let event = record::read(&stored.event).ok()?;
     let (renewals, owed) = match stored.debt {
         Debt::Debit => (0, Owed::Debit),
         Debt::Undo => (0, Owed::Undo),
@@ -191,14 +236,15 @@ pub fn read(value: &[u8]) -> Option<(Kept, Event, Vec<String>)> {
             quota,
             debt,
         } => (renewals, of_session(quota, debt)),
+        Debt::Settled => return None,
+        Debt::Unpaid(loss) => return Some((Left::Unpaid(loss), event, stored.ecf)),
     };
     let kept = Kept {
         owed,
         server: stored.server,
         renewals,
     };
-    let event = record::read(&stored.event).ok()?;
-    Some((kept, event, stored.ecf))
+    Some((Left::Owed(kept), event, stored.ecf))
 }
 
 fn of_session(quota: Option<u64>, debt: SessionDebt) -> Owed {
@@ -276,7 +322,8 @@ mod tests {
                     renewals,
                 };
                 let value = write(&kept, &record::write(&event), &ecf).unwrap();
-                assert_eq!(read(&value), Some((kept, event.clone(), ecf.clone())));
+                let left = Left::Owed(kept);
+                assert_eq!(read(&value), Some((left, event.clone(), ecf.clone())));
                 for end in 0..value.len() {
                     assert!(read(&value[..end]).is_none(), "cut at {end}");
                 }
@@ -288,6 +335,15 @@ mod tests {
             renewals: 0,
         };
         assert_eq!(write(&nothing, &record::write(&event), &[]), None);
+        assert!(is_settled(&settled()) && read(&settled()).is_none());
+        let unsettled = Some((Owed::Debit, None));
+        let unpaid = Given {
+            kept: nothing,
+            unsettled,
+        };
+        let value = given(&unpaid, &record::write(&event), &ecf).unwrap();
+        let loss = Loss::of(&Owed::Debit, None).unwrap();
+        assert_eq!(read(&value), Some((Left::Unpaid(loss), event, ecf)));
     }
 
     /// The forms that were written before sessions could be opened again.
@@ -333,7 +389,9 @@ mod tests {
                 event: record::write(&event),
                 ecf: Vec::new(),
             });
-            let (kept, ..) = read(&value).unwrap();
+            let Some((Left::Owed(kept), ..)) = read(&value) else {
+                panic!("{owed:?}");
+            };
             assert_eq!((kept.owed, kept.renewals), (owed, 0));
         }
     }

@@ -112,6 +112,9 @@ pub struct Settings {
     /// Requests that wait for a decision, at most; one more is answered 503. As many charges of NOTIFYs are under way
     /// at once, from the question to the answer to the NOTIFY; the others wait. Default: 10000. Range: 1-1000000.
     pub waiting: u32,
+    /// Entries in the list of what no OCS takes, beyond which nothing that asks for credit is served: 503. An alarm comes
+    /// at four fifths. Default: 1000000. Range: 0-100000000; 0: any number.
+    pub unpaid_max: u32,
     /// Charges that last as long as a subscription.
     pub sessions: sessions::Settings,
 }
@@ -137,6 +140,7 @@ impl Default for Settings {
             service_identifier: None,
             profile: PathBuf::new(),
             waiting: 10_000,
+            unpaid_max: 1_000_000,
             sessions: sessions::Settings::default(),
         }
     }
@@ -174,6 +178,7 @@ impl Settings {
                 120_000,
             ),
             ("waiting", u64::from(self.waiting), 1, 1_000_000),
+            ("unpaid_max", u64::from(self.unpaid_max), 0, 100_000_000),
             (
                 "withdrawn_retry_after_s",
                 u64::from(self.withdrawn_retry_after_s.0),

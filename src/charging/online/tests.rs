@@ -27,6 +27,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 
 mod sessions;
+mod unpaid;
 use tokio::sync::oneshot;
 
 /// A test that waits longer has failed.
@@ -48,6 +49,11 @@ impl Ocs {
     }
 
     async fn serving(applications: Applications, rules: &[&str], units: i64) -> Ocs {
+        Ocs::slow(applications, rules, units, Duration::ZERO).await
+    }
+
+    /// One that takes its time.
+    async fn slow(applications: Applications, rules: &[&str], units: i64, delay: Duration) -> Ocs {
         let settings = sim::Settings {
             local: Local {
                 host: "ocs.test".into(),
@@ -62,7 +68,7 @@ impl Ocs {
                 price: Some(15),
                 ..Terms::default()
             },
-            delay: Duration::ZERO,
+            delay,
             rar_after: None,
             json: true,
             pcap: None,

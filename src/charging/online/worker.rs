@@ -1,12 +1,14 @@
 //! Ro: the part of the charging thread that asks for credit.
 
 use super::enquiry::{Asked, Enquiries, is_enquiry};
+use super::record::Left;
 use super::sessions::Unit;
 use super::settings::{Checked, Settings as Given};
 use super::{Tell, Word, ccr, record};
 use crate::charging::acr::Sender;
 use crate::charging::identifier;
 use crate::charging::line::{Line, wall_clock};
+use crate::charging::unpaid::{Length, Loss};
 use crate::store::committer::Done;
 use crate::store::{Committer, Record, StoreError};
 use crate::telemetry::Metrics;
@@ -29,9 +31,17 @@ use tracing::{debug, error, warn};
 #[derive(Debug)]
 pub(in crate::charging) enum Order {
     Ask(Box<Request>),
-    Used { number: u64, units: u64 },
-    Ended { number: u64, delivered: bool },
+    Used {
+        number: u64,
+        units: u64,
+    },
+    Ended {
+        number: u64,
+        delivered: bool,
+    },
     Enquire(Box<Asked>),
+    /// So many entries are off the list of what is unpaid.
+    Forgotten(u64),
 }
 
 /// Everything this part is started with.
@@ -42,6 +52,8 @@ pub(in crate::charging) struct Start {
     pub owed: Vec<Record>,
     /// Charges whose subscriptions go on, as the store says.
     pub lives: BTreeSet<u64>,
+    /// Entries in the list of what no OCS takes.
+    pub unpaid: u64,
     pub committer: Arc<Committer>,
     pub metrics: Metrics,
     pub tell: Tell,
@@ -77,6 +89,7 @@ pub(in crate::charging) struct Credit {
     tell: Tell,
     charges: BTreeMap<u64, Charged>,
     enquiries: Enquiries,
+    unpaid: Length,
     waiting: VecDeque<Waiting>,
     /// Charges that are over, while that is being stored.
     leaving: BTreeMap<u64, Vec<Step>>,
@@ -92,11 +105,13 @@ impl Credit {
             settings: Checked { peers, given, .. },
             owed,
             lives,
+            unpaid,
             committer,
             metrics,
             tell,
             stored,
         } = start;
+        let (max_unpaid, seen) = (given.unpaid_max, metrics.clone());
         let client = Client::new(given.policy(), given.units_in(), given.charges());
         let mut credit = Credit {
             sender,
@@ -109,6 +124,7 @@ impl Credit {
             tell,
             charges: BTreeMap::new(),
             enquiries: Enquiries::default(),
+            unpaid: Length::new(unpaid, max_unpaid, seen),
             waiting: VecDeque::new(),
             leaving: BTreeMap::new(),
             turn: 0,
@@ -120,18 +136,18 @@ impl Credit {
 
     /// Takes up what an earlier process owed. A record that cannot be read is left where it is.
     fn resume(&mut self, now: Instant, owed: Vec<Record>, mut lives: BTreeSet<u64>) {
+        let mut batch = Batch::default();
         for (key, value) in owed {
             let number = <[u8; 8]>::try_from(key.as_slice()).map(u64::from_be_bytes);
-            let (Ok(number), Some((mut kept, event, ecf))) = (number, record::read(&value)) else {
+            if record::is_settled(&value) {
+                batch.delete(Table::Credit, &key);
+                continue;
+            }
+            let (Ok(number), Some((left, event, ecf))) = (number, record::read(&value)) else {
                 error!("a record of what is owed to an account cannot be read; it is left alone");
                 continue;
             };
             let lives = lives.remove(&number);
-            if let Owed::Open { used, .. } | Owed::Given { used } = &mut kept.owed
-                && !lives
-            {
-                *used += self.at_end(); // its end was not heard
-            }
             let session = ccr::session_id(&self.sender, &event);
             let charged = Charged {
                 event: charge::record::write(&event).into(),
@@ -139,8 +155,22 @@ impl Credit {
                 lasting: lives,
             };
             self.charges.insert(number, charged);
+            let mut kept = match left {
+                Left::Owed(kept) => kept,
+                // its service was given, and the process ended before the list had it
+                Left::Unpaid(loss) => {
+                    self.take_over(&mut batch, number, loss);
+                    continue;
+                }
+            };
+            if let Owed::Open { used, .. } | Owed::Given { used } = &mut kept.owed
+                && !lives
+            {
+                *used += self.at_end(); // its end was not heard
+            }
             self.client.resume(now, number, session, kept, lives);
         }
+        self.commit_taken_over(batch);
         for number in lives {
             error!(
                 number,
@@ -180,6 +210,7 @@ impl Credit {
                 self.client
                     .ended(now, number, if delivered { units } else { 0 });
             }
+            Order::Forgotten(count) => self.unpaid.take(count),
         }
     }
 
@@ -204,6 +235,9 @@ impl Credit {
         let Some(charge) = kind else {
             return self.answer(number, Verdict::Granted, Settled::Unchanged);
         };
+        if self.unpaid.is_full() {
+            return self.answer(number, Verdict::Unavailable, Settled::Unchanged);
+        }
         let charged = Charged {
             event: charge::record::write(&event).into(),
             ecf,
@@ -270,12 +304,30 @@ impl Credit {
         while let Some(step) = self.client.poll_order() {
             match step {
                 Step::Keep { key, kept } => self.keep(&mut batch, key, &kept),
+                Step::Forget { key } if self.client.knows(key) => {
+                    // It is not over and may be written again: by a batch that this one must not follow.
+                    let key = key.to_be_bytes();
+                    batch.put_owned(Table::Credit, &key, record::settled());
+                }
                 Step::Forget { key } => {
                     over.ops.push(Op::Delete {
                         table: Table::Credit,
                         key: key.to_be_bytes().into(),
                     });
                     leaving.push(step);
+                }
+                Step::Unsettled {
+                    key,
+                    ref owed,
+                    ref said,
+                } => {
+                    let goes_on = self.client.knows(key);
+                    // with what says so in the store, or forgets it
+                    let with = if goes_on { &mut batch } else { &mut over };
+                    if let Some(loss) = Loss::of(owed, said.as_ref()) {
+                        self.list(with, key, loss);
+                    }
+                    leaving.extend((!goes_on).then_some(step));
                 }
                 other => steps.push(other),
             }
@@ -365,10 +417,11 @@ impl Credit {
         let mut touched = Vec::new();
         for step in steps {
             touched.extend(match &step {
-                Step::Decided { key, .. }
-                | Step::Withdrawn { key, .. }
-                | Step::Unsettled { key, .. }
-                | Step::Forget { key } => Some(*key),
+                Step::Decided { key, .. } | Step::Unsettled { key, .. } | Step::Forget { key } => {
+                    Some(*key)
+                }
+                // its end has another step, which may yet have to be listed
+                Step::Withdrawn { .. } => None,
                 Step::Ask { .. }
                 | Step::Keep { .. }
                 | Step::Allowed { .. }
@@ -419,9 +472,8 @@ impl Credit {
                     request,
                     result,
                 } => line.reply(connection, &request, result),
-                Step::Unsettled { key, owed } => self.given_up(key, owed),
                 Step::Forget { .. } => self.metrics.credit(CreditOutcome::Settled),
-                Step::Keep { .. } => {} // went into the batch
+                Step::Keep { .. } | Step::Unsettled { .. } => {} // went into the batch
             }
         }
         touched.retain(|key| !self.client.knows(*key));
@@ -438,25 +490,6 @@ impl Credit {
         if asked.action == Some(RequestedAction::RefundAccount) {
             self.metrics.credit(CreditOutcome::Refunding);
         }
-    }
-
-    /// What is owed is settled by hand: the line in the log leads to the SIP request and to the session at the OCS.
-    fn given_up(&self, key: u64, owed: Owed) {
-        self.metrics.credit(CreditOutcome::GivenUp);
-        let charged = self.charges.get(&key);
-        let event = charged.and_then(|charged| charge::record::read(&charged.event).ok());
-        let Some(event) = event else {
-            return error!(number = key, ?owed, "the OCS refuses for good what is owed");
-        };
-        error!(
-            number = key,
-            ?owed,
-            session_id = ccr::session_id(&self.sender, &event),
-            method = event.method.as_str(),
-            icid = event.icid,
-            call_id = event.call_id,
-            "the OCS refuses for good what is owed"
-        );
     }
 
     fn withdrawn(&self, key: u64, why: Lost) {
@@ -491,11 +524,11 @@ impl Credit {
             Decision::Denied(Denial::Unavailable) => Verdict::Unavailable,
         };
         let settled = match (self.client.if_given(key, now), self.charges.get(&key)) {
-            (Some(kept), Some(charged)) if kept.owed != Owed::Nothing => {
-                let value = record::write(&kept, &charged.event, &charged.ecf);
+            (Some(given), Some(charged)) => {
+                let value = record::given(&given, &charged.event, &charged.ecf);
                 value.map_or(Settled::Nothing, Settled::Owed)
             }
-            (Some(_), _) => Settled::Nothing,
+            (Some(_), None) => Settled::Nothing,
             (None, _) => Settled::Unchanged,
         };
         debug!(number = key, ?decision, "credit decided");
@@ -532,3 +565,5 @@ impl Credit {
         self.waiting.is_empty() && self.leaving.is_empty()
     }
 }
+
+mod unpaid;

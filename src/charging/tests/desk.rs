@@ -41,7 +41,7 @@ async fn emit(bench: &Bench, count: u32) -> Vec<Event> {
 async fn until(charging: &Charging, wanted: impl Fn(&Report) -> bool) -> Report {
     let end = tokio::time::Instant::now() + PATIENCE;
     loop {
-        let report = charging.desk().unwrap().report().unwrap();
+        let report = charging.desk().report().unwrap();
         if wanted(&report) {
             return report;
         }
@@ -72,7 +72,7 @@ async fn every_event_is_accounted_for_from_emission_through_quarantine_to_its_re
     assert_eq!(hour.peers["cdf1.ims.test"].refused, 1);
     assert_eq!(hour.resent, 5, "they lay in the store at the start");
 
-    let desk = charging.desk().unwrap();
+    let desk = charging.desk();
     let refused = desk.quarantine(&Wanted::default()).unwrap();
     assert_eq!((refused.len(), refused[0].result), (1, Some(5004)));
     assert_eq!(desk.release(&[77]).await, Ok(0), "no such record");
@@ -122,7 +122,7 @@ async fn what_the_accounts_miss_at_a_start_is_told() {
             .encode()
             .contains("charging_missing_records 1")
     );
-    let report = charging.desk().unwrap().report().unwrap();
+    let report = charging.desk().report().unwrap();
     assert_eq!(report.hours[0].missing, 1);
     assert_eq!(report.hours[0].missing_names(), "1");
 }
@@ -167,7 +167,7 @@ async fn a_spool_that_is_nearly_full_raises_an_alarm_while_nothing_is_exported_y
     bench.until_metric(&alarm("age", 1)).await;
     let numbers = bench.metrics.encode();
     assert!(numbers.contains(&alarm("depth", 0)) && numbers.contains(&alarm("disk", 0)));
-    let report = charging.desk().unwrap().report().unwrap();
+    let report = charging.desk().report().unwrap();
     assert_eq!((report.hours[0].exported, report.hours[0].waiting), (0, 8));
     charging.shutdown(Duration::from_secs(1)).await;
 }

@@ -5,11 +5,11 @@ use super::super::terminal::line;
 use super::super::{Exit, Failure};
 use crate::charging::accounts::Report;
 use crate::charging::cdr::Cdr;
-use crate::charging::desk::{self, Wanted};
+use crate::charging::desk::{self, SHOWN_MAX, Wanted};
 use crate::charging::online::enquiry::Said;
-use crate::charging::quarantine;
+use crate::charging::{quarantine, unpaid};
 use crate::config::Config;
-use crate::http::charging::{Order, PATH, Refused, Released, Tail};
+use crate::http::charging::{Forgotten, Order, PATH, Refused, Released, Tail};
 use crate::store::{self, Engine, StoreError};
 use crate::ua::http::{self, Request, exchange};
 use bytes::Bytes;
@@ -70,6 +70,10 @@ impl Place {
             Place::Server(server) => get(server, "/trace", &query(wanted)),
             Place::Store { engine, sender } => {
                 let mut found = self.quarantine(wanted)?;
+                self.unpaid(wanted, |cdr| {
+                    found.push(cdr.clone());
+                    true
+                })?;
                 let waiting = engine.reader().scan(Table::Charging, &[], usize::MAX);
                 for (_, value) in waiting.map_err(in_store)? {
                     if let Ok(event) = record::read(&value)
@@ -125,28 +129,75 @@ impl Place {
                 quarantine::release(engine.as_mut(), numbers).map_err(in_store)
             }
             Place::Server(server) => {
-                let session = || std::env::var("SUDO_USER").or_else(|_| std::env::var("USER"));
-                let by = by.map(str::to_owned).or_else(|| session().ok());
-                let order = Order {
-                    numbers: numbers.iter().map(u64::to_string).collect(),
-                    by: by.unwrap_or_else(|| "unknown".to_owned()),
-                    why: why.to_owned(),
-                };
-                // plain structs of text always serialise
-                let body = serde_json::to_vec(&order).unwrap_or_default();
-                let Released { released } = ask(server, Method::POST, "/release", body)?;
+                let Released { released } =
+                    ask(server, Method::POST, "/release", order(numbers, why, by))?;
                 Ok(released)
+            }
+        }
+    }
+
+    /// Shows what no OCS takes, in order, until `show` has had enough. A server is asked page by page.
+    pub fn unpaid(
+        &self,
+        wanted: &Wanted,
+        mut show: impl FnMut(&Cdr) -> bool,
+    ) -> Result<(), Failure> {
+        let mut wanted = wanted.clone();
+        loop {
+            let page: Vec<Cdr> = match self {
+                Place::Server(server) => get(server, "/unpaid", &query(&wanted))?,
+                Place::Store { engine, sender } => {
+                    unpaid::listed(&*engine.reader(), sender, &wanted, SHOWN_MAX)
+                        .map_err(in_store)?
+                }
+            };
+            if !page.iter().all(&mut show) {
+                return Ok(());
+            }
+            let last = page.last().filter(|_| page.len() >= SHOWN_MAX);
+            match last.and_then(|cdr| cdr.number.parse().ok()) {
+                Some(last) => wanted.after = Some(last),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Takes entries off that list.
+    pub fn forget(&mut self, numbers: &[u64], why: &str, by: Option<&str>) -> Result<u64, Failure> {
+        match self {
+            Place::Store { engine, .. } => {
+                unpaid::forget(engine.as_mut(), numbers).map_err(in_store)
+            }
+            Place::Server(server) => {
+                let Forgotten { forgotten } =
+                    ask(server, Method::POST, "/forget", order(numbers, why, by))?;
+                Ok(forgotten)
             }
         }
     }
 }
 
+/// The body of an order, with who gives it.
+fn order(numbers: &[u64], why: &str, by: Option<&str>) -> Vec<u8> {
+    let session = || std::env::var("SUDO_USER").or_else(|_| std::env::var("USER"));
+    let by = by.map(str::to_owned).or_else(|| session().ok());
+    let order = Order {
+        numbers: numbers.iter().map(u64::to_string).collect(),
+        by: by.unwrap_or_else(|| "unknown".to_owned()),
+        why: why.to_owned(),
+    };
+    // plain structs of text always serialise
+    serde_json::to_vec(&order).unwrap_or_default()
+}
+
 fn query(wanted: &Wanted) -> String {
     let number = wanted.number.map(|number| number.to_string());
+    let after = wanted.after.map(|number| number.to_string());
     written(&[
         ("icid", wanted.icid.as_deref()),
         ("call_id", wanted.call_id.as_deref()),
         ("number", number.as_deref()),
+        ("after", after.as_deref()),
     ])
 }
 

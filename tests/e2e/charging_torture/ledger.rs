@@ -83,9 +83,9 @@ impl Ledger {
     /// Units that the log of a server names since no session has taken them, by Call-ID.
     pub fn unpaid(&self, log: &str) -> BTreeMap<String, usize> {
         let mut units = BTreeMap::new();
-        for line in log.lines().filter(|line| line.contains("refuses for good")) {
+        for line in log.lines().filter(|line| line.contains("owed=Report")) {
             let value = |name: &str, end: char| line.split_once(name)?.1.split(end).next();
-            let used = value("used: ", ',').and_then(|used| used.parse::<usize>().ok());
+            let used = value("units=", ' ').and_then(|used| used.parse::<usize>().ok());
             if let (Some(call_id), Some(used)) = (value("call_id=\"", '"'), used) {
                 *units.entry(call_id.to_owned()).or_default() += used;
             }

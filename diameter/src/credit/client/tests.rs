@@ -399,7 +399,7 @@ fn a_session_that_follows_another_has_a_session_id_of_its_own() {
         assert_eq!(*result, ResultCode::UNKNOWN_SESSION_ID);
     }
     // the next process asks under the last one
-    let kept = client.if_given(1, NOW).expect("it goes on");
+    let kept = client.if_given(1, NOW).expect("it goes on").kept;
     assert_eq!(kept.renewals, 2);
     let mut next = self::client();
     next.resume(NOW, 1, "a".into(), kept, true);

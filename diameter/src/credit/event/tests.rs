@@ -176,11 +176,14 @@ fn a_debit_follows_the_table_where_what_fails_is_buffered() {
                 false,
             ),
             // Failed answer, END_USER_SERVICE_DENIED or USER_UNKNOWN, Tx expired: Idle
-            ("tx 5031 given", "Granted", Nothing, true),
-            ("tx 4012 given", "Granted", Nothing, true),
+            ("tx 5031 given", "Granted, unsettled Debit", Nothing, true),
+            ("tx 4012 given", "Granted, unsettled Debit", Nothing, true),
+            ("tx given 4012", "Granted, unsettled Debit", Nothing, true),
+            ("tx given 5031", "Granted, unsettled Debit", Nothing, true),
+            ("tx given 4011", "Granted", Nothing, true),
             ("tx 5030", "Granted", Nothing, false),
             // The server's word on DDFH overrides ours
-            ("continue given", "Granted", Nothing, true),
+            ("continue given", "Granted, unsettled Debit", Nothing, true),
         ],
     );
 }
@@ -196,14 +199,25 @@ fn a_debit_follows_the_table_where_service_goes_on() {
             ("4012", "Denied(NoCredit)", Nothing, true),
             ("4011", "Free", Nothing, true),
             // Failure to send, temporary error or failed answer: grant, delete
-            ("unsent given", "Granted", Nothing, true),
-            ("lost lost given", "ask T elsewhere, Granted", Nothing, true),
-            ("3004 3004 given", "ask elsewhere, Granted", Nothing, true),
-            ("5031 given", "Granted", Nothing, true),
+            ("unsent given", "Granted, unsettled Debit", Nothing, true),
+            (
+                "lost lost given",
+                "ask T elsewhere, Granted, unsettled Debit",
+                Nothing,
+                true,
+            ),
+            (
+                "3004 3004 given",
+                "ask elsewhere, Granted, unsettled Debit",
+                Nothing,
+                true,
+            ),
+            ("5031 given", "Granted, unsettled Debit", Nothing, true),
+            ("5031 failed", "Granted", Nothing, true),
             ("4002 failed", "Granted", Nothing, true),
             (
                 "tx given lost lost",
-                "Granted, ask T elsewhere",
+                "Granted, ask T elsewhere, unsettled Debit",
                 Nothing,
                 true,
             ),
@@ -290,6 +304,7 @@ fn a_service_that_fails_is_refunded_once_it_is_known_to_be_debited() {
                 true,
             ),
             ("unsent given again 2001", "Granted, ask T", Nothing, true),
+            ("unsent given again 4011", "Granted, ask T", Nothing, true),
             (
                 "unsent given again lost again 3004 again",
                 "Granted, ask T, ask T, ask T",
