@@ -151,9 +151,7 @@ impl World {
     /// log names each of them.
     fn written_off(&self) -> Units {
         let log = self.server.log();
-        let refused = log
-            .lines()
-            .filter(|line| line.contains("refuses for good") && line.contains("owed=Debit"));
+        let refused = log.lines().filter(|line| line.contains("owed=Debit"));
         let named = |line| {
             let (_, rest) = str::split_once(line, "icid=\"")?;
             rest.split('"').next()
