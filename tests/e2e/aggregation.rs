@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 const BOB: &str = "/xcap-root/resource-lists/users/sip:bob@ims.test/index";
 const ALICE: &str = "/xcap-root/resource-lists/users/sip:alice@ims.test/index";

@@ -107,11 +107,8 @@ impl Ledger {
             ..event.booked
         };
         self.count = self.count.saturating_add(1);
-        batch.put_bytes(
-            Table::Charging,
-            &Event::key(event.number),
-            &record::write(&event),
-        );
+        let record = record::write(&event);
+        batch.put_owned(Table::Charging, &Event::key(event.number), record);
         batch.put(
             Table::ChargingEmitted,
             &self.hour.to_be_bytes(),

@@ -41,13 +41,12 @@ pub enum Damage {
 }
 
 pub fn write(event: &Event) -> Vec<u8> {
-    let mut payload = encode(&event.booked);
-    payload.extend(write_event(event));
-    let mut bytes = Vec::with_capacity(payload.len() + 5);
-    bytes.push(PLAIN);
-    bytes.extend_from_slice(&checksum(&payload));
-    bytes.append(&mut payload);
-    bytes
+    let (booked, event) = (encode(&event.booked), write_event(event));
+    let mut crc = Crc::new();
+    crc.update(&booked);
+    crc.update(&event);
+    // as long as it has to be: the batch takes it as it is
+    [&[PLAIN][..], &crc.sum().to_be_bytes(), &booked, &event].concat()
 }
 
 /// The record compressed. `None`: it is not one that [`write`] made, or it would not become shorter.
