@@ -159,7 +159,8 @@ fn check_occurrences(request: &Message<'_>, command: &Command) -> Result<(), Fau
 /// §7.1.5, 5005: "a Failed-AVP AVP ... with the missing AVP's code and a zero-filled value of minimum length".
 fn missing(def: &Def) -> Fault {
     let payload = match def.kind {
-        Kind::Identity | Kind::Uri => 1, // §4.3.1: they name somebody, so they are never empty
+        // §4.3.1: they name somebody, so they are never empty; nor is a Session-Id (§8.8) or a Product-Name
+        Kind::Identity | Kind::Uri | Kind::Utf8 => 1,
         kind => kind.least(),
     };
     let [a, b, c, d] = def.code.to_be_bytes();
@@ -325,9 +326,9 @@ mod tests {
 
     #[test]
     fn a_missing_avp_is_shown_with_a_value_of_its_least_length() {
-        for (def, length) in [(SESSION_ID, 8), (DISCONNECT_CAUSE, 12)] {
+        for (def, length) in [(SESSION_ID, 9), (DISCONNECT_CAUSE, 12)] {
             let fault = missing(&def);
-            assert_eq!(fault.failed.len(), length, "{}", def.name);
+            assert_eq!(fault.failed.len(), 12, "{}, padded", def.name);
             assert_eq!(usize::from(fault.failed[7]), length, "{}", def.name);
         }
     }

@@ -3,17 +3,11 @@
 //! `tests/peers/README.md` says what each needs. CHG-01 and CHG-02 are shown here.
 
 use crate::diameter_table::{
-    DEPTH, Lab, REOPENED, Record, decode, metric, offline, one, until, until_up,
+    DEPTH, Lab, Make, REOPENED, Record, metric, offline, one, until, until_up,
 };
-pub use crate::diameter_table::{Make, python};
 use crate::harness::{Request, SOON, Server, Ua, peers, pidf};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::path::Path;
 use std::process::Command;
-use std::sync::{Arc, Mutex};
 
 const BOB: &str = "sip:bob@ims.test";
 
@@ -344,51 +338,9 @@ fn a_ccf_from_the_core_chooses_the_cdf() {
     server.stop();
 }
 
-/// Everything that was sent through [`tap`].
-pub type Tape = Arc<Mutex<Vec<u8>>>;
-
-/// A port that passes on to `to` and keeps a copy of what its first client sends.
-pub fn tap(to: u16) -> (u16, Tape) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let tape = Tape::default();
-    let copy = tape.clone();
-    std::thread::spawn(move || {
-        let (mut client, _) = listener.accept().unwrap();
-        let mut cdf = TcpStream::connect(("127.0.0.1", to)).unwrap();
-        let (mut answers, mut back) = (cdf.try_clone().unwrap(), client.try_clone().unwrap());
-        std::thread::spawn(move || std::io::copy(&mut answers, &mut back));
-        let mut buffer = [0; 4096];
-        while let Ok(size @ 1..) = client.read(&mut buffer) {
-            copy.lock().unwrap().extend_from_slice(&buffer[..size]);
-            if cdf.write_all(&buffer[..size]).is_err() {
-                break;
-            }
-        }
-        let _ = cdf.shutdown(std::net::Shutdown::Write);
-    });
-    (port, tape)
-}
-
-/// Diameter messages as `text2pcap` takes them: one packet each.
-pub fn hex_dump(mut bytes: &[u8]) -> (usize, String) {
-    let (mut count, mut text) = (0, String::new());
-    while let [_, a, b, c, ..] = *bytes {
-        let length = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
-        let (message, rest) = bytes.split_at(length);
-        for (i, line) in message.chunks(16).enumerate() {
-            let octets: Vec<String> = line.iter().map(|octet| format!("{octet:02x}")).collect();
-            text += &format!("{:06x} {}\n", i * 16, octets.join(" "));
-        }
-        text.push('\n');
-        (count, bytes) = (count + 1, rest);
-    }
-    (count, text)
-}
-
 #[test]
 fn wireshark_finds_nothing_wrong_with_what_we_send() {
-    if !Make::FreeDiameter.is_there() || !peers(&["tshark", "text2pcap"]) {
+    if !Make::FreeDiameter.is_there() || !peers(&["tshark"]) {
         return;
     }
     let lab = Lab::new(
@@ -415,17 +367,4 @@ fn wireshark_finds_nothing_wrong_with_what_we_send() {
     ] {
         assert_eq!(text.matches(what).count(), times, "{what} in\n{text}");
     }
-}
-
-/// What Wireshark says of these messages, after it has found nothing wrong with them.
-pub fn dissect(folder: &Path, dump: &str) -> String {
-    let (hex, pcap) = (folder.join("hex"), folder.join("pcap"));
-    fs::write(&hex, dump).unwrap();
-    let made = Command::new("text2pcap")
-        .args(["-q", "-T", "40000,3868"])
-        .args([&hex, &pcap])
-        .output()
-        .unwrap();
-    assert!(made.status.success(), "{made:?}");
-    decode(&pcap, 3868)
 }

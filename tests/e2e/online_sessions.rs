@@ -1,16 +1,11 @@
 //! CHG-03: credit that lasts as long as a subscription (RFC 8506 §5), against `presentia sim ocs` and python-diameter.
 //! Units are counted at the OCS and at the watcher, and must be the same.
 
-use crate::diameter_peers::{Make, python};
-use crate::harness::{
-    Message, Request, SOON, Server, Subscription, Ua, eventually, free_port, http, pidf,
-};
-use crate::simulators::{Peer, Sim};
+use crate::diameter_table::{Lab, Make};
+use crate::harness::{Message, Request, SOON, Server, Subscription, Ua, eventually, http, pidf};
+use crate::simulators::Sim;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 pub const BOB: &str = "sip:bob@ims.test";
@@ -571,14 +566,15 @@ fn python_diameter_asks_again_and_ends_a_session() {
         ("{\"asr\": 0.2}", "ASA\tResult-Code=2001", false),
         ("{\"final\": true}", "CC-Request-Type=3", false),
     ] {
-        let folder = tempfile::tempdir().unwrap();
-        let port = free_port();
-        let (_peer, records) = python_ocs(folder.path(), port, behaviour);
-        let server = server(&[("ocs.test", &format!("127.0.0.1:{port}"))], "");
+        let lab = Lab::new(&format!("online session {answer}"), Make::Python);
+        let mut ocs = lab.peer(Make::Python, "ocs.test");
+        ocs.behave(behaviour);
+        ocs.start();
+        let server = server(&[(ocs.host, &format!("127.0.0.1:{}", ocs.tap.port))], "");
         let mut watcher = Ua::new(server.sip);
         let (mut dialog, first) = watcher.watch(&Request::subscribe(BOB, BOB));
         assert!(first.get("subscription-state").starts_with("active"));
-        let text = || fs::read_to_string(&records).unwrap_or_default();
+        let text = || ocs.journal();
         let told = || text().contains(answer).then_some(());
         eventually(SOON, told).unwrap_or_else(|| panic!("{behaviour}: {}", text()));
         if goes_on {
@@ -603,32 +599,4 @@ fn python_diameter_asks_again_and_ends_a_session() {
         );
         server.stop();
     }
-}
-
-/// python-diameter as the OCS that `ps.test` may connect to; what it writes down.
-fn python_ocs(folder: &Path, port: u16, behaviour: &str) -> (Peer, std::path::PathBuf) {
-    let (records, behave) = (folder.join("records"), folder.join("behave"));
-    fs::write(&behave, behaviour).unwrap();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/ocs.py");
-    let out = fs::File::create(folder.join("out")).unwrap();
-    let child = Command::new(python())
-        .arg("-u")
-        .arg(script)
-        .args(["--port", &port.to_string()])
-        .args(["--peer", "ps.test", "--peer-realm", "ps.test"])
-        .arg("--records")
-        .arg(&records)
-        .arg("--behave")
-        .arg(&behave)
-        .stdin(Stdio::null())
-        .stdout(out.try_clone().unwrap())
-        .stderr(out)
-        .spawn()
-        .unwrap();
-    let listening = || {
-        let out = fs::read_to_string(folder.join("out")).unwrap_or_default();
-        out.contains("listening").then_some(())
-    };
-    eventually(Duration::from_secs(20), listening).expect("it listens");
-    (Peer(child), records)
 }

@@ -1,15 +1,13 @@
 //! The simulated charging systems beside the foreign ones of `diameter_peers`: our server against `presentia sim cdf`,
 //! and the client of `presentia sim client` against python-diameter, freeDiameter and `presentia sim ocs`.
 
-use crate::diameter_peers::{Make, dissect, hex_dump, python, tap};
-use crate::diameter_table::decode;
-use crate::harness::{Request, SOON, Server, Ua, eventually, free_port, http, peers, pidf};
+use crate::diameter_table::{Lab, Make, decode};
+use crate::harness::{Request, SOON, Server, Ua, eventually, http, peers, pidf};
 use serde_json::Value;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
 
 const BOB: &str = "sip:bob@ims.test";
 
@@ -36,13 +34,8 @@ impl Drop for Sim {
     fn drop(&mut self) {
         let _ = self.peer.0.kill(); // it may have ended
         let _ = self.peer.0.wait();
-        let port = self
-            .address
-            .rsplit(':')
-            .next()
-            .and_then(|port| port.parse().ok());
         if !std::thread::panicking() && peers(&["tshark"]) {
-            decode(&self.pcap, port.unwrap_or(3868));
+            decode(&self.pcap, self.port());
         }
     }
 }
@@ -75,6 +68,11 @@ impl Sim {
         };
         sim.address = eventually(SOON, listening).expect("it listens");
         sim
+    }
+
+    fn port(&self) -> u16 {
+        let port = self.address.rsplit(':').next();
+        port.and_then(|port| port.parse().ok()).unwrap_or(3868)
     }
 
     pub fn lines(&self) -> Vec<Value> {
@@ -230,42 +228,14 @@ fn python_diameter_as_ocs_grants_denies_and_asks_again() {
     if !Make::Python.is_there() {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let port = free_port();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/ocs.py");
-    let (records, behaving) = (folder.path().join("records"), folder.path().join("behave"));
-    let out = folder.path().join("out");
-    let child = Command::new(python())
-        .arg("-u")
-        .arg(script)
-        .args([
-            "--port",
-            &port.to_string(),
-            "--peer",
-            "ps.test",
-            "--peer-realm",
-            "ps.test",
-        ])
-        .arg("--records")
-        .arg(&records)
-        .arg("--behave")
-        .arg(&behaving)
-        .stdout(File::create(&out).unwrap())
-        .spawn()
-        .unwrap();
-    let _ocs = Peer(child);
-    let ready = || {
-        fs::read_to_string(&out)
-            .ok()?
-            .contains("listening")
-            .then_some(())
-    };
-    eventually(Duration::from_secs(60), ready).expect("python-diameter listens");
-    let behave = |how: &str| fs::write(&behaving, how).unwrap();
+    let lab = Lab::new("simulated client", Make::Python);
+    let mut ocs = lab.peer(Make::Python, "ocs.test");
+    ocs.start();
+    let behave = |how: &str| ocs.behave(how);
     let reserve = ["--charge", "reserve"];
     let lasting = ["--charge", "reserve", "--lasts", "1500"];
     checks(
-        &format!("127.0.0.1:{port}"),
+        &format!("127.0.0.1:{}", ocs.tap.port),
         behave,
         &[
             ("granted", "{}", &[], 0, "decided: Granted"),
@@ -317,7 +287,7 @@ fn python_diameter_as_ocs_grants_denies_and_asks_again() {
             ),
         ],
     );
-    let records = fs::read_to_string(&records).unwrap();
+    let records = ocs.journal();
     for (what, times) in [
         ("Requested-Action=1", 1),
         ("CC-Request-Type=2", 1),
@@ -376,31 +346,27 @@ fn a_simulated_ocs_grants_denies_and_asks_again() {
 
 #[test]
 fn wireshark_finds_nothing_wrong_with_a_charge() {
-    if !peers(&["tshark", "text2pcap"]) {
+    if !peers(&["tshark"]) {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
     let sim = Sim::start(folder.path(), &["ocs"]);
-    let port: u16 = sim.address.rsplit(':').next().unwrap().parse().unwrap();
-    let mut sent = Vec::new();
     for args in [
         &["--fails"][..],
         &["--charge", "reserve"],
         &["--charge", "price"],
     ] {
-        let (tapped, tape) = tap(port);
-        let output = client(&format!("127.0.0.1:{tapped}"), args);
+        let output = client(&sim.address, args);
         assert_eq!(output.status.code(), Some(0), "{output:?}");
-        sent.extend_from_slice(&tape.lock().unwrap());
     }
-    let (count, dump) = hex_dump(&sent);
-    assert_eq!(count, 11, "each a CER and a DPR, and five CCRs");
-    let text = dissect(folder.path(), &dump);
+    sim.wait("disconnected", 3);
+    let text = decode(&sim.pcap, sim.port());
     for (what, times) in [
-        ("Command Code: Credit-Control (272)", 5),
-        ("CC-Request-Type: EVENT_REQUEST (4)", 3),
+        ("Command Code: Capabilities-Exchange (257)", 6),
+        ("Command Code: Credit-Control (272)", 10),
+        ("CC-Request-Type: EVENT_REQUEST (4)", 6),
         ("Requested-Action: REFUND_ACCOUNT (1)", 1),
-        ("AVP: Multiple-Services-Credit-Control(456)", 5),
+        ("AVP: Multiple-Services-Credit-Control(456)", 8),
         ("AVP: Service-Information(873)", 5),
     ] {
         assert_eq!(text.matches(what).count(), times, "{what} in\n{text}");

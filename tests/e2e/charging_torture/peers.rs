@@ -1,8 +1,7 @@
 //! CDFs as processes that can be killed, and what they have written down by then.
 
 use super::relay::Relay;
-use crate::diameter_peers::Make;
-use crate::diameter_table::Capture;
+use crate::diameter_table::{Capture, Make};
 use crate::harness::{SOON, eventually, free_port};
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};

@@ -19,7 +19,7 @@ mod sessions;
 mod tap;
 mod wireshark;
 
-pub use peer::{Lab, Make, Peer, REOPENED, Record, one, python};
+pub use peer::{Lab, Make, Peer, REOPENED, Record, one};
 pub use tap::{Capture, Loss, Packet, number};
 pub use wireshark::{decode, judge};
 

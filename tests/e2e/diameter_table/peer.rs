@@ -96,7 +96,7 @@ impl Make {
     }
 }
 
-pub fn python() -> String {
+fn python() -> String {
     std::env::var("PRESENTIA_TEST_PYTHON").unwrap_or_else(|_| "python3".into())
 }
 
@@ -336,9 +336,14 @@ impl Peer {
         fs::rename(self.folder.join("behave.new"), self.folder.join("behave")).unwrap();
     }
 
+    /// What it has written down so far.
+    pub fn journal(&self) -> String {
+        fs::read_to_string(self.folder.join("records")).unwrap_or_default()
+    }
+
     /// What it has received so far. A line that is still being written is left out.
     pub fn records(&self) -> Vec<Record> {
-        let text = fs::read_to_string(self.folder.join("records")).unwrap_or_default();
+        let text = self.journal();
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         whole.lines().map(read_record).collect()
     }
