@@ -18,18 +18,6 @@ fn elsewhere(xdms: SocketAddr, more: &str) -> String {
     )
 }
 
-fn put(server: &Server, usage: &str, body: &str) {
-    let path = format!("/xcap-root/{usage}/users/{ALICE}/index");
-    let kind = format!("application/{usage}+xml");
-    let asserted = format!("\"{ALICE}\"");
-    let headers = [
-        ("Content-Type", kind.as_str()),
-        ("X-3GPP-Asserted-Identity", &asserted),
-    ];
-    let answer = http(server.http, "PUT", &path, &headers, body);
-    assert!(matches!(answer.status, 200 | 201), "{path}: {answer:?}");
-}
-
 fn put_list(server: &Server, members: &[&str]) {
     let entries: String = members
         .iter()
@@ -38,7 +26,7 @@ fn put_list(server: &Server, members: &[&str]) {
     let lists = format!(
         "<resource-lists xmlns=\"urn:ietf:params:xml:ns:resource-lists\"><list name=\"f\">{entries}</list></resource-lists>"
     );
-    put(server, "resource-lists", &lists);
+    server.put_lists(ALICE, "resource-lists", &lists);
 }
 
 /// The service of this URI, whose list is another document of the same server.
@@ -49,7 +37,7 @@ fn put_service(server: &Server, uri: &str) {
          {root}/resource-lists/users/{ALICE}/index/~~/resource-lists/list%5B@name=%22f%22%5D</resource-list>\
          </service></rls-services>"
     );
-    put(server, "rls-services", &services);
+    server.put_lists(ALICE, "rls-services", &services);
 }
 
 fn subscribe(uri: &str) -> Request {

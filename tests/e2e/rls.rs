@@ -1,7 +1,7 @@
 //! Lists (RFC 4662) where SIPp is too weak: over kill -9, above limits, long ones, and as our own client sees them.
 
 use crate::clients::{Client, run};
-use crate::harness::{Message, Request, SOON, Server, Ua, eventually, http, pidf, rules};
+use crate::harness::{Message, Request, SOON, Server, Ua, eventually, pidf, rules};
 use ims::event::onlooker::Content;
 use ims::event::subscription::State;
 use ims::rls::body::{Body, Level};
@@ -16,18 +16,6 @@ const BOB: &str = "sip:bob@ims.test";
 const LIST: &str = "sip:alice@ims.test;pres-list=rcs";
 const QUICK: &str = "[rls]\nnotify_interval_ms = 0\n";
 
-fn put(server: &Server, usage: &str, body: &str) {
-    let path = format!("/xcap-root/{usage}/users/{ALICE}/index");
-    let kind = format!("application/{usage}+xml");
-    let asserted = format!("\"{ALICE}\"");
-    let headers = [
-        ("Content-Type", kind.as_str()),
-        ("X-3GPP-Asserted-Identity", &asserted),
-    ];
-    let answer = http(server.http, "PUT", &path, &headers, body);
-    assert!(matches!(answer.status, 200 | 201), "{path}: {answer:?}");
-}
-
 /// The list with these members, and the service for it.
 fn serve(server: &Server, members: &[String]) {
     let entries: String = members
@@ -39,7 +27,7 @@ fn serve(server: &Server, members: &[String]) {
          xmlns:rl=\"urn:ietf:params:xml:ns:resource-lists\"><service uri=\"{LIST}\"><list>{entries}</list>\
          <packages><package>presence</package></packages></service></rls-services>"
     );
-    put(server, "rls-services", &services);
+    server.put_lists(ALICE, "rls-services", &services);
 }
 
 fn published(ua: &mut Ua, user: &str, note: &str) {

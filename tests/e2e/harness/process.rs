@@ -215,6 +215,19 @@ impl Server {
         http(self.http, "PUT", &path, &headers, rules).status
     }
 
+    /// Puts `resource-lists` or `rls-services` of a user as that user.
+    pub fn put_lists(&self, owner: &str, usage: &str, body: &str) {
+        let path = format!("/xcap-root/{usage}/users/{owner}/index");
+        let kind = format!("application/{usage}+xml");
+        let asserted = format!("\"{owner}\"");
+        let headers = [
+            ("Content-Type", kind.as_str()),
+            ("X-3GPP-Asserted-Identity", &asserted),
+        ];
+        let answer = http(self.http, "PUT", &path, &headers, body);
+        assert!(matches!(answer.status, 200 | 201), "{path}: {answer:?}");
+    }
+
     /// Fails unless the process lives, answers `/readyz`, and has not written of a panic.
     pub fn healthy(&mut self) {
         assert_eq!(self.ended(), None, "the server ended:\n{}", self.log());
