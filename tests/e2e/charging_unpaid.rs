@@ -91,7 +91,7 @@ fn a_service_that_an_account_cannot_pay_afterwards_is_listed_until_it_is_settled
     server.launch();
     assert_eq!(
         listed(&server, 1),
-        [entry.clone()],
+        std::slice::from_ref(&entry),
         "neither lost nor doubled"
     );
     let number = entry["number"].as_str().unwrap().to_owned();

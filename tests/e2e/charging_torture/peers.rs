@@ -291,10 +291,9 @@ fn used(line: &str, kind: u32) -> usize {
         Some(at) => field(&format!("{{{}", &line[at..]), units),
         None if kind == INITIAL || line.starts_with('{') => None,
         None => {
-            let all = line
-                .split('\t')
-                .filter_map(|field| field.strip_prefix(units));
-            all.last().map(|value| value[1..].to_owned())
+            let all = line.split('\t').rev();
+            let mut named = all.filter_map(|field| field.strip_prefix(units));
+            named.next().map(|value| value[1..].to_owned())
         }
     };
     inner.and_then(|units| units.parse().ok()).unwrap_or(0)
