@@ -129,6 +129,9 @@ fn pair(client: TcpStream, server: TcpStream, shared: &Arc<Shared>, capture: &Ca
 fn copy(mut from: TcpStream, mut to: TcpStream, shared: &Shared, mut sample: Sample) {
     let mut buffer = [0; 65_536];
     while let Ok(size @ 1..) = from.read(&mut buffer) {
+        // freeDiameter gathers small answers until the first one is acknowledged; that it would be told too late here
+        // is no fault of a network.
+        let _ = socket2::SockRef::from(&from).set_tcp_quickack(true);
         if !shared.passes() || to.write_all(&buffer[..size]).is_err() {
             break;
         }
