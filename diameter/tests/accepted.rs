@@ -9,7 +9,7 @@ mod world;
 
 use diameter::dictionary::*;
 use diameter::fault::FrameError;
-use diameter::node::{Condition, ConnectionId, Input, Outcome, Output, PeerSettings, Share};
+use diameter::node::{Condition, ConnectionId, Input, Outcome, Output};
 use diameter::route::PeerId;
 use diameter::write::Writer;
 use world::*;
@@ -38,17 +38,6 @@ fn good(host: &str) -> Vec<u8> {
     })
 }
 
-/// A connection that may be from these peers.
-fn accept(world: &mut World, count: u32, peers: &[PeerId]) -> ConnectionId {
-    let connection = ConnectionId::accepted(count);
-    world.handle(Input::Accepted {
-        connection,
-        local: [127, 0, 0, 1].into(),
-        peers: peers.to_vec(),
-    });
-    connection
-}
-
 /// A node that listens and has one peer, to which it is connecting.
 fn listening(host: &str) -> (World, ConnectionId) {
     let mut world = World::new();
@@ -58,27 +47,10 @@ fn listening(host: &str) -> (World, ConnectionId) {
     (world, ours)
 }
 
-/// The same with a peer to which no connection is made.
-fn expecting(host: &str) -> (World, PeerId) {
-    let mut world = World::new();
-    world.node.listen(2);
-    let share = Some(Share {
-        priority: 0,
-        general: true,
-    });
-    let peer = world.node.expect_peer(PeerSettings {
-        host: Some(host.to_owned()),
-        realm: None,
-        accounting: share,
-        credit_control: share,
-    });
-    (world, peer)
-}
-
 /// A peer that has connected and is up.
 fn let_in(host: &str) -> (World, PeerId, ConnectionId) {
-    let (mut world, peer) = expecting(host);
-    let connection = accept(&mut world, 1, &[peer]);
+    let (mut world, peer) = World::expecting(host);
+    let connection = world.accept(1, &[peer]);
     world.receive(connection, &good(host));
     let (to, cea) = world.sent();
     assert_eq!((to, result(&cea)), (connection, 2001));
@@ -172,8 +144,8 @@ fn who_connects_is_let_in_or_told_why_not() {
             (None, true),
         ),
     ] {
-        let (mut world, peer) = expecting(LOWER);
-        let connection = accept(&mut world, 1, &[peer]);
+        let (mut world, peer) = World::expecting(LOWER);
+        let connection = world.accept(1, &[peer]);
         world.receive(connection, &cer);
         assert_eq!(fate(&mut world, connection), told, "{case}");
         assert_eq!(world.node.half_open(), 0, "{case}");
@@ -184,19 +156,19 @@ fn who_connects_is_let_in_or_told_why_not() {
 
 #[test]
 fn a_peer_that_is_known_but_connects_from_elsewhere_is_unknown() {
-    let (mut world, peer) = expecting(LOWER);
-    let connection = accept(&mut world, 1, &[PeerId(peer.0 + 1)]);
+    let (mut world, peer) = World::expecting(LOWER);
+    let connection = world.accept(1, &[PeerId(peer.0 + 1)]);
     world.receive(connection, &good(LOWER));
     assert_eq!(fate(&mut world, connection), (Some(3010), true));
 }
 
 #[test]
 fn who_does_not_introduce_himself_in_time_or_finds_no_room_is_turned_away() {
-    let (mut world, peer) = expecting(LOWER);
-    let first = accept(&mut world, 1, &[peer]);
+    let (mut world, peer) = World::expecting(LOWER);
+    let first = world.accept(1, &[peer]);
     world.pass(2_500);
-    let second = accept(&mut world, 2, &[peer]);
-    let third = accept(&mut world, 3, &[peer]);
+    let second = world.accept(2, &[peer]);
+    let third = world.accept(3, &[peer]);
     assert_eq!(fate(&mut world, third), (None, true), "two may wait");
     world.pass(2_499);
     assert_eq!(fate(&mut world, first), (None, false));
@@ -211,7 +183,7 @@ fn who_does_not_introduce_himself_in_time_or_finds_no_room_is_turned_away() {
     assert_eq!(world.node.half_open(), 0);
 
     let mut deaf = World::new();
-    let unwanted = accept(&mut deaf, 1, &[]);
+    let unwanted = deaf.accept(1, &[]);
     assert_eq!(
         fate(&mut deaf, unwanted),
         (None, true),
@@ -254,7 +226,7 @@ fn a_silent_peer_is_watched_and_left_whoever_connected() {
     world.pass(2 * TW);
     assert_eq!(fate(&mut world, connection), (None, true));
     // it comes back, and answers three DWRs before it is used
-    let again = accept(&mut world, 2, &[peer]);
+    let again = world.accept(2, &[peer]);
     world.receive(again, &good(LOWER));
     assert_eq!(result(&world.sent().1), 2001);
     assert_eq!(world.node.condition(peer), Some(Condition::Reopening));
@@ -280,7 +252,7 @@ fn goodbye_is_said_and_heard_on_an_accepted_connection() {
     world.handle(Input::Stop);
     let (to, dpr) = world.sent();
     assert_eq!((to, command(&dpr)), (connection, CMD_DISCONNECT_PEER));
-    let late = accept(&mut world, 2, &[]);
+    let late = world.accept(2, &[]);
     assert_eq!(world.closed(), late, "nobody is let in any more");
     world.receive(connection, &answer(&dpr, LOWER, 2001));
     assert_eq!(world.closed(), connection);
@@ -291,7 +263,7 @@ fn goodbye_is_said_and_heard_on_an_accepted_connection() {
 fn a_second_connection_is_rejected_and_the_first_asked_for_a_sign_of_life() {
     let (mut world, peer, first) = let_in(LOWER);
     for count in 2..6 {
-        let second = accept(&mut world, count, &[peer]);
+        let second = world.accept(count, &[peer]);
         world.receive(second, &good(LOWER));
         if count == 2 {
             let (to, refusal) = world.sent();
@@ -317,7 +289,7 @@ fn both(host: &str) -> (World, ConnectionId, Vec<u8>, ConnectionId) {
         local: [127, 0, 0, 1].into(),
     });
     let (_, our_cer) = world.sent();
-    let theirs = accept(&mut world, 1, &[ours.peer]);
+    let theirs = world.accept(1, &[ours.peer]);
     world.receive(theirs, &good(host));
     (world, ours, our_cer, theirs)
 }
@@ -364,7 +336,7 @@ fn a_peer_that_comes_while_we_connect_is_let_in_at_once_or_when_that_has_failed(
         ("lost, and nothing is heard of the attempt", HIGHER, None),
     ] {
         let (mut world, ours) = listening(host);
-        let theirs = accept(&mut world, 1, &[ours.peer]);
+        let theirs = world.accept(1, &[ours.peer]);
         world.receive(theirs, &good(host));
         if waits.is_some() {
             let why = "refused".to_owned();
@@ -395,7 +367,7 @@ fn a_peer_that_leaves_in_the_middle_of_an_election_takes_only_its_own_connection
     // and however often it comes and goes, our attempt ends when it must
     for count in 2..20 {
         world.pass(250);
-        let theirs = accept(&mut world, count, &[ours.peer]);
+        let theirs = world.accept(count, &[ours.peer]);
         world.receive(theirs, &good(HIGHER));
         world.handle(Input::Disconnected { connection: theirs });
     }

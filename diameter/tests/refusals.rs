@@ -10,7 +10,7 @@ mod world;
 use diameter::dictionary::*;
 use diameter::fault::ResultCode;
 use diameter::message::Message;
-use diameter::node::{ConnectionId, Input, Outcome, PeerSettings, Share};
+use diameter::node::{Input, Outcome};
 use diameter::write::Writer;
 use world::*;
 
@@ -118,25 +118,8 @@ fn a_cea_that_refuses_says_all_the_same_who_we_are() {
         ("no Product-Name", cer("cdf1.test", &|_| {}), 5005, true),
         ("a stranger", cer("other.test", &serves), 3010, false),
     ] {
-        let mut world = World::new();
-        world.node.listen(2);
-        let share = Some(Share {
-            priority: 0,
-            general: true,
-        });
-        let peer = world.node.expect_peer(PeerSettings {
-            host: Some("cdf1.test".to_owned()),
-            realm: None,
-            accounting: share,
-            credit_control: share,
-        });
-        let connection = ConnectionId::accepted(1);
-        let (local, peers) = ([127, 0, 0, 1].into(), vec![peer]);
-        world.handle(Input::Accepted {
-            connection,
-            local,
-            peers,
-        });
+        let (mut world, peer) = World::expecting("cdf1.test");
+        let connection = world.accept(1, &[peer]);
         world.receive(connection, &cer);
         let (_, cea) = world.sent();
         let message = Message::parse(&cea).unwrap();

@@ -122,6 +122,34 @@ impl World {
         panic!("{what} did not come");
     }
 
+    /// A node that listens, and a peer to which no connection is made.
+    pub fn expecting(host: &str) -> (World, PeerId) {
+        let mut world = World::new();
+        world.node.listen(2);
+        let share = Some(Share {
+            priority: 0,
+            general: true,
+        });
+        let peer = world.node.expect_peer(PeerSettings {
+            host: Some(host.to_owned()),
+            realm: None,
+            accounting: share,
+            credit_control: share,
+        });
+        (world, peer)
+    }
+
+    /// Somebody connects who may be one of `peers`.
+    pub fn accept(&mut self, count: u32, peers: &[PeerId]) -> ConnectionId {
+        let connection = ConnectionId::accepted(count);
+        self.handle(Input::Accepted {
+            connection,
+            local: [127, 0, 0, 1].into(),
+            peers: peers.to_vec(),
+        });
+        connection
+    }
+
     pub fn connect(&mut self) -> ConnectionId {
         self.next("Connect", |o| match o {
             Output::Connect { connection } => Some(*connection),
