@@ -6,156 +6,21 @@
 use super::event::OneTime;
 use super::session::Session;
 use super::verdict::{Told, Verdict};
-use super::{Decision, Denial, Input, Output, Owed, Policy, Question, Withdrawal};
+use super::{Decision, Input, Output, Owed, Policy};
 use crate::Instant;
 use crate::dictionary::{CMD_RE_AUTH, SESSION_ID};
-use crate::fault::{Class, ResultCode};
+use crate::fault::ResultCode;
 use crate::message::Message;
 use crate::node::{ConnectionId, Outcome};
-use crate::ro::{CreditAnswer, RequestedAction, UnitsIn};
+use crate::ro::{RequestedAction, UnitsIn};
 use crate::route::PeerId;
+use entry::{Entry, Machine, session_id_of};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// What is asked before a service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Charge {
-    /// Immediate event charging: debited now, refunded if the service fails.
-    Debit,
-    /// Charging with unit reservation: reserved now, debited at the end.
-    Reserve,
-    /// The same for a service that goes on: units are reserved and debited while it lasts.
-    Lasting,
-    /// Whether there is credit, without debit or reservation.
-    CheckBalance,
-    /// What it would cost.
-    PriceEnquiry,
-}
-
-/// What of a charge outlives the process.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kept {
-    pub owed: Owed,
-    /// Origin-Host of the server that holds the session.
-    pub server: Option<String>,
-    /// Sessions that the charge had before this one: it is part of the Session-Id.
-    pub renewals: u32,
-}
-
-/// What the owner has to do, in this order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// To be in the store before the orders that follow are carried out.
-    Keep {
-        key: u64,
-        kept: Kept,
-    },
-    /// To be taken out of the store.
-    Forget {
-        key: u64,
-    },
-    /// A request for the node; its outcome comes back through [`Client::outcome`].
-    Ask {
-        key: u64,
-        session_id: String,
-        /// Sessions that the charge had before this one, each with numbers of its own.
-        renewals: u32,
-        question: Question,
-        /// The peer through which the session's server was reached.
-        prefer: Option<PeerId>,
-        /// The peer that has just failed.
-        avoid: Option<PeerId>,
-        /// See [`Request::bound`](crate::node::Request::bound).
-        bound: Option<String>,
-    },
-    Decided {
-        key: u64,
-        decision: Decision,
-    },
-    /// See [`Output::Allowed`].
-    Allowed {
-        key: u64,
-        units: Option<u64>,
-    },
-    Withdrawn {
-        key: u64,
-        why: Withdrawal,
-    },
-    /// For [`Input::Reply`](crate::node::Input::Reply).
-    Reply {
-        connection: ConnectionId,
-        request: Vec<u8>,
-        result: ResultCode,
-    },
-    /// The server refuses what was owed, or was not there to take it: for the operator.
-    Unsettled {
-        key: u64,
-        owed: Owed,
-        said: Option<Said>,
-    },
-}
-
-/// How the last question of a charge was refused; there is none where it was not answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Said {
-    /// That of the service, where there is one; else that of the command.
-    pub result: ResultCode,
-    /// Origin-Host and Error-Message.
-    pub host: Option<String>,
-    pub message: Option<String>,
-}
-
-/// What would be true of a charge if its service were given.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Given {
-    pub kept: Kept,
-    /// What nobody would take, as in [`Order::Unsettled`]. Nothing is kept then.
-    pub unsettled: Option<(Owed, Option<Said>)>,
-}
-
-/// More charges, or sessions of services that last, are under way than this client was made for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0} charges are under way")]
-pub struct Full(pub usize);
-
-#[derive(Debug)]
-enum Machine {
-    Event(OneTime),
-    Session(Box<Session>),
-}
-
-#[derive(Debug)]
-struct Entry {
-    machine: Machine,
-    /// That of the charge, and behind it which of its sessions this is, unless it is the first.
-    session_id: String,
-    renewals: u32,
-    /// The question under way.
-    asked: Option<Question>,
-    server: Option<String>,
-    said: Option<Box<Said>>,
-    peer: Option<PeerId>,
-    /// What the store has, as far as it was written here.
-    kept: Option<Kept>,
-    /// When what the store has is to catch up with what was used.
-    late: Option<Instant>,
-    /// What happened since the service was granted and before it is known what became of it: until then the store is
-    /// written by whoever gives the service.
-    handed: Option<Vec<Held>>,
-    lasting: bool,
-    deadline: Option<Instant>,
-}
-
-/// An input that waits, with the request that it is, if any.
-type Held = (Input, Option<(ConnectionId, Vec<u8>)>);
+pub use order::{Charge, Full, Given, Kept, Order, Said};
 
 /// RARs and ASRs of one session that wait until its service is known to be given.
 const HELD_MAX: usize = 4;
-
-/// Sessions of an earlier process that are asked for in a millisecond.
-const RESUMED_EACH_MS: u64 = 1;
-
-/// How much longer than configured those that go on without a session wait at most when they are many.
-const LONGEST_AGAIN: u64 = 10;
 
 /// The charges of one node, by a key of the owner's choice.
 #[derive(Debug)]
@@ -227,65 +92,6 @@ impl Client {
         self.insert(key, session_id, machine, lasting, None);
         self.follow(now, key, out, None);
         Ok(())
-    }
-
-    /// Takes up what the store kept of an earlier process, with the Session-Id that the charge began with. What is owed is
-    /// never refused for lack of room. `lives`: the service still goes on, where it is one that lasts.
-    pub fn resume(&mut self, now: Instant, key: u64, session_id: String, kept: Kept, lives: bool) {
-        let owed = match kept.owed {
-            Owed::Open {
-                number,
-                used,
-                report,
-                ..
-            } if !lives => Owed::Close {
-                number,
-                used,
-                report,
-            },
-            Owed::Uncontrolled if !lives => Owed::Nothing,
-            Owed::Given { used } if !lives => {
-                if used > 0 {
-                    let owed = kept.owed; // no session will take it
-                    self.orders.push_back(Order::Unsettled {
-                        key,
-                        owed,
-                        said: None,
-                    });
-                }
-                Owed::Nothing
-            }
-            owed => owed,
-        };
-        let goes_on = matches!(
-            owed,
-            Owed::Open { .. } | Owed::Uncontrolled | Owed::Given { .. }
-        );
-        if lives && !goes_on {
-            let why = Withdrawal::Denied(Denial::Unavailable); // it had been, and was not heard of
-            self.orders.push_back(Order::Withdrawn { key, why });
-        }
-        // So many that they would crowd out each other are asked for one after the other.
-        let at = now.after(self.lasting as u64 / RESUMED_EACH_MS);
-        let event = OneTime::resume(owed, now).map(Machine::Event);
-        let policy = self.policy_of(key);
-        let session = || {
-            let session = Session::resume(owed, at, &policy)?;
-            Some(Machine::Session(Box::new(session)))
-        };
-        match event.or_else(session) {
-            Some(machine) => {
-                let mut out = Vec::new();
-                if let Machine::Session(session) = &machine
-                    && goes_on
-                {
-                    out.push(Output::Allowed(session.allowance()));
-                }
-                self.insert(key, session_id, machine, goes_on, Some(kept));
-                self.follow(now, key, out, None);
-            }
-            None => self.orders.push_back(Order::Forget { key }),
-        }
     }
 
     fn insert(
@@ -446,19 +252,6 @@ impl Client {
         Some(Given { kept, unsettled })
     }
 
-    /// The policy for one charge: those that ask again do so each at a time of its own, and all of them together not more
-    /// often than sessions are taken up after a start.
-    fn policy_of(&self, key: u64) -> Policy {
-        let Policy { again, .. } = self.policy;
-        let least = self.lasting as u64 / RESUMED_EACH_MS;
-        let spread = u64::from(key_hash(key) % 512); // of 1024: three quarters to five quarters of the time
-        let wait = again.max(least.min(again.saturating_mul(LONGEST_AGAIN)));
-        Policy {
-            again: wait.saturating_mul(768 + spread) / 1_024,
-            ..self.policy
-        }
-    }
-
     /// Charges that are not over.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -585,90 +378,8 @@ impl Client {
     }
 }
 
-/// The Session-Id of one session of a charge.
-fn session_id_of(first: &str, renewals: u32) -> String {
-    match renewals {
-        0 => first.to_owned(),
-        _ => format!("{first};{renewals}"),
-    }
-}
-
-/// Some bits of a key, which is a time and a count.
-fn key_hash(key: u64) -> u16 {
-    let x = (key ^ key >> 20).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (x >> 48) as u16
-}
-
-impl Entry {
-    fn kept_for(&self, owed: Owed) -> Kept {
-        Kept {
-            owed,
-            server: self.server.clone(),
-            renewals: self.renewals,
-        }
-    }
-
-    /// Another session follows, at whichever server takes it.
-    fn renew(&mut self) {
-        let behind = match self.renewals {
-            0 => None,
-            _ => self.session_id.rfind(';'),
-        };
-        let first = &self.session_id[..behind.unwrap_or(self.session_id.len())];
-        let renewals = self.renewals.saturating_add(1);
-        self.session_id = session_id_of(first, renewals);
-        (self.renewals, self.server) = (renewals, None);
-    }
-
-    /// Whether the store may be behind for a while: a session goes on, and nothing but the count of its units, or what
-    /// was learnt of them, has changed.
-    fn may_wait(&self, now: Instant, kept: Option<&Kept>) -> bool {
-        let open = |kept: &Kept| matches!(kept.owed, Owed::Open { .. } | Owed::Given { .. });
-        self.late.is_none_or(|at| now < at)
-            && kept.is_some_and(open)
-            && self.kept.as_ref().is_some_and(open)
-    }
-
-    fn ask(&mut self, key: u64, question: Question) -> Order {
-        self.asked = Some(question);
-        // Until the server has named itself, or when it may be any, the choice is the node's.
-        let bound = self.server.clone().filter(|_| question.bound);
-        Order::Ask {
-            key,
-            session_id: self.session_id.clone(),
-            renewals: self.renewals,
-            question,
-            prefer: self.peer.filter(|_| !question.elsewhere),
-            avoid: self.peer.filter(|_| question.elsewhere),
-            bound,
-        }
-    }
-
-    /// An answer that cannot be read, or belongs to something else, says nothing: it counts as none.
-    fn read(&mut self, bytes: &[u8], question: &Question, units_in: UnitsIn) -> Input {
-        let message = Message::parse(bytes).ok();
-        let answer = message
-            .as_ref()
-            .and_then(|message| CreditAnswer::read(message, units_in))
-            .filter(|a| a.answers(&self.session_id, question.kind, question.number));
-        let Some(answer) = answer else {
-            return Input::Lost;
-        };
-        let result = answer.service_result.unwrap_or(answer.result);
-        if result.class() != Class::Success {
-            self.said = Some(Box::new(Said {
-                result,
-                host: answer.origin_host.map(str::to_owned),
-                message: answer.error_message.map(str::to_owned),
-            }));
-        }
-        let told = Told::read(&answer);
-        if told.session_open {
-            self.server = answer.origin_host.map(str::to_owned);
-        }
-        Input::Answered(told)
-    }
-}
-
+mod entry;
+mod order;
+mod resume;
 #[cfg(test)]
 mod tests;

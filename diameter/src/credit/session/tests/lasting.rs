@@ -3,6 +3,63 @@
 use super::*;
 
 #[test]
+fn a_subscription_has_its_session_as_long_as_it_lasts() {
+    check_lasting(
+        &[STRICT, CONTINUE, RETRY],
+        &[
+            ("used used failed", "T1:2", false),
+            (
+                "rar one used one failed 2001",
+                "reply 2002, U1:0, up to 1, U2:1, up to 2, T3:0",
+                true,
+            ),
+            // free from here on, and there all the same
+            ("used rar 4011 used failed", "reply 2002, U1:1", true),
+            (
+                "rar s4011 used failed due 2001",
+                "reply 2002, U1:0, T2:0",
+                true,
+            ),
+            (
+                "rar s4011 rar one used",
+                "reply 2002, U1:0, reply 2002, U2:0, up to 1, U3:1",
+                false,
+            ),
+        ],
+    );
+    check_lasting(
+        &[CONTINUE],
+        &[
+            // what no session has counted is for the operator
+            (
+                "used rar 5031 used failed",
+                "reply 2002, U1:1, unsettled, unsettled",
+                true,
+            ),
+            // the server comes back to a session that was given up
+            (
+                "rar unsent used rar one",
+                "reply 2002, U1:0, reply 2002, U2:1, up to 2",
+                false,
+            ),
+            (
+                "used rar lost rar",
+                "reply 2002, U1:1, reply 2002, U1:1 T",
+                false,
+            ),
+        ],
+    );
+    check_lasting(
+        &[STRICT, RETRY],
+        &[(
+            "used rar 5031",
+            "reply 2002, U1:1, withdrawn Denied(Unavailable), unsettled",
+            true,
+        )],
+    );
+}
+
+#[test]
 fn a_service_is_told_how_much_it_may_use_until_an_answer_or_the_failure_handling_says_more() {
     check_lasting(
         &[STRICT, CONTINUE, RETRY],
@@ -216,54 +273,4 @@ fn a_service_that_goes_on_without_a_session_asks_for_one_again_and_reports_what_
     off.policy.again = 0;
     off.play("2001 begun rar unsent");
     assert_eq!(off.session.deadline(), None);
-}
-
-#[test]
-fn what_was_granted_and_what_was_given_away_outlive_the_process() {
-    let policy = Policy::default();
-    let resumed = |owed| {
-        let now = Instant(5);
-        let session = Session::resume(owed, now, &policy).expect("owed by a session");
-        assert_eq!(session.owed(), owed);
-        World {
-            session,
-            now,
-            policy,
-            done: Vec::new(),
-        }
-    };
-    let open = |failure, used, report| Owed::Open {
-        number: 4,
-        used,
-        report,
-        failure,
-        failover: false,
-        quota: Some(10),
-    };
-    // the rest of the grant is used while the server is waited for, and no more
-    for (owed, left) in [
-        (open(STRICT, 7, None), 3),
-        (open(STRICT, 4, Some((3, 5))), 1),
-        (open(STRICT, 12, None), 0),
-    ] {
-        let mut world = resumed(owed);
-        assert_eq!(world.session.allowance(), Some(left), "{owed:?}");
-        world.play("due tx");
-        assert_eq!(world.done.len(), 1, "it waits: {:?}", world.done);
-    }
-    let mut lenient = resumed(open(CONTINUE, 10, None));
-    lenient.play("due tx ten");
-    assert_eq!(lenient.done.join(", "), "U4:10, any, up to 10");
-    let mut away = resumed(open(CONTINUE, 10, None));
-    away.play("due unsent");
-    assert_eq!(away.done.join(", "), "U4:10, any");
-
-    let mut given = World::begin(CONTINUE, false, true);
-    given.play("unsent begun used used");
-    assert_eq!(given.session.owed(), Owed::Given { used: 2 });
-    let mut later = resumed(Owed::Given { used: 2 });
-    later.play("used due ten rar ten failed 2001");
-    let told = "anew, I0, up to 8, reply 2002, U1:3, up to 11, T2:0";
-    assert_eq!(later.done.join(", "), told);
-    assert!(later.session.is_done());
 }
