@@ -185,7 +185,7 @@ fn of_sessions(host: &str, application: u32) -> Vec<Question> {
     ]
 }
 
-/// CHG-02 and CHG-03: the table of docs/charging.md, as Wireshark reads it.
+/// CHG-02 and CHG-03: the table of docs/charging/peers.md, as Wireshark reads it.
 #[test]
 fn what_a_peer_asks_amiss_is_answered_by_what_is_wrong_with_it() {
     each_make(&MAKES, |make| {
