@@ -3,10 +3,14 @@
 //! Group commit falls out of it: everything that waits is handled in one turn, the turn's batch goes to the
 //! committer, and while that is written the next turn gathers. Effects leave in the order of the turns.
 
+mod door;
+mod effects;
 mod figures;
 
+pub use door::{Handle, Inbox, Notice, Request, channel};
+
 use crate::charging::online::{Online, Word};
-use crate::http::{Busy, Port, Vouched, fetch};
+use crate::http::Vouched;
 use crate::store::committer::Committer;
 use crate::store::{Health, StoreError};
 use crate::telemetry::Metrics;
@@ -14,17 +18,13 @@ use crate::transport::Arrival;
 use crate::transport::resolve::Resolver;
 use crate::transport::tcp::Tcp;
 use crate::transport::udp::{DATAGRAM, Udp};
-use bytes::Bytes;
-use ims::event::turn::Ticket;
-use ims::node::{Administered, Administration, Effect, Fetch, Fetched, Input, Node, Outbox};
-use ims::sip::{Destination, Transport};
+use ims::node::{Administered, Effect, Input, Node, Outbox};
 use ims::time::Timestamp;
 use ims::xdm;
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 /// Messages handled in one turn: bounds the wait of the first one for the commit.
 const BURST: usize = 128;
@@ -57,122 +57,6 @@ impl Clock {
     fn instant(&self, at: Timestamp) -> Instant {
         self.started + Duration::from_millis(at.0.saturating_sub(self.epoch))
     }
-}
-
-/// What others ask of the driver; bounded, so that they wait when it has enough.
-#[derive(Debug)]
-pub enum Request {
-    Arrived(Arrival),
-    Xcap(xdm::Request, oneshot::Sender<xdm::Response>),
-    Administer(Administration, oneshot::Sender<Administered>),
-}
-
-/// What the driver hears of its own doings; never more than it has started.
-#[derive(Debug)]
-pub enum Notice {
-    Committed {
-        turn: u64,
-        result: Result<(), StoreError>,
-    },
-    Resolved {
-        to: Option<SocketAddr>,
-        transport: Transport,
-        bytes: Bytes,
-        ticket: Option<Ticket>,
-    },
-    Undeliverable(Ticket),
-    /// What the charging system says of a request or a service that has credit.
-    Credit {
-        number: u64,
-        word: Word,
-    },
-    /// What an HTTP server answered, or why it did not.
-    Fetched {
-        number: u64,
-        fetched: Fetched,
-    },
-    /// Take no new state; stop when everything is told or at this instant.
-    Drain {
-        until: Instant,
-    },
-}
-
-/// The door for HTTP.
-#[derive(Clone, Debug)]
-pub struct Handle {
-    requests: mpsc::Sender<Request>,
-    notices: mpsc::UnboundedSender<Notice>,
-}
-
-impl Handle {
-    pub fn drain(&self, until: Instant) {
-        // the driver may have ended already, which is what is asked for
-        let _ = self.notices.send(Notice::Drain { until });
-    }
-
-    /// Where transports leave what arrives.
-    pub fn requests(&self) -> mpsc::Sender<Request> {
-        self.requests.clone()
-    }
-
-    pub fn notices(&self) -> mpsc::UnboundedSender<Notice> {
-        self.notices.clone()
-    }
-}
-
-impl Port for Handle {
-    fn submit(&self, request: xdm::Request) -> Result<oneshot::Receiver<xdm::Response>, Busy> {
-        let (reply, answer) = oneshot::channel();
-        self.requests
-            .try_send(Request::Xcap(request, reply))
-            .map(|()| answer)
-            .map_err(|_| Busy)
-    }
-
-    fn administer(&self, request: Administration) -> Result<oneshot::Receiver<Administered>, Busy> {
-        let (reply, answer) = oneshot::channel();
-        self.requests
-            .try_send(Request::Administer(request, reply))
-            .map(|()| answer)
-            .map_err(|_| Busy)
-    }
-}
-
-/// The receiving ends of a [`Handle`].
-#[derive(Debug)]
-pub struct Inbox {
-    requests: mpsc::Receiver<Request>,
-    notices: mpsc::UnboundedReceiver<Notice>,
-    /// What ended the last wait.
-    request: Option<Request>,
-    notice: Option<Notice>,
-}
-
-impl Inbox {
-    fn request(&mut self) -> Option<Request> {
-        self.request
-            .take()
-            .or_else(|| self.requests.try_recv().ok())
-    }
-
-    fn notice(&mut self) -> Option<Notice> {
-        self.notice.take().or_else(|| self.notices.try_recv().ok())
-    }
-}
-
-/// A handle and its inbox; `queue` requests may wait.
-pub fn channel(queue: usize) -> (Handle, Inbox) {
-    let (requests, taken) = mpsc::channel(queue.max(1));
-    let (notices, heard) = mpsc::unbounded_channel();
-    (
-        Handle { requests, notices },
-        Inbox {
-            requests: taken,
-            notices: heard,
-            request: None,
-            notice: None,
-        },
-    )
 }
 
 /// Effects of a turn that wait for its commit.
@@ -420,7 +304,7 @@ impl Driver {
             effects: held,
         });
         if !committed {
-            let notices = self.handle.notices.clone();
+            let notices = self.handle.notices();
             let done = move |result| drop(notices.send(Notice::Committed { turn, result }));
             self.committer.submit(out.batch, Box::new(done));
         }
@@ -433,131 +317,6 @@ impl Driver {
         while let Some(ready) = self.state.waiting.pop_front_if(|w| w.committed) {
             self.perform_all(ready.effects);
         }
-    }
-
-    fn perform_all(&mut self, effects: Vec<Effect>) {
-        let mut charges = Vec::new();
-        for effect in effects {
-            match effect {
-                Effect::Charge(event) => charges.push(*event),
-                other => self.perform(other),
-            }
-        }
-        if let Some(charging) = self.charging.as_ref().filter(|_| !charges.is_empty()) {
-            charging(charges);
-        }
-    }
-
-    fn perform(&mut self, effect: Effect) {
-        match effect {
-            Effect::Send {
-                to: Destination::Flow(flow),
-                bytes,
-                ticket,
-            } => match flow.transport {
-                Transport::Udp => self.udp.send(Some(flow.local), flow.remote, bytes),
-                Transport::Tcp => self.tcp.reply(flow.connection, flow.remote, bytes, ticket),
-            },
-            Effect::Send {
-                to:
-                    Destination::Host {
-                        host,
-                        port,
-                        transport,
-                    },
-                bytes,
-                ticket,
-            } => {
-                let transport = transport.unwrap_or(Transport::Udp);
-                match self.resolver.known(&host, port) {
-                    Some(Some(to)) => self.send_to(to, transport, bytes, ticket),
-                    Some(None) => self.undeliverable(ticket),
-                    None => self.look_up(host, port, transport, bytes, ticket),
-                }
-            }
-            Effect::Xcap { number, response } => {
-                if let Some(reply) = self.state.replies.remove(&number) {
-                    let _ = reply.send(*response); // the client may have gone
-                }
-            }
-            Effect::Administered { number, answer } => {
-                if let Some(reply) = self.state.orders.remove(&number) {
-                    let _ = reply.send(*answer);
-                }
-            }
-            Effect::Fetch(fetch) => self.fetch(*fetch),
-            Effect::Credit(request) => {
-                if let Some(online) = &self.online {
-                    online.ask(*request);
-                }
-            }
-            Effect::CreditUsed { number, units } => {
-                if let Some(online) = &self.online {
-                    online.used(number, units);
-                }
-            }
-            Effect::CreditEnded { number, delivered } => {
-                if let Some(online) = &self.online {
-                    online.ended(number, delivered);
-                }
-            }
-            Effect::Charge(event) => {
-                if let Some(charging) = &self.charging {
-                    charging(vec![*event]);
-                }
-            }
-        }
-    }
-
-    /// Has something fetched beside the loop.
-    fn fetch(&self, wanted: Fetch) {
-        let (resolver, vouched) = (self.resolver.clone(), self.vouched.clone());
-        let notices = self.handle.notices();
-        tokio::spawn(async move {
-            let number = wanted.number;
-            let fetched = fetch::fetch(&resolver, &vouched, wanted).await;
-            // the driver may have ended, and the publisher asks again
-            let _ = notices.send(Notice::Fetched { number, fetched });
-        });
-    }
-
-    fn send_to(
-        &mut self,
-        to: SocketAddr,
-        transport: Transport,
-        bytes: Bytes,
-        ticket: Option<Ticket>,
-    ) {
-        match transport {
-            Transport::Udp => self.udp.send(None, to, bytes),
-            Transport::Tcp => self.tcp.send(to, bytes, ticket),
-        }
-    }
-
-    fn undeliverable(&self, ticket: Option<Ticket>) {
-        if let Some(ticket) = ticket {
-            let _ = self.handle.notices.send(Notice::Undeliverable(ticket));
-        }
-    }
-
-    fn look_up(
-        &self,
-        host: Box<str>,
-        port: Option<u16>,
-        transport: Transport,
-        bytes: Bytes,
-        ticket: Option<Ticket>,
-    ) {
-        let (resolver, notices) = (self.resolver.clone(), self.handle.notices.clone());
-        tokio::spawn(async move {
-            let to = resolver.look_up(&host, port).await;
-            let _ = notices.send(Notice::Resolved {
-                to,
-                transport,
-                bytes,
-                ticket,
-            });
-        });
     }
 
     /// Figures, and whether new state is taken.
@@ -612,8 +371,7 @@ impl Driver {
         tokio::select! {
             () = std::future::poll_fn(|cx| udp.poll(cx)) => {}
             () = sleep => {}
-            notice = inbox.notices.recv() => inbox.notice = notice,
-            request = inbox.requests.recv() => inbox.request = request,
+            () = inbox.filled() => {}
         }
     }
 }

@@ -61,7 +61,7 @@ impl Driver {
         }
         let silence = remote.silent_since.map(|at| self.clock.now().since(at).0);
         self.metrics.set_remote_silence(silence.unwrap_or(0) / 1000);
-        let waiting = self.inbox.requests.len();
+        let waiting = self.inbox.waiting();
         self.metrics.set_queue(Queue::Driver, waiting);
         self.metrics.set_queue(Queue::Store, self.committer.depth());
         let unsent = std::mem::take(&mut self.udp.dropped);
