@@ -127,7 +127,7 @@ table! {
     CLASS: 25, IETF, Octets, M, "Class";
     SESSION_TIMEOUT: 27, IETF, U32, M, "Session-Timeout";
     PROXY_STATE: 33, IETF, Octets, M, "Proxy-State";
-    ACCT_SESSION_ID: 44, IETF, Octets, M, "Accounting-Session-Id";
+    ACCT_SESSION_ID: 44, IETF, Octets, M, "Acct-Session-Id";
     ACCT_MULTI_SESSION_ID: 50, IETF, Utf8, M, "Acct-Multi-Session-Id";
     EVENT_TIMESTAMP: 55, IETF, Time, M, "Event-Timestamp";
     ACCT_INTERIM_INTERVAL: 85, IETF, U32, M, "Acct-Interim-Interval";

@@ -15,6 +15,7 @@ mod clients;
 mod conformance;
 mod content;
 mod diameter_callers;
+mod diameter_names;
 mod diameter_peers;
 mod diameter_table;
 mod documents;

@@ -21,7 +21,7 @@ mod wireshark;
 
 pub use peer::{Lab, Make, Peer, REOPENED, Record, one};
 pub use tap::{Capture, Loss, Packet, number};
-pub use wireshark::{decode, judge};
+pub use wireshark::{decode, judge, keep, shown};
 
 use crate::harness::{Message, Request, SOON, Server, Ua, eventually, http, pidf};
 use std::time::Duration;

@@ -38,17 +38,11 @@ pub fn judge(name: &str, packets: &[Packet]) -> String {
     decode(&path, 3868)
 }
 
-/// What Wireshark says of a capture of this port, after it has found nothing wrong with it.
-pub fn decode(pcap: &Path, port: u16) -> String {
+/// What Wireshark says of a capture of this port.
+pub fn shown(pcap: &Path, port: u16) -> String {
     let shown = Command::new("tshark")
-        .args([
-            "-d",
-            &format!("tcp.port=={port},diameter"),
-            "-V",
-            "-O",
-            "diameter",
-            "-r",
-        ])
+        .args(["-d", &format!("tcp.port=={port},diameter")])
+        .args(["-V", "-O", "diameter", "-r"])
         .arg(pcap)
         .output()
         .unwrap();
@@ -58,6 +52,12 @@ pub fn decode(pcap: &Path, port: u16) -> String {
         "{}",
         String::from_utf8_lossy(&shown.stderr)
     );
+    text
+}
+
+/// The same, after it has found nothing wrong with it.
+pub fn decode(pcap: &Path, port: u16) -> String {
+    let text = shown(pcap, port);
     let wrong = [
         "alformed",
         "Unknown",
