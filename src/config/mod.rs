@@ -287,6 +287,11 @@ mod tests {
                 "[charging]\nmax_in_flight = 0\n",
                 "f:2: charging.max_in_flight: expected a number",
             ),
+            (
+                "a key that would have no effect",
+                "[charging.online]\nmultiple_services = false\nrating_group = 7\n",
+                "f:3: charging.online.rating_group: expected no value with multiple_services",
+            ),
         ] {
             let error = Config::parse(text, "f").unwrap_err().to_string();
             assert!(error.starts_with(said), "{case}: {error}");

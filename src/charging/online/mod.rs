@@ -12,6 +12,7 @@ pub mod sessions;
 pub mod settings;
 #[cfg(test)]
 mod tests;
+mod unused;
 pub(super) mod worker;
 
 use super::acr::Sender;

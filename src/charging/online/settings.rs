@@ -3,7 +3,7 @@
 use super::super::profile::Profile;
 use super::super::settings::peers::{agree, check as check_peers};
 use super::super::settings::{self, BadValue, CheckedPeer, PeerSettings, bad};
-use super::sessions;
+use super::{sessions, unused};
 use diameter::credit::Policy;
 use diameter::credit::client::Charge;
 use diameter::node::Limits;
@@ -164,6 +164,7 @@ impl Settings {
     /// Completes the settings with those of `[charging]` and checks them. `Ok(None)`: online charging is off.
     pub fn check(&self, charging: &settings::Checked) -> Result<Option<Checked>, BadValue> {
         let checked = self.complete(charging)?;
+        unused::check(self, &charging.given)?;
         Ok(self.is_on(&charging.given).then_some(checked))
     }
 
@@ -354,8 +355,8 @@ mod tests {
         for (text, offline, is_on) in [
             ("", "", false),
             ("publish = 'iec'", "", true),
-            ("publish = 'iec'\nuse_ecf = false", "", false),
-            ("publish = 'iec'", "dynamic_peers = 0", false),
+            ("use_ecf = false", "", false),
+            ("", "dynamic_peers = 0", false),
             (PEER, "dynamic_peers = 0", true),
         ] {
             let checked = check(text, offline).unwrap();

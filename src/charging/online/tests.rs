@@ -149,7 +149,11 @@ const ONLINE: &str = "[online]\nanswer_timeout_ms = 1000\ntx_ms = 500\nsubscribe
 
 fn process(ocs: &str, disk: &Disk, more: &str) -> Process {
     let peer = format!("[[online.peers]]\nhost = 'ocs.test'\naddress = '{ocs}'\n");
-    process_of(&format!("{COMMON}{ONLINE}{more}\n{peer}"), disk)
+    let online = match more.contains("[online.sessions]") {
+        true => ONLINE.replace("'iec'", "'session'"),
+        false => ONLINE.to_owned(),
+    };
+    process_of(&format!("{COMMON}{online}{more}\n{peer}"), disk)
 }
 
 fn process_of(text: &str, disk: &Disk) -> Process {
