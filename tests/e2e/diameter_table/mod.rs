@@ -20,7 +20,7 @@ mod tap;
 mod wireshark;
 
 pub use peer::{Lab, Make, Peer, REOPENED, Record, one};
-pub use tap::{Capture, Loss, Packet, number};
+pub use tap::{Capture, Loss, Packet, Tap, number};
 pub use wireshark::{decode, judge, keep, shown};
 
 use crate::harness::{Message, Request, SOON, Server, Ua, eventually, http, pidf};

@@ -271,6 +271,7 @@ impl Peer {
                 let mut run = Command::new(peers.join("erlang/peer"));
                 run.arg(self.folder.join("records"))
                     .args([&port, self.host, "test"]);
+                run.args(self.connect.map(|port| port.to_string()));
                 run
             }
         }

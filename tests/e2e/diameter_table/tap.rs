@@ -86,10 +86,8 @@ impl Tap {
         let mut shared = self.shared();
         shared.connections += 1;
         // Each connection has an address of its own in the capture.
-        let near = SocketAddr::from((
-            [127, 0, 0, 1],
-            20_000 + self.port % 20_000 + shared.connections,
-        ));
+        let [high, low] = self.port.to_be_bytes();
+        let near = SocketAddr::from(([127, 1, high, low], 20_000 + shared.connections));
         let far = SocketAddr::from(([127, 0, 0, 1], 3868));
         for stream in [&server, &other] {
             stream.set_nodelay(true).unwrap();
