@@ -34,7 +34,7 @@ impl Service {
         };
         subscription.debt = subscription.debt.max(debt);
         self.paced.remove(&(subscription.not_before, id));
-        self.note_debt(now, id);
+        self.debts.note(now, id, &mut self.subscriptions);
     }
 
     /// What the SUBSCRIBE that opened a dialog said of its charging, and whom it asked for.

@@ -4,7 +4,7 @@ use super::gallery::Shown;
 use super::message::Told;
 use super::partial::Form;
 use super::state::{Debt, Subscription};
-use super::{Directory, Service, Subscriptions};
+use super::{Directory, Service};
 use crate::charge::Chargeable;
 use crate::event::notice::{Answer, CSEQ_RANGE, LastBody};
 use crate::event::subscription::{End, Input, State, SubscriptionId, ends_subscription};
@@ -135,7 +135,7 @@ impl Service {
         if self.waits_long(turn, id) {
             self.settle(id);
         } else {
-            self.note_debt(turn.now, id);
+            self.debts.note(turn.now, id, &mut self.subscriptions);
         }
     }
 
@@ -253,7 +253,7 @@ impl Service {
             self.end_condition(turn, id);
         }
         self.paced_from(turn, id);
-        self.note_debt(turn.now, id);
+        self.debts.note(turn.now, id, &mut self.subscriptions);
         let Some(subscription) = self.subscriptions.get(&id) else {
             return;
         };
@@ -354,19 +354,6 @@ impl Service {
         self.settle(id);
     }
 
-    /// Remembers since when this watcher is owed something.
-    pub(super) fn note_debt(&mut self, now: Timestamp, id: SubscriptionId) {
-        if let Some(subscription) = self
-            .subscriptions
-            .get_mut(&id)
-            .filter(|s| s.owed_since.is_none())
-        {
-            subscription.owed_since = Some(now);
-            let (held, is_open) = (self.subscriptions.len(), is_open(&self.subscriptions));
-            self.debts.note(now, id, held, is_open);
-        }
-    }
-
     /// Forgets the debt of a watcher to whom nothing is owed, or whose debt is written down, and who has answered.
     pub(super) fn settle(&mut self, id: SubscriptionId) {
         if let Some(subscription) = self.subscriptions.get_mut(&id)
@@ -385,16 +372,7 @@ impl Service {
     /// Everything owed before this instant has been delivered or given up. What changed later is owed again
     /// after a restart, so that no change is lost and few are told twice.
     pub fn settled_until(&mut self, now: Timestamp) -> Timestamp {
-        let is_open = is_open(&self.subscriptions);
-        self.debts.oldest(is_open).unwrap_or(now)
-    }
-}
-
-/// Whether a debt is the one that the subscription has now.
-fn is_open(subscriptions: &Subscriptions) -> impl Fn(Timestamp, SubscriptionId) -> bool {
-    |since, id| {
-        subscriptions
-            .get(&id)
-            .is_some_and(|s| s.owed_since == Some(since))
+        let oldest = self.debts.oldest(&mut self.subscriptions);
+        oldest.unwrap_or(now)
     }
 }

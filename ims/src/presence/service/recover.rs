@@ -253,7 +253,7 @@ impl Service {
                 subscription.not_before = at;
                 subscription.debt = Debt::State;
                 self.paced.insert((at, id));
-                self.note_debt(now, id);
+                self.debts.note(now, id, &mut self.subscriptions);
                 owed += 1;
             }
             self.schedule_subscription(id);

@@ -8,6 +8,7 @@ use super::visit::Visit;
 use super::winfo::Observer;
 use super::wishes::Wishes;
 use crate::dialog::Dialog;
+use crate::event::debts::Debtor;
 use crate::event::notice::LastBody;
 use crate::event::pace::Rhythm;
 use crate::event::publication::Publication;
@@ -180,6 +181,12 @@ pub struct Subscription {
     pub look_at: Option<Timestamp>,
     /// A fetch or an ended subscription that waits for the answer to its last NOTIFY.
     pub stored: bool,
+}
+
+impl Debtor for Subscription {
+    fn owed_since(&mut self) -> &mut Option<Timestamp> {
+        &mut self.owed_since
+    }
 }
 
 impl Subscription {

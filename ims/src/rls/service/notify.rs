@@ -2,7 +2,7 @@
 
 use super::compose::{self, News};
 use super::state::Subscription;
-use super::{Service, Subscriptions, World};
+use super::{Service, World};
 use crate::charge::Chargeable;
 use crate::event::notice::{Answer, Content, LastBody, Notice, state_text};
 use crate::event::subscription::{
@@ -23,7 +23,7 @@ impl Service {
             return self.settle(id);
         }
         if subscription.unanswered || self.gathers(turn, world, id) {
-            return self.note_debt(turn.now, id);
+            return self.debts.note(turn.now, id, &mut self.subscriptions);
         }
         let Some(subscription) = self.subscriptions.get(&id) else {
             return;
@@ -42,10 +42,10 @@ impl Service {
         };
         if turn.now < not_before {
             self.wait_until(id, not_before);
-            return self.note_debt(turn.now, id);
+            return self.debts.note(turn.now, id, &mut self.subscriptions);
         }
         if !turn.quota.lets(id) {
-            return self.note_debt(turn.now, id);
+            return self.debts.note(turn.now, id, &mut self.subscriptions);
         }
         if subscription.whole || subscription.reshaped {
             self.tell_whole(turn, world, id);
@@ -147,7 +147,7 @@ impl Service {
         (told.cseq, told.at, told.tag) = (dialog.local_cseq, turn.now, tag);
         self.store_told(turn, id);
         self.paced_from(turn.now, id);
-        self.note_debt(turn.now, id);
+        self.debts.note(turn.now, id, &mut self.subscriptions);
         let Some(subscription) = self.subscriptions.get(&id) else {
             return;
         };
@@ -292,16 +292,6 @@ impl Service {
         }
     }
 
-    pub(super) fn note_debt(&mut self, now: Timestamp, id: SubscriptionId) {
-        if let Some(subscription) = self.subscriptions.get_mut(&id)
-            && subscription.owed_since.is_none()
-        {
-            subscription.owed_since = Some(now);
-            let (held, is_open) = (self.subscriptions.len(), is_open(&self.subscriptions));
-            self.debts.note(now, id, held, is_open);
-        }
-    }
-
     /// Forgets the debt of a watcher to whom nothing is owed and who has answered.
     pub(super) fn settle(&mut self, id: SubscriptionId) {
         if let Some(subscription) = self.subscriptions.get_mut(&id)
@@ -319,8 +309,8 @@ impl Service {
 
     /// Everything owed before this instant has been delivered or given up.
     pub fn settled_until(&mut self, now: Timestamp) -> Timestamp {
-        let is_open = is_open(&self.subscriptions);
-        self.debts.oldest(is_open).unwrap_or(now)
+        let oldest = self.debts.oldest(&mut self.subscriptions);
+        oldest.unwrap_or(now)
     }
 }
 
@@ -329,13 +319,5 @@ impl Subscription {
     pub(super) fn owes(&self) -> bool {
         let changes = self.reshaped || self.hurry || self.seats.has_stirred();
         self.last_is_owed || !self.is_over() && (self.whole || changes && !self.is_quenched())
-    }
-}
-
-/// Whether a debt is the one that the subscription has now.
-fn is_open(subscriptions: &Subscriptions) -> impl Fn(Timestamp, SubscriptionId) -> bool {
-    |since, id| {
-        let subscription = subscriptions.get(&id);
-        subscription.is_some_and(|s| s.owed_since == Some(since))
     }
 }

@@ -72,7 +72,7 @@ impl Service {
             self.insert(subscription);
             self.schedule(id);
             self.schedule_repeat(now, id, now);
-            self.note_debt(now, id);
+            self.debts.note(now, id, &mut self.subscriptions);
         }
         owed
     }

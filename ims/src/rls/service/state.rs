@@ -2,6 +2,7 @@
 
 use super::seats::Seats;
 use crate::dialog::Dialog;
+use crate::event::debts::Debtor;
 use crate::event::notice::{LastBody, Notice};
 use crate::event::onlooker::{Onlooker, Takes};
 use crate::event::pace::Rhythm;
@@ -144,6 +145,12 @@ pub struct Subscription {
     /// It is in the queue of those whose members join.
     pub joins: bool,
     pub stored: bool,
+}
+
+impl Debtor for Subscription {
+    fn owed_since(&mut self) -> &mut Option<Timestamp> {
+        &mut self.owed_since
+    }
 }
 
 impl Subscription {

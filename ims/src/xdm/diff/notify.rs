@@ -4,7 +4,7 @@ use super::pending::{Mode, Pending, Span, Version, Was};
 use super::state::Subscription;
 use super::store::Shown;
 use super::writer::{MEDIA_TYPE, Writer};
-use super::{Service, Store, Subscriptions};
+use super::{Service, Store};
 use crate::charge::Chargeable;
 use crate::event::notice::{Answer, CSEQ_RANGE, Content, LastBody, Notice, state_text};
 use crate::event::subscription::{
@@ -28,19 +28,19 @@ impl Service {
             return self.settle(id);
         }
         if subscription.sent.is_some() {
-            return self.note_debt(turn.now, id);
+            return self.debts.note(turn.now, id, &mut self.subscriptions);
         }
         let (whole, not_before) = (subscription.owed.whole, subscription.not_before);
         if !whole && turn.now < not_before {
             self.paced.insert((not_before, id));
-            return self.note_debt(turn.now, id);
+            return self.debts.note(turn.now, id, &mut self.subscriptions);
         }
         if whole {
             self.tell_whole(turn, store, id);
         } else if turn.quota.lets(id) {
             self.tell_changes(turn, store, id);
         } else {
-            self.note_debt(turn.now, id);
+            self.debts.note(turn.now, id, &mut self.subscriptions);
         }
         self.settle(id);
     }
@@ -58,11 +58,11 @@ impl Service {
         };
         if subscription.sent.is_some() {
             subscription.owed.whole = true;
-            return self.note_debt(turn.now, id);
+            return self.debts.note(turn.now, id, &mut self.subscriptions);
         }
         if subscription.record.state == State::Active && !turn.quota.lets(id) {
             subscription.owed.whole = true;
-            return self.note_debt(turn.now, id);
+            return self.debts.note(turn.now, id, &mut self.subscriptions);
         }
         // what a collection holds by now beyond the limit was refused at SUBSCRIBE, or came since: it is not shown
         let shown = store.shown(subscription).0;
@@ -138,7 +138,7 @@ impl Service {
             return;
         };
         if subscription.sent.is_some() {
-            return self.note_debt(turn.now, id);
+            return self.debts.note(turn.now, id, &mut self.subscriptions);
         }
         subscription.last_is_owed = false;
         let over = subscription.record.state == State::Terminated(End::Timeout);
@@ -181,7 +181,7 @@ impl Service {
             subscription.record.cseq_reserved = dialog.local_cseq + CSEQ_RANGE;
             self.store(turn, id);
         }
-        self.note_debt(turn.now, id);
+        self.debts.note(turn.now, id, &mut self.subscriptions);
         let Some(subscription) = self.subscriptions.get(&id) else {
             return;
         };
@@ -279,16 +279,6 @@ impl Service {
         self.tell_last(turn, store, id);
     }
 
-    pub(super) fn note_debt(&mut self, now: Timestamp, id: SubscriptionId) {
-        if let Some(subscription) = self.subscriptions.get_mut(&id)
-            && subscription.owed_since.is_none()
-        {
-            subscription.owed_since = Some(now);
-            let (held, is_open) = (self.subscriptions.len(), is_open(&self.subscriptions));
-            self.debts.note(now, id, held, is_open);
-        }
-    }
-
     /// Forgets the debt of a subscriber to whom nothing is owed and who has answered.
     pub(super) fn settle(&mut self, id: SubscriptionId) {
         if let Some(subscription) = self.subscriptions.get_mut(&id)
@@ -307,16 +297,8 @@ impl Service {
 
     /// Everything owed before this instant has been delivered or given up.
     pub fn settled_until(&mut self, now: Timestamp) -> Timestamp {
-        let is_open = is_open(&self.subscriptions);
-        self.debts.oldest(is_open).unwrap_or(now)
-    }
-}
-
-/// Whether a debt is the one that the subscription has now.
-fn is_open(subscriptions: &Subscriptions) -> impl Fn(Timestamp, SubscriptionId) -> bool {
-    |since, id| {
-        let subscription = subscriptions.get(&id);
-        subscription.is_some_and(|s| s.owed_since == Some(since))
+        let oldest = self.debts.oldest(&mut self.subscriptions);
+        oldest.unwrap_or(now)
     }
 }
 

@@ -118,7 +118,7 @@ impl Service {
                 if let Some(subscription) = self.subscriptions.get_mut(&id) {
                     subscription.not_before = at;
                 }
-                self.note_debt(now, id);
+                self.debts.note(now, id, &mut self.subscriptions);
             }
         }
         owed

@@ -7,6 +7,7 @@ use super::place::{self, Place};
 use super::scope::Scope;
 use super::wanted::{Package, Wanted};
 use crate::dialog::Dialog;
+use crate::event::debts::Debtor;
 use crate::event::notice::{LastBody, Notice};
 use crate::event::subscription::{State, SubscriptionId};
 use crate::event::tag::Condition;
@@ -73,6 +74,12 @@ pub struct Subscription {
     /// When a look at it is scheduled; one entry at a time.
     pub look_at: Option<Timestamp>,
     pub stored: bool,
+}
+
+impl Debtor for Subscription {
+    fn owed_since(&mut self) -> &mut Option<Timestamp> {
+        &mut self.owed_since
+    }
 }
 
 impl Subscription {
