@@ -22,7 +22,7 @@ fn flow() -> Flow {
 }
 
 /// Names whose values the message itself does not depend on.
-const FREE: [Name; 8] = [
+const FREE: [Name; 7] = [
     Name::Subject,
     Name::Contact,
     Name::Route,
@@ -30,7 +30,6 @@ const FREE: [Name; 8] = [
     Name::PAssertedIdentity,
     Name::PChargingVector,
     Name::Event,
-    Name::Other,
 ];
 
 /// Text as hostile as it gets: line ends, other controls, quotes, header-like pieces, letters of any kind.
@@ -78,7 +77,6 @@ proptest! {
         let mut singles = 0;
         for (index, value) in &values {
             match FREE[*index] {
-                Name::Other => writer.header_raw("X-Free", value),
                 Name::Event if singles > 0 => &mut writer,
                 name => {
                     singles += usize::from(name == Name::Event);

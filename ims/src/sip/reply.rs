@@ -98,7 +98,7 @@ fn start<'b>(
     let mut writer =
         Writer::status_line(status, reason.unwrap_or(status::reason(status)), size + 320);
     for (index, line) in headers.lines(Name::Via).enumerate() {
-        writer.raw_line("Via", |out| match index {
+        writer.field(Name::Via, |out| match index {
             0 => push_top_via(out, top, line, source),
             _ => push_value(out, line),
         });
@@ -107,7 +107,7 @@ fn start<'b>(
         let Some(value) = headers.get(name) else {
             continue;
         };
-        writer.raw_line(name.as_str(), |out| {
+        writer.field(name, |out| {
             push_value(out, value);
             if let Some(tag) = tag.filter(|_| name == Name::To) {
                 out.extend_from_slice(b";tag=");

@@ -70,13 +70,6 @@ impl<'b> Writer<'b> {
         self
     }
 
-    /// Adds a header field with a name of its own. A name that is no token, or one of the two fields
-    /// that the writer itself is answerable for, is dropped.
-    pub fn header_raw(&mut self, name: &str, value: &str) -> &mut Writer<'b> {
-        self.line(name, |out| push_value(out, value));
-        self
-    }
-
     /// Adds a header field whose value is a number.
     pub fn number(&mut self, name: Name, value: u32) -> &mut Writer<'b> {
         self.field(name, |out| push_number(out, u64::from(value)));
@@ -172,36 +165,21 @@ impl<'b> Writer<'b> {
         Bytes::from(out)
     }
 
-    /// One line with a name that we know; dropped when it would contradict the writer.
-    fn field(&mut self, name: Name, value: impl FnOnce(&mut Vec<u8>)) {
-        if name != Name::Other && !self.is_own(name) {
-            self.write_line(name.as_str(), value);
+    /// One line, its value put together from raw pieces; dropped when it would contradict the writer.
+    pub(crate) fn field(&mut self, name: Name, value: impl FnOnce(&mut Vec<u8>)) {
+        if name == Name::Other || self.is_own(name) {
+            return;
         }
-    }
-
-    /// One line with any name; dropped when that is no token or would contradict the writer.
-    fn line(&mut self, name: &str, value: impl FnOnce(&mut Vec<u8>)) {
-        if super::text::is_token(name) && !self.is_own(Name::parse(name)) {
-            self.write_line(name, value);
-        }
+        self.out.extend_from_slice(name.as_str().as_bytes());
+        self.out.extend_from_slice(b": ");
+        value(&mut self.out);
+        self.out.extend_from_slice(b"\r\n");
     }
 
     fn is_own(&self, name: Name) -> bool {
         let own = name == Name::ContentLength || self.body.is_some() && name == Name::ContentType;
         debug_assert!(!own, "the writer itself adds {name:?}");
         own
-    }
-
-    fn write_line(&mut self, name: &str, value: impl FnOnce(&mut Vec<u8>)) {
-        self.out.extend_from_slice(name.as_bytes());
-        self.out.extend_from_slice(b": ");
-        value(&mut self.out);
-        self.out.extend_from_slice(b"\r\n");
-    }
-
-    /// Adds text to the line being written, for values put together from raw pieces.
-    pub(crate) fn raw_line(&mut self, name: &str, value: impl FnOnce(&mut Vec<u8>)) {
-        self.line(name, value);
     }
 }
 
@@ -274,12 +252,11 @@ mod tests {
             .number(Name::MaxForwards, 70)
             .each(Name::Route, ["<sip:a;lr>", "<sip:a;lr>"])
             .parts(Name::Contact, &["<sip:", "p001@ims.test", ">"])
-            .header_raw("X-Own", "v")
             .body("text/plain", b"\0\xff");
         let bytes = writer.finish();
         let want = b"NOTIFY sip:w@10.0.0.2 SIP/2.0\r\nVia: SIP/2.0/TCP 10.0.0.1:5060;rport;branch=z9hG4bK1\r\n\
             CSeq: 7 NOTIFY\r\nMax-Forwards: 70\r\nRoute: <sip:a;lr>\r\nRoute: <sip:a;lr>\r\nContact: <sip:p001@ims.test>\r\n\
-            X-Own: v\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\n\0\xff";
+            Content-Type: text/plain\r\nContent-Length: 2\r\n\r\n\0\xff";
         assert_eq!(bytes, &want[..]);
         let again = over_udp(&bytes);
         assert_eq!(
@@ -296,10 +273,9 @@ mod tests {
         let mut writer = request(Method::OPTIONS, "sip:a b\r\nEvil: 1");
         writer
             .header(Name::To, evil)
-            .header_raw("X", evil)
+            .header(Name::Subject, evil)
             .parts(Name::From, &[evil])
             .display(Name::Contact, &evil);
-        writer.header_raw("Evil: 1\r\nX", "y").header_raw("", "y");
         writer.via(Transport::Udp, evil, evil).body(evil, b"");
         let bytes = writer.finish();
         let lines: Vec<&str> = text(&bytes).split("\r\n").collect();
