@@ -5,6 +5,10 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+/// Longest key, in bytes. Keys are made of numbers and of what peers write, each part of which has a bound of its own
+/// where it is read: addresses of record, Call-IDs, names of documents.
+pub const KEY_MAX: usize = 4_096;
+
 /// Tables of the store. The number is on disk: never reuse one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]

@@ -16,10 +16,7 @@ mod mark;
 pub mod memory;
 
 pub use committer::{Committer, Health};
-
-/// Longest key that an engine takes, in bytes. Keys are made from addresses and tags, whose lengths are
-/// limited where they are parsed.
-pub const KEY_MAX: usize = 4096;
+pub use ims::record::KEY_MAX;
 
 /// Largest value that an engine takes, in bytes: above every configurable body and document limit.
 pub const VALUE_MAX: usize = 16 << 20;

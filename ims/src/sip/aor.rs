@@ -7,6 +7,10 @@ use std::fmt;
 use std::net::Ipv6Addr;
 use std::sync::Arc;
 
+/// Longest address of record, in bytes. Keys of the store are made of one or two, and must fit
+/// [`KEY_MAX`](crate::record::KEY_MAX); addresses of an IMS core have less than a hundred.
+pub const LONGEST: usize = 1_024;
+
 /// An address of record in canonical form (RFC 3261 §10.3 step 5): equal exactly when the text is equal.
 ///
 /// - `sips:` and `pres:` become `sip:`: one person, one presence (RFC 3856 §5);
@@ -15,12 +19,13 @@ use std::sync::Arc;
 /// - the user keeps its case; escapes are undone where the character may stand bare, else upper case;
 /// - a `tel:` number loses its visual separators and every parameter but `phone-context`.
 ///
-/// Cloning is cheap (shared text).
+/// None is longer than [`LONGEST`]. Cloning is cheap (shared text).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Aor(Arc<str>);
 
 impl Aor {
-    /// The canonical form of `text`; `None` for anything but a `sip`, `sips`, `pres` or `tel` URI.
+    /// The canonical form of `text`; `None` for anything but a `sip`, `sips`, `pres` or `tel` URI, and for one that is too
+    /// long.
     pub fn parse(text: &str) -> Option<Aor> {
         Aor::of(&Uri::parse(text)?)
     }
@@ -33,7 +38,7 @@ impl Aor {
             Scheme::Sips => 5061, // 5060 goes as well: what is left must be canonical as `sip:`
             Scheme::Tel => {
                 telephone(uri, &mut out)?;
-                return Some(Aor(out.into()));
+                return Aor::within_bounds(out);
             }
             Scheme::Im | Scheme::Urn | Scheme::Other(_) => return None,
         };
@@ -49,7 +54,11 @@ impl Aor {
         if let Some(port) = uri.port.filter(|p| *p != default_port && *p != 5060) {
             out.push_str(&format!(":{port}"));
         }
-        Some(Aor(out.into()))
+        Aor::within_bounds(out)
+    }
+
+    fn within_bounds(text: String) -> Option<Aor> {
+        (text.len() <= LONGEST).then(|| Aor(text.into()))
     }
 
     pub fn as_str(&self) -> &str {
@@ -167,6 +176,23 @@ impl<'de> Deserialize<'de> for Aor {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_of_record_has_a_bounded_length_in_its_canonical_form() {
+        let sip = |length: usize| format!("sip:{}@x", "b".repeat(length - 6));
+        let tel = |length: usize| format!("tel:+{}", "1".repeat(length - 5));
+        // an escape takes three
+        let escaped = format!("sip:{}@x", "é".repeat(LONGEST / 6));
+        for (text, is_one) in [
+            (sip(LONGEST), true),
+            (sip(LONGEST + 1), false),
+            (tel(LONGEST), true),
+            (tel(LONGEST + 1), false),
+            (escaped, false),
+        ] {
+            assert_eq!(Aor::parse(&text).is_some(), is_one, "{text}");
+        }
+    }
 
     #[test]
     fn every_spelling_of_an_address_is_one_address() {

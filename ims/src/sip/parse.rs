@@ -12,6 +12,10 @@ use super::start_line::StartLine;
 use super::text::{elements, number};
 use super::uri::{Scheme, Uri};
 
+/// Longest Call-ID, in bytes. It is part of keys of the store ([`KEY_MAX`](crate::record::KEY_MAX)); user agents write less
+/// than a hundred.
+pub const CALL_ID_MAX: usize = 1_024;
+
 /// How the end of a message is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
@@ -228,6 +232,9 @@ impl<'a> Parts<'a, '_> {
         let call_id = need(Name::CallId, "Missing Call-ID")?;
         if call_id.is_empty() || !call_id.bytes().all(|b| b.is_ascii_graphic()) {
             return Err((400, "Bad Call-ID"));
+        }
+        if call_id.len() > CALL_ID_MAX {
+            return Err((400, "Call-ID Too Long"));
         }
         let cseq = CSeq::parse(need(Name::CSeq, "Missing CSeq")?).ok_or((400, "Bad CSeq"))?;
         Ok(Common {

@@ -45,6 +45,55 @@ fn new_state_is_refused_with_503_when_there_is_no_room_and_what_is_there_lives_o
     }
 }
 
+/// A key that no engine takes would end the process.
+#[test]
+fn names_that_would_make_too_long_a_key_are_refused_and_the_longest_others_served() {
+    use crate::sip::aor::LONGEST;
+    let mut bench = Bench::new(settings());
+    let user = |length: usize| format!("sip:{}@ims.test", "b".repeat(length - 13));
+    for (length, status) in [(LONGEST, 200), (LONGEST + 1, 404), (5_000, 404)] {
+        let uri = user(length);
+        let head = format!(
+            "Event: presence\r\nP-Asserted-Identity: <{uri}>\r\nContent-Type: application/pidf+xml\r\n"
+        );
+        let answered = bench.ask("PUBLISH", &uri, &head, &pidf("here").replace(BOB, &uri));
+        assert_eq!(
+            answered[0].status(),
+            status,
+            "{length}: {}",
+            answered[0].text
+        );
+    }
+    // NOTIFYs that share a record do so under the Call-ID of the watcher
+    let mut settings = settings();
+    settings.triggers = Triggers {
+        coalescing: charge::Coalescing::Interval {
+            length: Seconds(60),
+            open: 8,
+        },
+        ..Triggers {
+            notify: charge::Outcomes::All,
+            ..Triggers::OFF
+        }
+    };
+    let mut bench = Bench::new(settings);
+    for (length, status) in [(1_024, 200), (1_025, 400), (8_000, 400)] {
+        let call_id = format!("Call-ID: {}\r\n", "c".repeat(length));
+        let answered = bench.subscribe(&call_id);
+        assert_eq!(
+            answered[0].status(),
+            status,
+            "{length}: {}",
+            answered[0].text
+        );
+        for notify in &answered[1..] {
+            bench.answer(notify, 200, "");
+        }
+    }
+    let coalesced = |(table, _): &&(Table, Vec<u8>)| *table == Table::Coalesced;
+    assert_eq!(bench.store.keys().filter(coalesced).count(), 1);
+}
+
 #[test]
 fn a_node_that_was_out_of_space_takes_new_state_again() {
     let mut bench = Bench::new(settings());

@@ -43,7 +43,7 @@ use crate::event::turn::{Ticket, Turn};
 use crate::isc::Trust;
 use crate::presence::rules::Handling;
 use crate::presence::{compose, external, object, pidf};
-use crate::record::{Op, Table};
+use crate::record::{KEY_MAX, Op, Table};
 use crate::registration;
 use crate::sip::{Aor, Destination, Transport};
 use crate::time::{Millis, Seconds};
@@ -210,6 +210,8 @@ impl Bench {
         };
         self.credit.extend(effects.filter(of_credit).cloned());
         for op in &self.out.batch.ops {
+            let (Op::Put { key, .. } | Op::Delete { key, .. }) = op;
+            assert!(key.len() <= KEY_MAX, "no engine takes it: {op:?}");
             match op {
                 Op::Put { table, key, value } => {
                     self.store.insert((*table, key.to_vec()), value.to_vec());
