@@ -99,6 +99,8 @@ pub struct Subscriber {
     cseq: u32,
     /// CSeq of the SUBSCRIBE under way.
     in_flight: Option<u32>,
+    /// State was asked for while that one was under way: another SUBSCRIBE follows its answer.
+    state_wanted: bool,
     /// Until when a refresh that was sent for the sake of state may wait for its NOTIFY.
     state_until: Option<Timestamp>,
     established_at: Option<Timestamp>,
@@ -127,6 +129,7 @@ impl Subscriber {
             refresh_at: Timestamp::default(),
             cseq: 1,
             in_flight: Some(1),
+            state_wanted: false,
             state_until: None,
             established_at: None,
             raises: 0,
@@ -224,6 +227,14 @@ impl Subscriber {
         }
         self.in_flight = None;
         let success = (200..300).contains(&answer.status);
+        let next = self.judge(now, answer, success);
+        match next {
+            Next::Nothing if success => self.catch_up(now),
+            _ => next,
+        }
+    }
+
+    fn judge(&mut self, now: Timestamp, answer: &Answer, success: bool) -> Next {
         match self.phase {
             Phase::Over => Next::Nothing,
             Phase::Ending { .. } if success => Next::Nothing, // the last NOTIFY is still to come
@@ -341,7 +352,17 @@ impl Subscriber {
             }
             self.state_until = None;
         }
-        Ok(Next::Nothing)
+        Ok(self.catch_up(now))
+    }
+
+    /// Sends the SUBSCRIBE that waited for the one before it: the NOTIFY of that one may have left before there was
+    /// anything to ask for.
+    fn catch_up(&mut self, now: Timestamp) -> Next {
+        if self.phase != Phase::Active || self.in_flight.is_some() || !self.state_wanted {
+            return Next::Nothing;
+        }
+        self.state_wanted = false;
+        self.ask_state(now)
     }
 
     /// §4.1.3: what the reason says about asking again.
@@ -357,15 +378,20 @@ impl Subscriber {
         })
     }
 
-    /// Asks the notifier for full state: a refresh before its time (§4.1.2.2).
+    /// Asks the notifier for full state: a refresh before its time (§4.1.2.2), once the SUBSCRIBE under way is answered.
     pub fn ask_state(&mut self, now: Timestamp) -> Next {
-        if self.phase != Phase::Active || self.state_until.is_some() {
+        match self.phase {
+            Phase::Ending { .. } | Phase::Over => return Next::Nothing,
+            Phase::Asking { .. } | Phase::Active => {}
+        }
+        if self.phase != Phase::Active || self.in_flight.is_some() {
+            self.state_wanted = true;
+            return Next::Nothing;
+        }
+        if self.state_until.is_some() {
             return Next::Nothing; // it is on its way already
         }
         self.state_until = Some(now + self.timer_n);
-        if self.in_flight.is_some() {
-            return Next::Nothing;
-        }
         self.send()
     }
 

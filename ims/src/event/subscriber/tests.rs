@@ -286,6 +286,30 @@ fn a_refresh_for_time_needs_no_notify_and_one_for_state_does() {
 }
 
 #[test]
+fn state_asked_for_while_a_subscribe_is_under_way_is_asked_for_after_it() {
+    // the NOTIFY comes before the 200, and what it says is too old already
+    let mut early = Bench::asking();
+    assert_eq!(early.notify("active;expires=3600"), Ok(Next::Nothing));
+    assert_eq!(early.subscriber.ask_state(early.now), Next::Nothing);
+    assert_eq!(early.answer(200), Next::Send);
+    assert_eq!(early.notify("active;expires=3600"), Ok(Next::Nothing));
+    assert_eq!(early.answer(200), Next::Nothing, "once");
+
+    let mut late = Bench::asking();
+    assert_eq!(late.subscriber.ask_state(late.now), Next::Nothing);
+    assert_eq!(late.answer(200), Next::Nothing);
+    assert_eq!(late.notify("active;expires=3600"), Ok(Next::Send));
+
+    // a refresh for time that fails: the one after it is for the state, too
+    let mut refused = Bench::active();
+    assert_eq!(refused.wait(3_000), Next::Send);
+    assert_eq!(refused.subscriber.ask_state(refused.now), Next::Nothing);
+    assert_eq!(refused.answer(503), Next::Nothing);
+    assert_eq!(refused.wait(60), Next::Send);
+    assert_eq!(refused.answer(200), Next::Send);
+}
+
+#[test]
 fn the_reason_of_the_end_says_whether_to_ask_again() {
     for (state, ended) in [
         ("terminated;reason=deactivated", Ended::Again),

@@ -8,8 +8,13 @@ use crate::registration::reginfo::{Document, State, Taken};
 use crate::reject::Reject;
 use crate::sip::header::subscription_state::{State as Wire, SubscriptionState};
 use crate::sip::{Aor, Request};
+use crate::time::{Millis, Timestamp};
 use std::collections::BTreeSet;
 
+/// How long a third-party REGISTER outweighs the first document that contradicts it, 2 s.
+const FRESH: Millis = Millis(2_000);
+/// When the S-CSCF is asked again that did not know of a registration of its own: after 1 s.
+const SECOND_LOOK: Millis = Millis(1_000);
 /// Documents in a row with an old version after which the notifier is taken to have lost count.
 const MOST_OLDER: u8 = 3;
 
@@ -66,8 +71,12 @@ impl RegEvents {
         let entry = self.entries.get_mut(key).ok_or(Reject::NoDialog)?;
         let subscriber = entry.subscriber.as_mut().ok_or(Reject::NoDialog)?;
         let next = subscriber.heard(turn.now, notify.request, &notify.state, &entry.as_uri)?;
-        if next == Next::Nothing {
+        if !matches!(next, Next::Over(_)) {
             self.refusals.granted(&entry.scscf);
+            if entry.is_contradicted(turn.now, notify) {
+                self.schedule(key);
+                return Ok(Vec::new());
+            }
         }
         let (mut news, taken) = match &notify.document {
             Some(document) => entry.learn(turn, document),
@@ -79,6 +88,9 @@ impl RegEvents {
             news.extend(self.carry_out(turn, key, next));
         } else {
             news.extend(self.after(turn, key, taken));
+            if next == Next::Send {
+                self.send(turn, key);
+            }
             self.store(turn, key);
             self.schedule(key);
         }
@@ -135,8 +147,27 @@ impl RegEvents {
 }
 
 impl Entry {
+    /// Whether the first thing that a subscription tells is that nobody is registered, although a REGISTER of the same
+    /// S-CSCF has just said otherwise: Kamailio tells the servers of a registration before it has entered the contact.
+    /// The REGISTER counts until a new subscription has been asked, once.
+    fn is_contradicted(&mut self, now: Timestamp, notify: &Notify<'_>) -> bool {
+        let first = self.tables.version().is_none();
+        let gone = notify.document.as_ref().is_some_and(|document| {
+            let mut registrations = document.registrations.iter();
+            document.full && !registrations.any(|r| r.state == State::Active)
+        });
+        let fresh = |at| now.since(at) < FRESH;
+        if !first || !gone || !self.registered_at.is_some_and(fresh) {
+            return false;
+        }
+        self.registered_at = None;
+        self.ask_again_at = Some(now + SECOND_LOOK);
+        true
+    }
+
     /// Takes over a document: what it says of each identity.
     fn learn(&mut self, turn: &Turn<'_>, document: &Document) -> (Vec<News>, Taken) {
+        self.ask_again_at = None;
         let before: BTreeSet<Aor> = self.active().cloned().collect();
         let taken = self.tables.take(turn.now, document);
         if taken == Taken::Older {

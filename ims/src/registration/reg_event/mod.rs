@@ -78,6 +78,10 @@ struct Entry {
     older: u8,
     /// Identities of which a REGISTER said that they are gone, and until when the S-CSCF may contradict.
     doubts: Vec<(Aor, Timestamp)>,
+    /// When a REGISTER last said that somebody of the set is there, and none has said since that he is gone.
+    registered_at: Option<Timestamp>,
+    /// A first document contradicted that: when a new subscription asks again.
+    ask_again_at: Option<Timestamp>,
     look_at: Option<Timestamp>,
     /// The identity that is subscribed to is registered no more; others of its set are while this subscription lives.
     orphan: bool,
@@ -163,6 +167,8 @@ impl RegEvents {
                 tables: Tables::default(),
                 older: 0,
                 doubts: Vec::new(),
+                registered_at: Some(turn.now),
+                ask_again_at: None,
                 look_at: None,
                 orphan: false,
             };
@@ -176,6 +182,7 @@ impl RegEvents {
         entry.doubts.retain(|(doubted, _)| doubted != identity);
         entry.orphan &= key != *identity;
         entry.lifetime = lifetime;
+        entry.registered_at = Some(turn.now);
         if let Some(subscriber) = &mut entry.subscriber {
             subscriber.wants(lifetime);
         }
@@ -194,17 +201,20 @@ impl RegEvents {
     }
 
     /// A third-party REGISTER said that the identity is gone. Whether the S-CSCF is asked for more before that is
-    /// believed: it is, while we know of contacts from it.
+    /// believed: it is, while we know of contacts from it or have just asked.
     pub fn doubts(&mut self, turn: &mut Turn<'_>, identity: &Aor) -> bool {
-        if self.vouched_until(identity, turn.now).is_none() {
-            return false;
-        }
         let Some(key) = self.key_of(identity) else {
             return false;
         };
+        let vouched = self.vouched_until(identity, turn.now).is_some();
         let Some(entry) = self.entries.get_mut(&key) else {
             return false;
         };
+        entry.registered_at = None;
+        let asking = entry.subscriber.as_ref().is_some_and(Subscriber::is_asking);
+        if !vouched && !asking && entry.ask_again_at.is_none() {
+            return false;
+        }
         if !entry.doubts.iter().any(|(doubted, _)| doubted == identity) {
             entry.doubts.push((identity.clone(), turn.now + DOUBT));
         }
@@ -266,7 +276,7 @@ impl RegEvents {
         let Some(entry) = self.entries.get_mut(key) else {
             return;
         };
-        entry.retry_at = None;
+        (entry.retry_at, entry.ask_again_at) = (None, None);
         if let Some(until) = self.refusals.until(turn.now, &entry.scscf) {
             entry.retry_at = Some(until + Millis(turn.random.number() % 600_000)); // not all at once
         } else {
@@ -480,6 +490,9 @@ impl RegEvents {
             // the S-CSCF did not contradict its REGISTER; what it says to a new subscription is the last word
             return self.anew(turn, key);
         }
+        if entry.ask_again_at.is_some_and(|at| at <= now) {
+            return self.anew(turn, key);
+        }
         match &mut entry.subscriber {
             Some(subscriber) => {
                 let next = subscriber.due(now);
@@ -501,7 +514,7 @@ impl RegEvents {
             .as_ref()
             .and_then(Subscriber::next_deadline);
         let doubt = entry.doubts.iter().map(|(_, until)| *until).min();
-        let next = [subscriber, entry.retry_at, doubt]
+        let next = [subscriber, entry.retry_at, entry.ask_again_at, doubt]
             .into_iter()
             .flatten()
             .min();

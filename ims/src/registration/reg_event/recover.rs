@@ -68,6 +68,8 @@ impl RegEvents {
             tables: record.tables,
             older: 0,
             doubts: record.doubts,
+            registered_at: None,
+            ask_again_at: None,
             look_at: None,
             orphan: false,
         };

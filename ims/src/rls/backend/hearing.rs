@@ -97,7 +97,7 @@ impl Service {
                 return Err(reject);
             }
         };
-        if next == Next::Nothing && !entry.closing {
+        if !matches!(next, Next::Over(_)) && !entry.closing {
             self.learn(number, place, &notify);
             if notify.told == Told::Part {
                 self.ask_state(turn, number, place);

@@ -157,11 +157,7 @@ impl Follows {
             }
             Some(subscriber) if !empty && following.outdated && subscriber.is_active() => {
                 // RFC 5875 §4.2: the list of a refresh takes the place of the one before
-                let next = subscriber.ask_state(turn.now);
-                if next == Next::Send {
-                    (following.outdated, following.full) = (false, true);
-                }
-                next
+                subscriber.ask_state(turn.now)
             }
             Some(_) => Next::Nothing,
         };
@@ -176,17 +172,18 @@ impl Follows {
             return;
         };
         following.retry_at = None;
-        (following.outdated, following.full) = (false, true);
         following.subscriber = Some(Subscriber::start(turn.now, id, LIFETIME, self.timer_n));
         self.ids.insert(id, place.clone());
         self.send(turn, server, place);
         self.schedule(place);
     }
 
+    /// Sends the SUBSCRIBE that is due, with the list as it is now.
     fn send(&mut self, turn: &mut Turn<'_>, server: &Server, place: &Place) {
-        let Some(following) = self.all.get(place) else {
+        let Some(following) = self.all.get_mut(place) else {
             return;
         };
+        (following.outdated, following.full) = (false, true);
         let (Some(subscriber), Some(notifier), Some(hop)) =
             (&following.subscriber, &server.notifier, server.hop())
         else {

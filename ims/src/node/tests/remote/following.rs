@@ -56,14 +56,19 @@ impl World {
 
     /// Alice watches bob, whose rules are followed.
     fn followed(&mut self) -> Sent {
+        let subscribe = self.asked_to_follow();
+        self.grants(&subscribe, 200);
+        subscribe
+    }
+
+    /// The same before the XDMS has answered.
+    fn asked_to_follow(&mut self) -> Sent {
         self.bench.publish("Expires: 7200\r\n", "hello");
         self.put(RULES, &allow(""));
         self.subscribe("Expires: 7200\r\n");
         let mut subscribes = self.subscribes();
         assert!(!subscribes.is_empty(), "{:?}", self.told);
-        let subscribe = subscribes.remove(0);
-        self.grants(&subscribe, 200);
-        subscribe
+        subscribes.remove(0)
     }
 }
 
@@ -140,6 +145,29 @@ fn an_xdms_that_tells_of_changes_is_subscribed_to_and_polled_rarely() {
     }
     assert!(ended);
     assert_eq!(world.bench.node.census().remote.followed, 0);
+}
+
+#[test]
+fn a_document_that_comes_while_a_subscribe_is_under_way_is_named_whatever_overtakes_what() {
+    for notify_first in [false, true] {
+        let mut world = World::with(remote(Some("sip:xdms.ims.test:7060")));
+        let subscribe = world.asked_to_follow();
+        assert_eq!(subscribe.body().matches("<entry").count(), 1);
+        if notify_first {
+            assert_eq!(world.tell(&subscribe, 1, ACTIVE, &[(RULES, Some(1))]), 200);
+            world.grants(&subscribe, 200);
+        } else {
+            world.grants(&subscribe, 200);
+            assert_eq!(world.tell(&subscribe, 1, ACTIVE, &[(RULES, Some(1))]), 200);
+        }
+        let refreshes = world.subscribes();
+        let with_both = |s: &&Sent| s.body().matches("<entry").count() == 2;
+        assert_eq!(
+            refreshes.iter().filter(with_both).count(),
+            1,
+            "NOTIFY first: {notify_first}: {refreshes:?}"
+        );
+    }
 }
 
 #[test]
