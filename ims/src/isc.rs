@@ -169,7 +169,9 @@ pub fn payer(headers: &Headers<'_>, caller: &Caller, payer: Payer) -> Option<Str
 
 /// Headers of a trusted request that only the charging record carries.
 pub fn access_network(headers: &Headers<'_>) -> Option<String> {
-    headers.get(Name::PAccessNetworkInfo).map(str::to_owned)
+    // that of the network may stand on a line of its own behind that of the user (RFC 7315 §4.4)
+    let lines: Vec<&str> = headers.lines(Name::PAccessNetworkInfo).collect();
+    (!lines.is_empty()).then(|| lines.join(", "))
 }
 
 /// `P-Asserted-Service` (RFC 6050): the ICSI that the core set.
@@ -386,5 +388,22 @@ mod tests {
         }
         let many = "P-Charging-Function-Addresses: ".to_owned() + &["ccf=a"; 9].join(";") + "\r\n";
         assert_eq!(request(&many, Charging::of).ccf.len(), MOST_ADDRESSES);
+    }
+
+    #[test]
+    fn the_access_network_that_the_network_adds_on_a_line_of_its_own_is_recorded_too() {
+        let user = "P-Access-Network-Info: IEEE-802.11\r\n";
+        let network = "P-Access-Network-Info: 3GPP-E-UTRAN;network-provided\r\n";
+        for (head, expected) in [
+            ("", None),
+            (user, Some("IEEE-802.11")),
+            (
+                &format!("{user}{network}"),
+                Some("IEEE-802.11, 3GPP-E-UTRAN;network-provided"),
+            ),
+        ] {
+            let found = request(head, access_network);
+            assert_eq!(found.as_deref(), expected);
+        }
     }
 }

@@ -182,11 +182,12 @@ impl Notice<'_> {
         writer.finish()
     }
 
-    /// The charging event of this NOTIFY, numbered by the ledger later. `entity`: Request-URI of the SUBSCRIBE.
+    /// The charging event of this NOTIFY, numbered by the ledger later. `entity`: Request-URI of the SUBSCRIBE; `ioi`:
+    /// our network, where this request originates, as its P-Charging-Vector says.
     pub fn charge(
         &self,
         charging: &Charging,
-        entity: &str,
+        (entity, ioi): (&str, &str),
         body: Option<LastBody>,
         (requested_at, answered_at): (Timestamp, Timestamp),
         status: u16,
@@ -203,8 +204,8 @@ impl Notice<'_> {
             called: self.dialog.target.to_string(),
             requested: None,
             icid: text(&charging.icid),
-            orig_ioi: text(&charging.orig_ioi),
-            term_ioi: text(&charging.term_ioi),
+            orig_ioi: Some(ioi.to_owned()),
+            term_ioi: None, // a request of ours has none, and that of its answer is not kept
             access_network: None,
             service: None,
             associated: Vec::new(),
@@ -225,9 +226,9 @@ impl Notice<'_> {
 
 impl Notice<'_> {
     /// The same before it is sent, for credit.
-    pub fn bill(&self, charging: &Charging, entity: &str, now: Timestamp) -> Bill {
+    pub fn bill(&self, charging: &Charging, from: (&str, &str), now: Timestamp) -> Bill {
         Bill {
-            event: self.charge(charging, entity, None, (now, now), 0),
+            event: self.charge(charging, from, None, (now, now), 0),
             ecf: charging.ecf.iter().map(|a| a.to_string()).collect(),
         }
     }

@@ -464,7 +464,7 @@ impl Node {
     }
 
     /// What the SUBSCRIBE said that opened the dialog of this one.
-    fn opened(&self, request: &Request<'_>) -> Option<(&Charging, &str)> {
+    pub(super) fn opened(&self, request: &Request<'_>) -> Option<(&Charging, &str)> {
         if request.method != Method::Known(KnownMethod::Subscribe) {
             return None;
         }

@@ -10,14 +10,21 @@ impl Node {
     /// On whose account a request goes, where that is not its caller's.
     pub(in crate::node) fn payers(&self, ask: &Ask<'_>, method: Chargeable) -> Vec<String> {
         let tag = ask.request.to.tag();
-        let inside = tag.filter(|_| method == Chargeable::Subscribe);
+        // whoever knows the tag alone is not in the dialog
+        let inside =
+            tag.filter(|_| method == Chargeable::Subscribe && self.opened(ask.request).is_some());
         let id = inside.and_then(SubscriptionId::parse);
-        match id.and_then(|id| self.ledger.payers.of_dialog(id.0)) {
-            Some(known) => known.to_vec(),
-            None => isc::payer(&ask.request.headers, &ask.caller, self.settings.payer)
-                .into_iter()
-                .collect(),
+        if let Some(known) = id.and_then(|id| self.ledger.payers.of_dialog(id.0)) {
+            return known.to_vec();
         }
+        // within a dialog a P-CSCF may assert nobody (TS 24.229 §5.2.6.3)
+        let silent = id.filter(|_| ask.caller.asserted.is_empty());
+        if let Some(said) = silent.and_then(|id| self.said_payers(id)) {
+            return said.iter().map(|uri| uri.to_string()).collect();
+        }
+        isc::payer(&ask.request.headers, &ask.caller, self.settings.payer)
+            .into_iter()
+            .collect()
     }
 
     /// A SUBSCRIBE was answered: where it opened a subscription whose record does not say who pays, that is remembered.

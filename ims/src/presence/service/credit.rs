@@ -51,7 +51,8 @@ impl Service {
         let notice = subscription.notice();
         let owes = record.state == State::Active && subscription.debt != Debt::Nothing;
         owes.then(|| {
-            let mut bill = notice.bill(&record.charging, &record.entity, now);
+            let from = (&*record.entity, self.settings.own_ioi.as_str());
+            let mut bill = notice.bill(&record.charging, from, now);
             bill.event.besides.payers = payers.of_notify(id.0, &record.asserted);
             bill
         })

@@ -36,7 +36,8 @@ impl Service {
         }
         let record = &subscription.record;
         let notice = subscription.notice();
-        let mut bill = notice.bill(&record.charging, &record.entity, now);
+        let from = (&*record.entity, self.network.own.ioi.as_str());
+        let mut bill = notice.bill(&record.charging, from, now);
         // a list has no account: who watches it pays
         bill.event.besides.payers = payers.of_subscription(id.0, &record.asserted);
         bill.event.besides.members = self.members(id);

@@ -197,8 +197,8 @@ impl Service {
             let (record, body) = (&subscription.record, subscription.last_body);
             let times = (requested_at, turn.now);
             let notice = subscription.notice();
-            let mut event =
-                notice.charge(&record.charging, &record.entity, body, times, answer.status);
+            let from = (&*record.entity, self.network.own.ioi.as_str());
+            let mut event = notice.charge(&record.charging, from, body, times, answer.status);
             // a list has no account: who watches it pays
             let payers = &turn.ledger.payers;
             event.besides.payers = payers.of_subscription(id.0, &record.asserted);

@@ -4,6 +4,7 @@ use crate::sip::aor::Aor;
 use crate::sip::header::address::NameAddr;
 use crate::sip::message::Headers;
 use crate::sip::name::Name;
+use crate::sip::uri::{Scheme, Uri};
 
 /// Who the network says sent a message, as it wrote it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,23 +16,24 @@ pub struct PAssertedIdentity<'a> {
 }
 
 impl<'a> PAssertedIdentity<'a> {
-    /// Nobody when the header is absent or breaks its rule: a value that is no address of record, a third
-    /// one, or two of a kind. An identity that cannot be told for certain is no identity.
+    /// What is not expected is passed over: the first SIP or SIPS URI and the first TEL URI count (RFC 5876 §4.5). Nobody
+    /// when the header is absent or one of its values is no address: an identity that cannot be told for certain is none.
     pub fn parse(headers: &Headers<'a>) -> PAssertedIdentity<'a> {
         let mut found = PAssertedIdentity::default();
         for element in headers.values(Name::PAssertedIdentity) {
-            let identity = NameAddr::parse(element).and_then(|a| Some((a.uri, Aor::parse(a.uri)?)));
-            let Some((uri, aor)) = identity else {
+            let address = NameAddr::parse(element).and_then(|a| Uri::parse(a.uri));
+            let Some(uri) = address else {
                 return PAssertedIdentity::default();
             };
-            let slot = if aor.is_tel() {
-                &mut found.tel
-            } else {
-                &mut found.sip
+            let slot = match uri.scheme {
+                Scheme::Sip | Scheme::Sips | Scheme::Pres => &mut found.sip,
+                Scheme::Tel => &mut found.tel,
+                Scheme::Im | Scheme::Urn | Scheme::Other(_) => continue,
             };
-            if slot.replace(uri).is_some() {
+            if Aor::of(&uri).is_none() {
                 return PAssertedIdentity::default();
             }
+            slot.get_or_insert(uri.as_str());
         }
         found
     }
@@ -48,7 +50,7 @@ mod tests {
     use crate::sip::message::Line;
 
     #[test]
-    fn one_sip_and_one_tel_at_most() {
+    fn the_first_sip_and_the_first_tel_count() {
         for (case, values, want) in [
             ("absent", vec![], vec![]),
             (
@@ -67,10 +69,30 @@ mod tests {
                 vec!["<tel:+361>", "<sip:b@x>"],
                 vec!["sip:b@x", "tel:+361"],
             ),
-            ("two of a kind", vec!["<sip:a@x>, <sip:b@x>"], vec![]),
-            ("three", vec!["<sip:a@x>, <tel:+1>, <tel:+2>"], vec![]),
+            (
+                "the first of a kind",
+                vec!["<sip:a@x>, <sip:b@x>"],
+                vec!["sip:a@x"],
+            ),
+            (
+                "SIP and SIPS are one kind",
+                vec!["<sips:a@x>", "<sip:b@x>"],
+                vec!["sips:a@x"],
+            ),
+            (
+                "three",
+                vec!["<sip:a@x>, <tel:+1>, <tel:+2>"],
+                vec!["sip:a@x", "tel:+1"],
+            ),
             ("no address", vec!["bob"], vec![]),
+            ("one is no address", vec!["<sip:a@x>, bob"], vec![]),
+            ("one is no number", vec!["<sip:a@x>, <tel:x>"], vec![]),
             ("another scheme", vec!["<http://x/>"], vec![]),
+            (
+                "another scheme beside a known one",
+                vec!["<http://x/>, <sip:a@x>"],
+                vec!["sip:a@x"],
+            ),
         ] {
             let lines = values.iter().map(|value| Line {
                 name: Name::PAssertedIdentity,

@@ -40,7 +40,8 @@ impl Service {
         let notice = subscription.notice();
         let owes = record.state == State::Active && !subscription.owed.is_empty();
         owes.then(|| {
-            let mut bill = notice.bill(&record.charging, &record.entity, now);
+            let from = (&*record.entity, self.network.own.ioi.as_str());
+            let mut bill = notice.bill(&record.charging, from, now);
             bill.event.besides.payers = payers.of_notify(id.0, &record.subscriber);
             bill
         })

@@ -228,8 +228,8 @@ impl Service {
             let (record, body) = (&subscription.record, subscription.last_body);
             let times = (requested_at, turn.now);
             let notice = subscription.notice();
-            let mut event =
-                notice.charge(&record.charging, &record.entity, body, times, answer.status);
+            let from = (&*record.entity, self.network.own.ioi.as_str());
+            let mut event = notice.charge(&record.charging, from, body, times, answer.status);
             event.besides.payers = turn.ledger.payers.of_notify(id.0, &record.subscriber);
             turn.ledger.write(turn.batch, event);
         }

@@ -137,3 +137,45 @@ fn where_nothing_is_charged_nothing_is_remembered() {
     bench.subscribe(TERMINATING);
     assert_eq!(bench.payers_stored(), 0);
 }
+
+/// TS 24.229 §5.2.6.3: a P-CSCF asserts who asks in initial requests, and need not within a dialog.
+#[test]
+fn a_refresh_that_asserts_nobody_goes_on_the_account_of_its_dialog_and_a_stranger_on_none() {
+    for (served, payer) in [("", ALICE), (TERMINATING, BOB)] {
+        let mut bench = charged(NotifyPayer::Subscription);
+        let sent = bench.subscribe(served);
+        bench.answer(&sent[1], 200, "");
+        for (call_id, status, payers) in [
+            (sent[0].get("Call-ID"), 200, vec![payer.to_owned()]),
+            ("another", 481, vec![]),
+        ] {
+            let head = format!(
+                "Event: presence\r\nContact: <sip:10.0.0.2:5060>\r\nTo: {}\r\nCall-ID: {call_id}\r\n",
+                sent[0].get("To"),
+            );
+            let answers = bench.ask("SUBSCRIBE", BOB, &head, "");
+            assert_eq!(answers[0].status(), status, "{payer}");
+            assert_eq!(bench.bills(), [(Chargeable::Subscribe, payers)], "{status}");
+        }
+    }
+}
+
+/// The record of a NOTIFY names the network that the NOTIFY names as its origin (RFC 7315 §4.6.2.2).
+#[test]
+fn the_record_of_a_notify_says_that_it_originates_in_our_network() {
+    const VECTOR: &str = "P-Charging-Vector: icid-value=x;orig-ioi=away.test;term-ioi=odd.test\r\n";
+    let mut bench = charged(NotifyPayer::Subscription);
+    let sent = bench.subscribe(&format!("{VECTOR}Record-Route: <sip:10.0.0.2;lr>\r\n"));
+    assert!(
+        sent[1]
+            .get("P-Charging-Vector")
+            .ends_with(";orig-ioi=ims.test")
+    );
+    bench.answer(&sent[1], 200, "");
+    let ioi = |effect: &Effect| match effect {
+        Effect::Charge(event) => Some((event.orig_ioi.clone(), event.term_ioi.clone())),
+        _ => None,
+    };
+    let said: Vec<_> = bench.out.held.iter().filter_map(ioi).collect();
+    assert_eq!(said, [(Some("ims.test".to_owned()), None)]);
+}
