@@ -1,6 +1,6 @@
 //! Who may watch, where it takes more than one SIP peer at a time to see it.
 
-use crate::harness::{Request, Server, Ua, pidf, rules};
+use crate::harness::{Request, Server, Ua, pidf, rules, run};
 use std::time::Duration;
 
 const BOB: &str = "sip:bob@ims.test";
@@ -77,15 +77,7 @@ fn a_politely_blocked_watcher_learns_nothing_from_publications() {
 /// Runs `presentia override` against the server: what it printed, and its exit status.
 fn order(server: &Server, words: &[&str]) -> (String, Option<i32>) {
     let url = format!("http://{}", server.http);
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_presentia"))
-        .arg("override")
-        .args(words)
-        .args(["--server", &url])
-        .output()
-        .expect("the client");
-    let text = [output.stdout, output.stderr].concat();
-    let text = String::from_utf8_lossy(&text).into_owned();
-    (text, output.status.code())
+    run(&[&["override"], words, &["--server", &url]].concat())
 }
 
 /// AUT-24: the operator's word stands above the presentity's, over a crash as well, and is found in the log.

@@ -1,7 +1,6 @@
 //! CHG-03: price enquiry and balance check (RFC 8506 §6.1, §6.2) through a running server, to a simulated OCS.
 
-use crate::clients::run;
-use crate::harness::{SOON, Server, eventually, http};
+use crate::harness::{SOON, Server, eventually, http, run};
 use crate::simulators::Sim;
 use serde_json::Value;
 

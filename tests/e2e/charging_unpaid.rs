@@ -1,7 +1,6 @@
 //! CHG-03: what no OCS takes is listed, through kills, and goes off the list when somebody has settled it by hand.
 
-use crate::clients::run;
-use crate::harness::{Request, SOON, Server, Ua, eventually, http, pidf};
+use crate::harness::{Request, SOON, Server, Ua, eventually, http, pidf, run};
 use crate::simulators::Sim;
 use serde_json::Value;
 use std::collections::BTreeSet;

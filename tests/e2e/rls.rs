@@ -1,7 +1,6 @@
 //! Lists (RFC 4662) where SIPp is too weak: over kill -9, above limits, long ones, and as our own client sees them.
 
-use crate::clients::{Client, run};
-use crate::harness::{Message, Request, SOON, Server, Ua, eventually, pidf, rules};
+use crate::harness::{Client, Message, Request, SOON, Server, Ua, eventually, pidf, rules, run};
 use ims::event::onlooker::Content;
 use ims::event::subscription::State;
 use ims::rls::body::{Body, Level};

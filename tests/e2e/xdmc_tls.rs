@@ -1,27 +1,10 @@
 //! The XDMC over TLS with a password, against the server as its own aggregation proxy.
 
-use crate::harness::{Server, certificates, free_port, peers};
-use std::process::{Command, Output};
+use crate::harness::{Server, certificates, free_port, peers, run};
 
 const BOB: &str = "sip:bob@ims.test";
 const RULES: &str = "pres-rules/users/sip:bob@ims.test/index";
 const EVES: &str = "pres-rules/users/sip:eve@ims.test/index";
-
-fn run(options: &[&str]) -> (Option<i32>, String) {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = Command::new(env!("CARGO_BIN_EXE_presentia"))
-        .args(options)
-        .env("PASSWORD_OF_BOB", "bob-secret")
-        .env("WRONG", "wrong")
-        .env_remove("PRESENTIA_PASSWORD")
-        .output()
-        .unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (status.code(), text(&stdout) + &text(&stderr))
-}
 
 /// XCP-06: a user with a password over TLS reaches the own tree and no other; a false authority or password reaches
 /// nothing.
@@ -43,7 +26,7 @@ fn a_password_over_tls_opens_the_own_tree_and_no_other() {
         "--password-env",
         "PASSWORD_OF_BOB",
     ];
-    let (code, line) = run(&[&["passwd"][..], &user].concat());
+    let (line, code) = run(&[&["passwd"][..], &user].concat());
     assert_eq!(code, Some(0), "{line}");
     std::fs::write(at("users"), line).unwrap();
     let server = Server::start(&format!(
@@ -56,7 +39,7 @@ fn a_password_over_tls_opens_the_own_tree_and_no_other() {
     let root = format!("https://127.0.0.1:{port}/xcap-root");
     let secure = ["--root", &root, "--ca", &ca];
     let bob = ["--password-env", "PASSWORD_OF_BOB"];
-    let (code, said) = run(&[
+    let (said, code) = run(&[
         &["policy", "accept", "sip:alice@ims.test", "--as", BOB][..],
         &secure,
         &bob,
@@ -66,7 +49,7 @@ fn a_password_over_tls_opens_the_own_tree_and_no_other() {
         code == Some(0) && said.contains("is accepted: list 1"),
         "{said}"
     );
-    let (code, said) = run(&[&["xcap", "get", RULES][..], &secure, &bob].concat());
+    let (said, code) = run(&[&["xcap", "get", RULES][..], &secure, &bob].concat());
     assert!(
         code == Some(0) && said.contains("sip:alice@ims.test"),
         "{said}"
@@ -100,7 +83,7 @@ fn a_password_over_tls_opens_the_own_tree_and_no_other() {
             "is its authority in the file of --ca",
         ),
     ] {
-        let (ended, said) = run(&options);
+        let (said, ended) = run(&options);
         assert!(
             ended == Some(code) && said.contains(word),
             "{case}: {ended:?} {said}"

@@ -1,47 +1,35 @@
 //! `presentia xcap watch`: changes of documents as they happen, against the server's own xcap-diff notifier.
 
-use crate::harness::{SOON, Server, eventually, http};
+use crate::harness::{Client, SOON, Server, eventually, http};
 use serde_json::Value;
-use std::fs::{self, File};
-use std::process::{Child, Command, Stdio};
+use std::fs;
 use tempfile::TempDir;
 
 const BOB: &str = "sip:bob@ims.test";
 const LISTS: &str = "resource-lists/users/sip:bob@ims.test/index";
 const KIND: &str = "application/resource-lists+xml";
 
-/// A client that watches. Dropped, it is killed.
+/// A client that watches.
 struct Watcher {
-    child: Child,
-    folder: TempDir,
+    client: Client,
+    copies: TempDir,
 }
 
 impl Watcher {
     fn start(server: &Server, paths: &[&str], options: &[&str]) -> Watcher {
-        let folder = tempfile::tempdir().unwrap();
-        let file = |name| File::create(folder.path().join(name)).unwrap();
+        let copies = tempfile::tempdir().unwrap();
         let root = format!("http://{}/xcap-root", server.http);
         let sip = server.sip.to_string();
-        let copies = folder.path().join("copies");
-        fs::create_dir(&copies).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_presentia"))
-            .args([
-                "xcap", "watch", "--root", &root, "--server", &sip, "--json", "--save",
-            ])
-            .arg(&copies)
-            .args(options)
-            .args(paths)
-            .env_remove("PRESENTIA_PASSWORD")
-            .stdin(Stdio::null())
-            .stdout(file("out"))
-            .stderr(file("err"))
-            .spawn()
-            .unwrap();
-        Watcher { child, folder }
+        let kept = copies.path().display().to_string();
+        let common = [
+            "xcap", "watch", "--root", &root, "--server", &sip, "--json", "--save", &kept,
+        ];
+        let client = Client::start(&[&common, options, paths].concat());
+        Watcher { client, copies }
     }
 
     fn events(&self) -> Vec<Value> {
-        let out = fs::read_to_string(self.folder.path().join("out")).unwrap_or_default();
+        let out = self.client.out();
         let whole = out.rsplit_once('\n').map_or("", |(whole, _)| whole);
         whole
             .lines()
@@ -55,24 +43,17 @@ impl Watcher {
         // a notifier may gather changes for five seconds (RFC 5875 §4.10)
         let seen = eventually(SOON * 3, || self.events().into_iter().find(&holds));
         seen.unwrap_or_else(|| {
-            let err = fs::read_to_string(self.folder.path().join("err")).unwrap_or_default();
+            let err = self.client.text("err");
             panic!("never saw {what}: {:#?}\n{err}", self.events())
         })
     }
 
     /// The copies that it has kept, joined.
     fn copies(&self) -> Vec<String> {
-        let files = fs::read_dir(self.folder.path().join("copies")).unwrap();
+        let files = fs::read_dir(self.copies.path()).unwrap();
         files
             .map(|file| fs::read_to_string(file.unwrap().path()).unwrap())
             .collect()
-    }
-}
-
-impl Drop for Watcher {
-    fn drop(&mut self) {
-        let _ = self.child.kill(); // it may have ended by itself
-        let _ = self.child.wait();
     }
 }
 

@@ -2,12 +2,14 @@
 //!
 //! The clients are independent of the crate `ims`, so that a mistake there cannot hide itself.
 
+mod client;
 mod flight;
 mod http;
 mod process;
 mod sip;
 mod ua;
 
+pub use client::{Client, run, said, signal};
 pub use flight::{Came, Flight};
 pub use http::{Response, http};
 pub use process::{Server, free_port};
