@@ -406,7 +406,9 @@ fn a_list_of_ten_thousand_is_read_once_and_asked_quickly() {
     );
     let mut shelf = Shelf::with(&list);
     let anchor = own("list[@name='a']");
+    let started = std::time::Instant::now();
     assert_eq!(shelf.holds(&anchor, &["sip:user-0@ims.test"]), Some(true));
+    let read_once = started.elapsed();
     let started = std::time::Instant::now();
     for n in 0..10_000 {
         let user = format!("sip:user-{n}@ims.test");
@@ -416,6 +418,7 @@ fn a_list_of_ten_thousand_is_read_once_and_asked_quickly() {
             Some(false)
         );
     }
-    // Unoptimised and on a busy machine: reading the document anew each time would take minutes.
-    assert!(started.elapsed().as_secs() < 5, "{:?}", started.elapsed());
+    // By the measure of this machine at this moment: reading the document anew for each would take 20,000 of them.
+    let asked = started.elapsed();
+    assert!(asked < 1_000 * read_once, "{asked:?}, {read_once:?}");
 }
