@@ -1,10 +1,11 @@
 //! The accounting request that a configuration makes of an example, for integrators: nothing of it depends on traffic.
 
 use super::acr::Sender;
+use super::online::settings::SubscribeMode;
 use super::online::{ccr, settings as online};
-use super::settings::Checked;
+use super::settings::{Checked, NotifyPayer};
 use diameter::credit::Question;
-use diameter::dictionary::{DESTINATION_REALM, OC_SUPPORTED_FEATURES};
+use diameter::dictionary::{DESTINATION_HOST, DESTINATION_REALM, OC_SUPPORTED_FEATURES};
 use diameter::message::Message;
 use diameter::ro::{RequestType, RequestedAction, TerminationCause};
 use diameter::tree;
@@ -52,8 +53,14 @@ pub fn explain_credit(
 ) -> Result<Vec<String>, String> {
     let sender = Sender::with_profile(settings, &online.profile);
     let triggers = Triggers::from(&settings.given.triggers);
-    let event = event(example, 0, &triggers).ok_or("no such method is charged")?;
-    let asked = asked(question).ok_or("no such request for credit")?;
+    let event = event(settings, example, 0, &triggers).ok_or("no such method is charged")?;
+    let units = match online.given.subscribe {
+        SubscribeMode::Session if event.method == Chargeable::Subscribe => {
+            online.given.sessions.wanted()
+        }
+        _ => 1,
+    };
+    let asked = asked(question, units).ok_or("no such request for credit")?;
     let session_id = ccr::session_id(&sender, &event);
     let max = settings.given.max_message_bytes as usize;
     let units_in = online.given.units_in();
@@ -79,10 +86,16 @@ pub fn explain_credit(
         realm.unwrap_or(&settings.destination_realm),
         "OCS",
     ));
+    if matches!(question, "update" | "termination") {
+        let name = named(&Known::from(&DESTINATION_HOST));
+        lines.push(format!("{name}: of the OCS that has the session"));
+    }
+    lines.extend(overload(settings));
     Ok(lines)
 }
 
-fn asked(question: &str) -> Option<Question> {
+/// `units`: how many are asked for at the begin of a charge that lasts.
+fn asked(question: &str, units: u64) -> Option<Question> {
     let of = |kind, number| Question::new(kind, number);
     let event = |number, action| Question {
         action: Some(action),
@@ -95,11 +108,11 @@ fn asked(question: &str) -> Option<Question> {
         "price" => event(0, RequestedAction::PriceEnquiry),
         "balance" => event(0, RequestedAction::CheckBalance),
         "initial" => Question {
-            requested: Some(1),
+            requested: Some(units),
             ..of(RequestType::Initial, 0)
         },
         "update" => Question {
-            requested: Some(1),
+            requested: Some(units),
             used: Some(1),
             ..of(RequestType::Update, 1)
         },
@@ -116,7 +129,8 @@ fn asked(question: &str) -> Option<Question> {
 pub fn explain(settings: &Checked, example: &Example) -> Result<Vec<String>, String> {
     let sender = Sender::of(settings);
     let triggers = Triggers::from(&settings.given.triggers);
-    let event = event(example, example.status, &triggers).ok_or("no such method is charged")?;
+    let event =
+        event(settings, example, example.status, &triggers).ok_or("no such method is charged")?;
     let bytes = sender
         .acr(&event, settings.given.max_message_bytes as usize)
         .map_err(|why| why.to_string())?;
@@ -133,11 +147,14 @@ pub fn explain(settings: &Checked, example: &Example) -> Result<Vec<String>, Str
         .first()
         .map_or(&settings.destination_realm, |peer| &peer.realm);
     lines.push(destination(realm, "CDF"));
-    if settings.given.overload_control {
-        let name = named(&Known::from(&OC_SUPPORTED_FEATURES));
-        lines.push(format!("{name}, algorithm loss"));
-    }
+    lines.extend(overload(settings));
     Ok(lines)
+}
+
+fn overload(settings: &Checked) -> Option<String> {
+    let name = named(&Known::from(&OC_SUPPORTED_FEATURES));
+    let line = || format!("{name}, algorithm loss");
+    settings.given.overload_control.then(line)
 }
 
 fn read(settings: &Checked, bytes: &[u8], lines: &mut Vec<String>) -> Result<(), String> {
@@ -158,7 +175,7 @@ fn named(known: &Known<'_>) -> String {
 }
 
 /// A request with everything that such a one usually says.
-fn event(example: &Example, status: u16, triggers: &Triggers) -> Option<Event> {
+fn event(settings: &Checked, example: &Example, status: u16, triggers: &Triggers) -> Option<Event> {
     let (method, usual) = match example.method.as_str() {
         "PUBLISH" => (Chargeable::Publish, Role::Terminating),
         "SUBSCRIBE" => (Chargeable::Subscribe, Role::Terminating),
@@ -172,7 +189,6 @@ fn event(example: &Example, status: u16, triggers: &Triggers) -> Option<Event> {
         None => usual,
     };
     let given = |given: &Option<String>, usual: &str| given.clone().unwrap_or(usual.to_owned());
-    let text = |text: &str| Some(text.to_owned());
     let is_ours = role == Role::Originating;
     let has_body = match method {
         Chargeable::Publish => true,
@@ -188,6 +204,13 @@ fn event(example: &Example, status: u16, triggers: &Triggers) -> Option<Event> {
         (Chargeable::Notify, Role::Terminating) => (&[], "sip:rls.home1.example"),
         (Chargeable::Subscribe, _) => (&[ALICE, "tel:+15551230001"], BOB),
     };
+    // a NOTIFY of ours comes from the presentity, and the watcher pays for it unless the configuration says otherwise
+    let is_on_watcher = method == Chargeable::Notify
+        && is_ours
+        && settings.given.notify_payer == NotifyPayer::Subscription;
+    let watcher = [ALICE, "tel:+15551230001"]
+        .into_iter()
+        .filter(|_| is_on_watcher);
     Some(Event {
         number: WHEN.0 << 20,
         method,
@@ -199,8 +222,11 @@ fn event(example: &Example, status: u16, triggers: &Triggers) -> Option<Event> {
         called: called.to_owned(),
         requested: None,
         icid: Some(given(&example.icid, "4f3a9c2e-scscf1")),
-        orig_ioi: text("home1.example"),
-        term_ioi: if is_ours { None } else { text("home1.example") },
+        orig_ioi: match is_ours {
+            true => Some(settings.own_ioi.clone()),
+            false => Some("home1.example".to_owned()),
+        },
+        term_ioi: (!is_ours).then(|| settings.own_ioi.clone()),
         access_network: (!is_ours)
             .then(|| "3GPP-E-UTRAN-FDD; utran-cell-id-3gpp=2340151d0fce11".into()),
         service: None,
@@ -218,7 +244,10 @@ fn event(example: &Example, status: u16, triggers: &Triggers) -> Option<Event> {
             notifies: if shares { 12 } else { 0 },
             ..Booked::default()
         },
-        besides: Besides::default(),
+        besides: Besides {
+            payers: watcher.map(str::to_owned).collect(),
+            members: None,
+        },
     })
 }
 
@@ -288,6 +317,69 @@ mod tests {
                 count("Message-Body"),
             ];
             assert_eq!(found, [calling, access, body], "{method} {sent:?}");
+        }
+    }
+
+    #[test]
+    fn an_example_is_what_the_configuration_makes_of_one() {
+        const OVERLOAD: &str = "overload_control = true";
+        const SESSION: &str = "subscribe = 'session'\nsessions = { quota = 12 }";
+        let settings = |extra| checked(extra);
+        let has = |lines: &[String], said: &str| lines.iter().any(|line| line.ends_with(said));
+        for (extra, method, said, is_there) in [
+            ("", "NOTIFY", "= sip:alice@home1.example", true),
+            (
+                "notify_payer = 'presentity'",
+                "NOTIFY",
+                "= sip:alice@home1.example",
+                false,
+            ),
+            (
+                "",
+                "NOTIFY",
+                "Originating-IOI (839 vendor 10415 M) = a.test",
+                true,
+            ),
+            (
+                "",
+                "PUBLISH",
+                "Terminating-IOI (840 vendor 10415 M) = a.test",
+                true,
+            ),
+            (
+                OVERLOAD,
+                "PUBLISH",
+                "OC-Supported-Features (621), algorithm loss",
+                true,
+            ),
+        ] {
+            let lines = explain(&settings(extra), &example(method, 200)).unwrap();
+            assert_eq!(has(&lines, said), is_there, "{extra}: {said}: {lines:#?}");
+        }
+        for (extra, online, question, said) in [
+            (
+                OVERLOAD,
+                "",
+                "event",
+                "OC-Supported-Features (621), algorithm loss",
+            ),
+            ("", SESSION, "initial", "Units (417 M) = 12"),
+            ("", SESSION, "update", "Units (417 M) = 12"),
+            ("", "subscribe = 'ecur'", "initial", "Units (417 M) = 1"),
+            (
+                "",
+                SESSION,
+                "termination",
+                "Destination-Host (293 M): of the OCS that has the session",
+            ),
+        ] {
+            let settings = settings(extra);
+            let text = format!("{online}\n[[peers]]\nhost = 'o.test'\naddress = '192.0.2.9:3868'");
+            let given: online::Settings = toml::from_str(&text).unwrap();
+            let online = given.check(&settings).unwrap().unwrap();
+            let lines =
+                explain_credit(&settings, &online, &example("SUBSCRIBE", 200), question).unwrap();
+            assert!(has(&lines, said), "{question}: {said}: {lines:#?}");
         }
     }
 

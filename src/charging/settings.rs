@@ -208,6 +208,8 @@ pub struct Checked {
     pub origin_host: String,
     pub origin_realm: String,
     pub as_uri: String,
+    /// Inter-operator identifier of our network: the home domain.
+    pub own_ioi: String,
     /// CDFs, each with its realm. None: nothing is charged offline.
     pub peers: Vec<CheckedPeer>,
     /// Realm for peers that do not name their own.
@@ -234,6 +236,7 @@ impl Settings {
                 .unwrap_or_else(|| format!("presentia.{home_domain}")),
             origin_realm: or_home(&self.origin_realm),
             as_uri: String::new(),
+            own_ioi: home_domain.to_owned(),
             peers: peers::check(&self.peers, &destination_realm, !self.tls.is_empty())?,
             profile: load_profile(&self.profile, &vocabulary)?,
             vocabulary,

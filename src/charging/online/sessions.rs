@@ -73,7 +73,7 @@ impl Settings {
     }
 
     /// Units asked for at once.
-    pub(super) fn wanted(&self) -> u64 {
+    pub(in crate::charging) fn wanted(&self) -> u64 {
         match self.unit {
             Unit::Notify => u64::from(self.quota),
             Unit::Subscription => 1,
