@@ -182,3 +182,8 @@ impl Event {
 pub fn first_of(now: Timestamp) -> u64 {
     now.0 << 20
 }
+
+/// The hour since 1970 in which a number was given.
+pub fn hour_of(number: u64) -> u32 {
+    u32::try_from((number >> 20) / 3_600_000).unwrap_or(u32::MAX)
+}

@@ -81,13 +81,17 @@ pub enum Table {
     ChargingEnded = 33,
     /// What is owed to an account or by it and that no OCS takes; kept for the operator.
     Unpaid = 35,
+    /// How many charges began in an hour, what became of them, and what was asked of each OCS.
+    CreditAccounts = 36,
     /// On whose account a subscription goes, where its own record does not say it.
     SubscriptionPayer = 37,
+    /// Under which Session-Id an OCS was asked again for an entry of [`Table::Unpaid`].
+    UnpaidAsked = 38,
 }
 
 impl Table {
     /// Every table, in the order in which recovery reads them.
-    pub const ALL: [Table; 35] = [
+    pub const ALL: [Table; 37] = [
         Table::Node,
         Table::Document,
         Table::Modified,
@@ -121,6 +125,8 @@ impl Table {
         Table::ChargingEnded,
         Table::Credit,
         Table::Unpaid,
+        Table::UnpaidAsked,
+        Table::CreditAccounts,
         Table::CreditSession,
         Table::SubscriptionPayer,
     ];

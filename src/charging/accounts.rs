@@ -5,8 +5,10 @@
 //! where it is not, records are missing, and [`Report`] says how many of which hour, and which: the same batch notes
 //! the places within their hour of the events that a CDF or a file has, and the others are in the store.
 
+use super::online::accounts as credit;
 use super::sequences::Sequences;
 use super::spool::Quarantined;
+use super::tally::{Row, Tally, rows};
 use crate::store::{Reader, StoreError};
 use ims::charge::{Booked, record};
 use ims::record::{Batch, Table, decode};
@@ -17,7 +19,7 @@ use std::collections::BTreeMap;
 const PAGE: usize = 4_096;
 
 /// Hours of which the accounts are kept once they add up: 31 days.
-const KEPT_HOURS: u32 = 744;
+pub(super) const KEPT_HOURS: u32 = 744;
 
 /// Runs of missing records that are named for an hour.
 const NAMED: usize = 100;
@@ -36,36 +38,18 @@ pub enum Outcome {
     Resent = 5,
 }
 
-/// Hour, outcome, CDF.
-type Key = (u32, Outcome, String);
-
-fn bytes_of((hour, outcome, peer): &Key) -> Vec<u8> {
-    [&hour.to_be_bytes()[..], &[*outcome as u8], peer.as_bytes()].concat()
-}
-
-fn key_of(bytes: &[u8]) -> Option<Key> {
-    let (hour, rest) = bytes.split_first_chunk::<4>()?;
-    let (outcome, peer) = rest.split_first()?;
-    let outcome = match outcome {
-        1 => Outcome::Acknowledged,
-        2 => Outcome::Quarantined,
-        3 => Outcome::Exported,
-        4 => Outcome::Released,
-        5 => Outcome::Resent,
-        _ => return None,
-    };
-    let peer = std::str::from_utf8(peer).ok()?.to_owned();
-    Some((u32::from_be_bytes(*hour), outcome, peer))
+impl Outcome {
+    fn of(kind: u8) -> Option<Outcome> {
+        use Outcome::*;
+        let all = [Acknowledged, Quarantined, Exported, Released, Resent];
+        all.into_iter().find(|outcome| *outcome as u8 == kind)
+    }
 }
 
 /// Counts of one writer. What a batch adds counts once the batch is committed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Accounts {
-    counts: BTreeMap<Key, u32>,
-    /// Of the batch under way.
-    coming: BTreeMap<Key, u32>,
-    /// Of no batch yet.
-    noted: BTreeMap<Key, u32>,
+    counts: Tally,
     /// By hour: the places of what a CDF or a file has. As above.
     ended: BTreeMap<u32, Sequences>,
     ended_coming: BTreeMap<u32, Sequences>,
@@ -74,14 +58,12 @@ pub struct Accounts {
 
 impl Accounts {
     pub fn load(reader: &dyn Reader) -> Result<Accounts, StoreError> {
-        let mut accounts = Accounts::default();
-        each(reader, Table::ChargingSettled, |key, value| {
-            if let (Some(key), Some(count)) = (key_of(key), decode(value)) {
-                accounts.counts.insert(key, count);
-            }
-        })?;
-        accounts.ended = ended(reader)?;
-        Ok(accounts)
+        Ok(Accounts {
+            counts: Tally::load(reader, Table::ChargingSettled, |_| true)?,
+            ended: ended(reader)?,
+            ended_coming: BTreeMap::new(),
+            ended_noted: Vec::new(),
+        })
     }
 
     /// A record leaves the spool with the next batch, and the store if it does not go to quarantine.
@@ -95,21 +77,14 @@ impl Accounts {
     /// Counts something that goes with the next batch. Events of a version without accounts are in no hour.
     pub fn note(&mut self, hour: u32, outcome: Outcome, peer: &str) {
         if hour > 0 {
-            *self
-                .noted
-                .entry((hour, outcome, peer.to_owned()))
-                .or_default() += 1;
+            let (kind, peer) = (outcome as u8, peer.to_owned());
+            self.counts.note(Row { hour, kind, peer }, 1);
         }
     }
 
     /// Puts what was noted into a batch. [`Accounts::left`] or [`Accounts::stayed`] must follow.
     pub fn add_to(&mut self, batch: &mut Batch) {
-        for (key, more) in std::mem::take(&mut self.noted) {
-            let count = self.counts.get(&key).copied().unwrap_or(0);
-            let count = count.saturating_add(more);
-            batch.put(Table::ChargingSettled, &bytes_of(&key), &count);
-            self.coming.insert(key, count);
-        }
+        self.counts.add_to(batch);
         for Booked { hour, sequence, .. } in std::mem::take(&mut self.ended_noted) {
             let known = || self.ended.get(&hour).cloned().unwrap_or_default();
             let places = self.ended_coming.entry(hour).or_insert_with(known);
@@ -122,13 +97,13 @@ impl Accounts {
     }
 
     pub fn left(&mut self) {
-        self.counts.append(&mut self.coming);
+        self.counts.left();
         self.ended.append(&mut self.ended_coming);
     }
 
     /// The batch was not committed: its records, and with them their counts, come with a later one.
     pub fn stayed(&mut self) {
-        self.coming.clear();
+        self.counts.stayed();
         self.ended_coming.clear();
     }
 }
@@ -195,7 +170,10 @@ pub struct Report {
     pub open: u32,
     /// Records that a version without accounts has left, in the spool.
     pub unaccounted: u32,
-    /// Whether nothing is missing in any hour.
+    /// What was asked of OCSs, and what became of it.
+    #[serde(default)]
+    pub credit: Vec<credit::Hour>,
+    /// Whether nothing is missing in any hour, offline or online.
     pub adds_up: bool,
 }
 
@@ -241,9 +219,13 @@ impl Report {
         })?;
         each(reader, Table::Coalesced, |_, _| report.open += 1)?;
         let mut ended = ended(reader)?;
-        each(reader, Table::ChargingSettled, |key, value| {
-            if let (Some((hour, outcome, peer)), Some(count)) = (key_of(key), decode(value)) {
-                hours.entry(hour).or_default().add(outcome, peer, count);
+        rows(reader, Table::ChargingSettled, |row, count| {
+            if let Some(outcome) = Outcome::of(row.kind) {
+                let count = u32::try_from(count).unwrap_or(u32::MAX);
+                hours
+                    .entry(row.hour)
+                    .or_default()
+                    .add(outcome, row.peer, count);
             }
         })?;
         for (number, mut hour) in hours {
@@ -260,7 +242,9 @@ impl Report {
             hour.name_missing(ended.remove(&number).unwrap_or_default(), &held);
             report.hours.push(hour);
         }
-        report.adds_up = report.hours.iter().all(Hour::adds_up);
+        report.credit = credit::read(reader)?;
+        report.adds_up = report.hours.iter().all(Hour::adds_up)
+            && report.credit.iter().all(credit::Hour::adds_up);
         Ok(report)
     }
 
@@ -286,7 +270,7 @@ impl Report {
                 }
             })?;
         }
-        Ok(())
+        credit::prune(&self.credit, batch, reader)
     }
 }
 
@@ -535,7 +519,7 @@ mod tests {
 
     #[test]
     fn what_a_batch_counted_that_was_not_committed_is_counted_once_later() {
-        let mut accounts = Accounts::default();
+        let mut accounts = Accounts::load(&*Memory::new().reader()).unwrap();
         let booked = Booked {
             hour: HOUR,
             ..Booked::default()
@@ -549,7 +533,7 @@ mod tests {
         accounts.add_to(&mut batch);
         accounts.left();
         assert_eq!(accounts.ended[&HOUR].span(), 1);
-        assert_eq!(accounts.counts.values().copied().collect::<Vec<_>>(), [1]);
+        assert_eq!(accounts.counts.counts(), [1]);
     }
 
     #[test]

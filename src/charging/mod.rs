@@ -53,6 +53,7 @@ mod sequences;
 pub mod settings;
 mod socket;
 mod spool;
+mod tally;
 mod tls;
 pub mod unpaid;
 mod worker;
@@ -110,6 +111,9 @@ pub fn start(
 ) -> Result<Charging, StartError> {
     let tls = Tls::load(&settings.given.tls)?;
     let doors = listen::doors(&settings.given)?;
+    if !settings.peers.is_empty() || online.is_some() {
+        check_accounts(&*reader, &committer, &metrics)?;
+    }
     let recent = Arc::new(Recent::default());
     let (kept, changing) = (reader.clone(), committer.clone());
     let (offline, rf) = match settings.peers.is_empty() {
@@ -193,7 +197,6 @@ impl Offline {
         if count > 0 {
             info!(count, "charging records of an earlier run wait for a CDF");
         }
-        check_accounts(&*reader, &committer, &metrics)?;
         let (orders, ordered) = mpsc::channel(QUEUE);
         let (told, stored) = mpsc::unbounded_channel(); // one batch is under way at a time
         let unseen = Arc::new(Unseen::default());
@@ -241,6 +244,18 @@ fn check_accounts(
         );
     }
     metrics.set_missing_records(missing);
+    let mut missing = 0;
+    for hour in report.credit.iter().filter(|hour| !hour.adds_up()) {
+        missing += hour.missing.unsigned_abs() + hour.unpaid_missing.unsigned_abs();
+        error!(
+            hour = hour.hour,
+            asked = hour.asked,
+            missing = hour.missing,
+            unpaid_missing = hour.unpaid_missing,
+            "the accounts of an hour do not add up: charges, or entries of what no OCS takes, are missing from the store"
+        );
+    }
+    metrics.set_missing_charges(missing);
     let mut batch = Batch::default();
     report.prune(&mut batch, reader)?;
     if !batch.is_empty() {

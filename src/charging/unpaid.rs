@@ -6,11 +6,12 @@ use super::acr::Sender;
 use super::alarm::Watch;
 use super::cdr::{Cdr, Credit};
 use super::desk::Wanted;
+use super::online::accounts::{Accounts, Count, Lane};
 use crate::store::{Engine, Reader, StoreError};
 use crate::telemetry::Metrics;
 use diameter::credit::Owed;
 use diameter::credit::client::Said;
-use ims::charge::record;
+use ims::charge::{hour_of, record};
 use ims::record::{Batch, Table, decode};
 use ims::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -117,7 +118,7 @@ impl Unpaid {
 }
 
 /// The number of the charge in the key of an entry.
-fn number_of(key: &[u8]) -> Option<u64> {
+pub(super) fn number_of(key: &[u8]) -> Option<u64> {
     key.first_chunk().copied().map(u64::from_be_bytes)
 }
 
@@ -164,6 +165,7 @@ pub fn count(reader: &dyn Reader) -> Result<u64, StoreError> {
 /// The entries of these charges, as a batch that takes them off the list. They were settled by hand.
 pub fn forgetting(reader: &dyn Reader, numbers: &[u64]) -> Result<(Batch, u64), StoreError> {
     let mut batch = Batch::default();
+    let mut accounts = Accounts::load(reader, Lane::Desk)?;
     let mut numbers = numbers.to_vec();
     numbers.sort_unstable();
     numbers.dedup();
@@ -178,11 +180,13 @@ pub fn forgetting(reader: &dyn Reader, numbers: &[u64]) -> Result<(Batch, u64), 
                 break;
             };
             batch.delete(Table::Unpaid, &key);
+            accounts.note(hour_of(number), Count::Forgotten, "", 1);
             from = key;
             from.push(0); // the least key above it
         }
     }
     let count = batch.ops.len() as u64;
+    accounts.add_to(&mut batch);
     Ok((batch, count))
 }
 

@@ -275,7 +275,7 @@ impl Worker {
                 }
                 APP_CREDIT_CONTROL => {
                     if let Some(ro) = &mut self.ro {
-                        ro.answered(now, ticket, peer, &outcome);
+                        ro.answered(&self.line, ticket, peer, &outcome);
                     }
                 }
                 _ => {} // nobody asks anything else

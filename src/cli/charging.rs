@@ -3,11 +3,11 @@
 mod enquiry;
 mod explain;
 mod place;
+mod report;
 mod unpaid;
 
 use super::terminal::{line, say};
 use super::{Exit, Failure};
-use crate::charging::accounts::{Hour, Report};
 use crate::charging::cdr::{CSV_COLUMNS, Cdr};
 use crate::charging::desk::Wanted;
 use place::Place;
@@ -163,7 +163,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             Ok(())
         }
         Action::Unpaid { action } => unpaid::run(&mut place, action),
-        Action::Report { json } => report(&place.report()?, *json),
+        Action::Report { json } => report::run(&place.report()?, *json),
         Action::Tail { once } => tail(&mut place, *once),
         Action::Price(price) => enquiry::price(&place, price),
         Action::Balance(balance) => enquiry::balance(&place, balance),
@@ -213,78 +213,6 @@ fn described(cdr: &Cdr) -> String {
     )
 }
 
-/// A table, and a failure where records are missing: for scripts.
-fn report(report: &Report, json: bool) -> Result<(), Failure> {
-    if json {
-        // plain structs of text and numbers always serialise
-        say(&serde_json::to_string(report).unwrap_or_default());
-    } else {
-        say("hour\temitted\tacknowledged\tquarantined\texported\twaiting\tmissing\tresent");
-        for hour in &report.hours {
-            print_hour(hour);
-        }
-        let Report {
-            open,
-            damaged,
-            unaccounted,
-            waiting_bytes,
-            ..
-        } = report;
-        say(&format!(
-            "gathering NOTIFYs: {open}; damaged: {damaged}; of a version without accounts: {unaccounted}; bytes waiting: {waiting_bytes}"
-        ));
-    }
-    match report.adds_up {
-        true => Ok(()),
-        false => Err(Failure::new(Exit::Failed, "the accounts do not add up")),
-    }
-}
-
-fn print_hour(hour: &Hour) {
-    let Hour {
-        emitted,
-        acknowledged,
-        quarantined,
-        exported,
-        waiting,
-        missing,
-        resent,
-        ..
-    } = hour;
-    say(&format!(
-        "{}\t{emitted}\t{acknowledged}\t{quarantined}\t{exported}\t{waiting}\t{missing}\t{resent}",
-        time_of(hour.hour)
-    ));
-    if !hour.adds_up() {
-        say(&format!("  missing, by sequence: {}", hour.missing_names()));
-    }
-    for (name, peer) in &hour.peers {
-        let name = if name.is_empty() { "-" } else { name };
-        say(&format!(
-            "  {}\t\t{}\t{}\t\t\t\t{}",
-            line(name),
-            peer.acknowledged,
-            peer.refused,
-            peer.resent
-        ));
-    }
-}
-
-/// `2026-11-23T14Z` of an hour since 1970.
-fn time_of(hour: u32) -> String {
-    let (days, hour) = (i64::from(hour / 24), hour % 24);
-    // days since 0000-03-01 in eras of 400 years: leap days end their years (Gregorian calendar)
-    let days = days + 719_468;
-    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let date = day - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = year + era * 400 + i64::from(month <= 2);
-    format!("{year:04}-{month:02}-{date:02}T{hour:02}Z")
-}
-
 fn tail(place: &mut Place, once: bool) -> Result<(), Failure> {
     let mut after = 0;
     loop {
@@ -300,22 +228,5 @@ fn tail(place: &mut Place, once: bool) -> Result<(), Failure> {
             return Ok(());
         }
         std::thread::sleep(Duration::from_secs(1));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_hour_is_written_as_its_date() {
-        for (hour, expected) in [
-            (0, "1970-01-01T00Z"),
-            (24 * 58 + 23, "1970-02-28T23Z"),
-            (24 * (365 * 30 + 7 + 59), "2000-02-29T00Z"),
-            (498_726, "2026-11-23T06Z"),
-        ] {
-            assert_eq!(time_of(hour), expected);
-        }
     }
 }

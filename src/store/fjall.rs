@@ -135,6 +135,8 @@ fn name(table: Table) -> &'static str {
         Table::Credit => "credit",
         Table::CreditSession => "credit_session",
         Table::Unpaid => "unpaid",
+        Table::UnpaidAsked => "unpaid-asked",
+        Table::CreditAccounts => "credit-accounts",
         Table::SubscriptionPayer => "subscription-payer",
         Table::Wishes => "wishes",
         Table::Filters => "filters",

@@ -30,6 +30,7 @@ pub struct Metrics {
     spool_bytes: Gauge,
     spool_alarms: Family<ReasonLabel, Gauge>,
     missing_records: Gauge,
+    missing_charges: Gauge,
     unpaid: Gauge,
     remote_silence: Gauge,
     peers: Family<PeerLabel, Gauge>,
@@ -66,6 +67,7 @@ impl Metrics {
             spool_bytes: Gauge::default(),
             spool_alarms: Family::default(),
             missing_records: Gauge::default(),
+            missing_charges: Gauge::default(),
             unpaid: Gauge::default(),
             remote_silence: Gauge::default(),
             peers: Family::default(),
@@ -170,6 +172,12 @@ impl Metrics {
             .set(i64::try_from(missing).unwrap_or(i64::MAX));
     }
 
+    /// Charges, and entries of what no OCS takes, that the accounts missed when the server started.
+    pub fn set_missing_charges(&self, missing: u64) {
+        self.missing_charges
+            .set(i64::try_from(missing).unwrap_or(i64::MAX));
+    }
+
     /// Charges that no OCS takes, and that wait for the operator.
     pub fn set_unpaid(&self, count: u64) {
         self.unpaid.set(i64::try_from(count).unwrap_or(i64::MAX));
@@ -224,6 +232,11 @@ impl Metrics {
             "charging_missing_records",
             "Charging records that the accounts missed at the start",
             m.missing_records,
+        );
+        registry.register(
+            "charging_missing_charges",
+            "Charges for which an OCS was asked that the accounts missed at the start",
+            m.missing_charges,
         );
         registry.register("charging_unpaid", "Charges that no OCS takes", m.unpaid);
         registry.register(

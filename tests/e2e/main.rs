@@ -24,6 +24,7 @@ mod harness;
 mod hostile;
 mod lab;
 mod merged;
+mod online_accounts;
 mod online_grants;
 mod online_notify;
 mod online_sessions;

@@ -109,6 +109,8 @@ pub enum Settled {
     Unchanged,
     /// Nothing is owed any more.
     Nothing,
+    /// The same, and this says so until the program has taken note of it.
+    Over(Vec<u8>),
     /// This is still owed; of a lasting service, this is its session, and without one it is not charged.
     Owed(Vec<u8>),
 }

@@ -129,6 +129,8 @@ impl Node {
             | Table::ChargingEnded
             | Table::Credit
             | Table::Unpaid
+            | Table::UnpaidAsked
+            | Table::CreditAccounts
             | Table::CreditSession
             | Table::SubscriptionPayer
             | Table::Charging

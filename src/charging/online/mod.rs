@@ -5,6 +5,7 @@
 //! the credit-control client. It commits what is owed before it asks: whenever the process is killed, the store says
 //! what still has to be debited or given back.
 
+pub mod accounts;
 pub(super) mod ccr;
 pub mod enquiry;
 mod record;
@@ -12,6 +13,7 @@ pub mod sessions;
 pub mod settings;
 #[cfg(test)]
 mod tests;
+mod trail;
 mod unused;
 pub(super) mod worker;
 
@@ -28,6 +30,7 @@ use std::fmt;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tracing::info;
+use trail::Trail;
 use worker::{Order, Start};
 
 /// Records read with one call at the start.
@@ -91,6 +94,8 @@ pub(super) fn prepare(
             "charges of an earlier run are settled with the OCS, sessions of subscriptions go on"
         );
     }
+    let mut trail = Trail::load(reader)?;
+    let begun = trail.begin(reader)?;
     let (orders, waiting) = mpsc::unbounded_channel();
     let (told, stored) = mpsc::unbounded_channel(); // one outcome for each batch that was submitted
     let start = Start {
@@ -99,6 +104,8 @@ pub(super) fn prepare(
         owed,
         lives,
         unpaid: super::unpaid::count(reader)?,
+        trail,
+        begun,
         committer,
         metrics,
         tell: wanted.tell,

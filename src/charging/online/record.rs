@@ -1,5 +1,6 @@
 //! What is owed, as the store keeps it: the charge as it was asked for, and what is left to do about it.
 
+use super::trail::Fate;
 use crate::charging::unpaid::Loss;
 use diameter::credit::Owed;
 use diameter::credit::client::{Given, Kept};
@@ -48,8 +49,20 @@ enum Debt {
     },
     /// The service was given and no OCS will take this: it goes on the list of what is unpaid.
     Unpaid(Loss),
-    /// Nothing is owed, and the charging thread has yet to say so and forget it.
+    /// Nothing is owed, and the charging thread has yet to say so and forget it. Of a version without accounts of this.
     Settled,
+    /// The same, and how it ended.
+    Over(Over),
+}
+
+/// How a charge ended of which nothing is owed any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Over {
+    pub fate: Fate,
+    /// The OCS of the configuration that answered last.
+    pub ocs: String,
+    /// Units that it has debited, and that no batch has counted.
+    pub units: u64,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -113,18 +126,26 @@ pub fn given(given: &Given, event: &[u8], ecf: &[String]) -> Option<Vec<u8>> {
 }
 
 /// The value of a record that owes nothing while its charge is not over.
-pub fn settled() -> Vec<u8> {
+pub fn over(over: Over) -> Vec<u8> {
     encode(&Stored {
-        debt: Debt::Settled,
+        debt: Debt::Over(over),
         server: None,
         event: Vec::new(),
         ecf: Vec::new(),
     })
 }
 
-/// Whether a record owes nothing.
-pub fn is_settled(value: &[u8]) -> bool {
-    decode::<Stored>(value).is_some_and(|stored| matches!(stored.debt, Debt::Settled))
+/// How the charge of a record ended that owes nothing; `None` for one that does.
+pub fn is_over(value: &[u8]) -> Option<Over> {
+    match decode::<Stored>(value)?.debt {
+        Debt::Over(over) => Some(over),
+        Debt::Settled => Some(Over {
+            fate: Fate::Given,
+            ocs: String::new(),
+            units: 0,
+        }),
+        _ => None,
+    }
 }
 
 /// The value of a record; `None` when nothing is owed. The event is in the form of charging records.
@@ -236,7 +257,7 @@ pub fn read(value: &[u8]) -> Option<(Left, Event, Vec<String>)> {
             quota,
             debt,
         } => (renewals, of_session(quota, debt)),
-        Debt::Settled => return None,
+        Debt::Settled | Debt::Over(_) => return None,
         Debt::Unpaid(loss) => return Some((Left::Unpaid(loss), event, stored.ecf)),
     };
     let kept = Kept {
@@ -335,7 +356,14 @@ mod tests {
             renewals: 0,
         };
         assert_eq!(write(&nothing, &record::write(&event), &[]), None);
-        assert!(is_settled(&settled()) && read(&settled()).is_none());
+        let ended = Over {
+            fate: Fate::Free,
+            ocs: "ocs9.test".into(),
+            units: 2,
+        };
+        let value = over(ended.clone());
+        assert!(read(&value).is_none());
+        assert_eq!(is_over(&value), Some(ended));
         let unsettled = Some((Owed::Debit, None));
         let unpaid = Given {
             kept: nothing,
@@ -344,6 +372,17 @@ mod tests {
         let value = given(&unpaid, &record::write(&event), &ecf).unwrap();
         let loss = Loss::of(&Owed::Debit, None).unwrap();
         assert_eq!(read(&value), Some((Left::Unpaid(loss), event, ecf)));
+    }
+
+    #[test]
+    fn a_charge_that_a_version_without_accounts_has_settled_was_given() {
+        let value = encode(&Stored {
+            debt: Debt::Settled,
+            server: None,
+            event: Vec::new(),
+            ecf: Vec::new(),
+        });
+        assert_eq!(is_over(&value).map(|over| over.fate), Some(Fate::Given));
     }
 
     /// The forms that were written before sessions could be opened again.

@@ -26,6 +26,7 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 
+mod accounts;
 mod sessions;
 mod unpaid;
 use tokio::sync::oneshot;
@@ -243,7 +244,7 @@ impl Process {
         match settled {
             Settled::Unchanged => {}
             Settled::Nothing => batch.ops.push(Op::Delete { table, key }),
-            Settled::Owed(value) => {
+            Settled::Owed(value) | Settled::Over(value) => {
                 let value = value.into();
                 batch.ops.push(Op::Put { table, key, value });
             }

@@ -1,9 +1,11 @@
 //! Ro: the part of the charging thread that asks for credit.
 
+use super::accounts::Lane;
 use super::enquiry::{Asked, Enquiries, is_enquiry};
 use super::record::Left;
 use super::sessions::Unit;
 use super::settings::{Checked, Settings as Given};
+use super::trail::{Track, Trail};
 use super::{Tell, Word, ccr, record};
 use crate::charging::acr::Sender;
 use crate::charging::identifier;
@@ -54,6 +56,9 @@ pub(in crate::charging) struct Start {
     pub lives: BTreeSet<u64>,
     /// Entries in the list of what no OCS takes.
     pub unpaid: u64,
+    pub trail: Trail,
+    /// What is to be in the store before all else.
+    pub begun: Batch,
     pub committer: Arc<Committer>,
     pub metrics: Metrics,
     pub tell: Tell,
@@ -68,6 +73,8 @@ struct Charged {
     ecf: Vec<String>,
     /// The service goes on.
     lasting: bool,
+    /// For the accounts.
+    track: Track,
 }
 
 /// Steps that wait for what they rest on to be durable.
@@ -90,6 +97,9 @@ pub(in crate::charging) struct Credit {
     charges: BTreeMap<u64, Charged>,
     enquiries: Enquiries,
     unpaid: Length,
+    trail: Trail,
+    /// When what was counted goes into the store by itself.
+    count_due: Option<Instant>,
     waiting: VecDeque<Waiting>,
     /// Charges that are over, while that is being stored.
     leaving: BTreeMap<u64, Vec<Step>>,
@@ -106,6 +116,8 @@ impl Credit {
             owed,
             lives,
             unpaid,
+            trail,
+            begun,
             committer,
             metrics,
             tell,
@@ -125,22 +137,30 @@ impl Credit {
             charges: BTreeMap::new(),
             enquiries: Enquiries::default(),
             unpaid: Length::new(unpaid, max_unpaid, seen),
+            trail,
+            count_due: None,
             waiting: VecDeque::new(),
             leaving: BTreeMap::new(),
             turn: 0,
             stored,
         };
-        credit.resume(line.now(), owed, lives);
+        credit.resume(line.now(), begun, owed, lives);
         credit
     }
 
     /// Takes up what an earlier process owed. A record that cannot be read is left where it is.
-    fn resume(&mut self, now: Instant, owed: Vec<Record>, mut lives: BTreeSet<u64>) {
-        let mut batch = Batch::default();
+    fn resume(
+        &mut self,
+        now: Instant,
+        mut batch: Batch,
+        owed: Vec<Record>,
+        mut lives: BTreeSet<u64>,
+    ) {
         for (key, value) in owed {
             let number = <[u8; 8]>::try_from(key.as_slice()).map(u64::from_be_bytes);
-            if record::is_settled(&value) {
+            if let (Ok(number), Some(over)) = (&number, record::is_over(&value)) {
                 batch.delete(Table::Credit, &key);
+                self.trail.was_over(Lane::Awaited, *number, &over);
                 continue;
             }
             let (Ok(number), Some((left, event, ecf))) = (number, record::read(&value)) else {
@@ -153,6 +173,10 @@ impl Credit {
                 event: charge::record::write(&event).into(),
                 ecf,
                 lasting: lives,
+                track: match &left {
+                    Left::Owed(kept) => Track::of(kept),
+                    Left::Unpaid(_) => Track::default(),
+                },
             };
             self.charges.insert(number, charged);
             let mut kept = match left {
@@ -187,11 +211,16 @@ impl Credit {
 
     /// When [`Credit::tick`] is due.
     pub fn deadline(&self) -> Option<Instant> {
-        self.client.deadline()
+        self.client
+            .deadline()
+            .into_iter()
+            .chain(self.count_due)
+            .min()
     }
 
     pub fn tick(&mut self, line: &Line) {
         self.client.tick(line.now());
+        self.store_counts(line.now());
     }
 
     pub fn ordered(&mut self, line: &Line, order: Order) {
@@ -199,6 +228,7 @@ impl Credit {
         match order {
             Order::Ask(request) => self.ask(now, *request),
             Order::Used { number, units } => {
+                self.served(number, true);
                 let counts = self.given.sessions.unit == Unit::Notify;
                 self.client
                     .used(now, number, if counts { units } else { 0 });
@@ -207,6 +237,7 @@ impl Credit {
             Order::Ended { number, delivered } => {
                 let lasting = self.charges.get(&number).is_some_and(|c| c.lasting);
                 let units = if lasting { self.at_end() } else { 1 };
+                self.served(number, delivered);
                 self.client
                     .ended(now, number, if delivered { units } else { 0 });
             }
@@ -242,13 +273,15 @@ impl Credit {
             event: charge::record::write(&event).into(),
             ecf,
             lasting,
+            track: Track::default(),
         };
         self.charges.insert(number, charged);
         if let Err(full) = self.client.begin(now, number, session, charge) {
             warn!(%full, "a request is refused");
             self.charges.remove(&number);
-            self.answer(number, Verdict::Unavailable, Settled::Unchanged);
+            return self.answer(number, Verdict::Unavailable, Settled::Unchanged);
         }
+        self.trail.began(number);
     }
 
     /// A question about a price or a balance, of which nothing is stored.
@@ -267,6 +300,7 @@ impl Credit {
             event: charge::record::write(&event).into(),
             ecf,
             lasting: false,
+            track: Track::default(),
         };
         self.charges.insert(key, charged);
         if let Err(full) = self.client.begin(now, key, session, charge) {
@@ -282,7 +316,9 @@ impl Credit {
     }
 
     /// How a question has ended.
-    pub fn answered(&mut self, now: Instant, key: u64, peer: Option<PeerId>, outcome: &Outcome) {
+    pub fn answered(&mut self, line: &Line, key: u64, peer: Option<PeerId>, outcome: &Outcome) {
+        let now = line.now();
+        self.follow(line, key, peer, outcome);
         self.enquiries.heard(key, outcome, self.given.units_in());
         self.client.outcome(now, key, peer, outcome);
         // one that was answered for want of time is over without another word
@@ -306,8 +342,10 @@ impl Credit {
                 Step::Keep { key, kept } => self.keep(&mut batch, key, &kept),
                 Step::Forget { key } if self.client.knows(key) => {
                     // It is not over and may be written again: by a batch that this one must not follow.
-                    let key = key.to_be_bytes();
-                    batch.put_owned(Table::Credit, &key, record::settled());
+                    if let Some(charged) = self.charges.get(&key) {
+                        let over = record::over(charged.track.over());
+                        batch.put_owned(Table::Credit, &key.to_be_bytes(), over);
+                    }
                 }
                 Step::Forget { key } => {
                     over.ops.push(Op::Delete {
@@ -323,15 +361,19 @@ impl Credit {
                 } => {
                     let goes_on = self.client.knows(key);
                     // with what says so in the store, or forgets it
-                    let with = if goes_on { &mut batch } else { &mut over };
+                    let (with, lane) = match goes_on {
+                        true => (&mut batch, Lane::Awaited),
+                        false => (&mut over, Lane::Patient),
+                    };
                     if let Some(loss) = Loss::of(owed, said.as_ref()) {
-                        self.list(with, key, loss);
+                        self.list(with, lane, key, loss);
                     }
                     leaving.extend((!goes_on).then_some(step));
                 }
-                other => steps.push(other),
+                other => steps.push(self.noted(other)),
             }
         }
+        self.count_ends(line.now(), (&mut batch, &mut over), &leaving);
         if batch.is_empty() && steps.is_empty() && leaving.is_empty() {
             return false;
         }
@@ -382,9 +424,13 @@ impl Credit {
         Box::new(move |outcome| _ = told.send((turn, outcome)))
     }
 
-    fn keep(&self, batch: &mut Batch, key: u64, kept: &Kept) {
-        let charged = self.charges.get(&key);
-        let value = charged.and_then(|c| record::write(kept, &c.event, &c.ecf));
+    fn keep(&mut self, batch: &mut Batch, key: u64, kept: &Kept) {
+        let Some(charged) = self.charges.get_mut(&key) else {
+            return;
+        };
+        self.trail
+            .kept(Lane::Awaited, &mut charged.track, &kept.owed);
+        let value = record::write(kept, &charged.event, &charged.ecf);
         if let Some(value) = value {
             batch.ops.push(Op::Put {
                 table: Table::Credit,
@@ -458,7 +504,7 @@ impl Credit {
                         message: bytes,
                     };
                     line.request_of(&charged.ecf, message);
-                    self.count(&question);
+                    self.count(key, question);
                 }
                 Step::Decided { key, decision } => self.decided(now, key, decision),
                 Step::Allowed { key, units } => {
@@ -482,7 +528,10 @@ impl Credit {
         }
     }
 
-    fn count(&self, asked: &Question) {
+    fn count(&mut self, key: u64, asked: Question) {
+        if let Some(charged) = self.charges.get_mut(&key) {
+            charged.track.asks(asked);
+        }
         self.metrics.credit(CreditOutcome::Asked);
         if asked.retransmitted {
             self.metrics.credit(CreditOutcome::Resent);
@@ -526,7 +575,8 @@ impl Credit {
         let settled = match (self.client.if_given(key, now), self.charges.get(&key)) {
             (Some(given), Some(charged)) => {
                 let value = record::given(&given, &charged.event, &charged.ecf);
-                value.map_or(Settled::Nothing, Settled::Owed)
+                let over = || record::over(charged.track.over());
+                value.map_or_else(|| Settled::Over(over()), Settled::Owed)
             }
             (Some(_), None) => Settled::Nothing,
             (None, _) => Settled::Unchanged,
@@ -566,4 +616,5 @@ impl Credit {
     }
 }
 
+mod follow;
 mod unpaid;

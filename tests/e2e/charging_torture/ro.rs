@@ -5,7 +5,8 @@ use super::driver::{Asked, Crowd, Outcome, icid};
 use super::peers::{Kind, field};
 use super::world::{OCS, Ocs, Plan, World};
 use super::{events, seed};
-use crate::harness::{SOON, eventually};
+use crate::harness::{SOON, eventually, http};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
@@ -184,6 +185,35 @@ impl World {
         )
     }
 
+    /// The accounts of the server agree with those of the OCS: units debited and not given back, and what was written off.
+    fn compare_accounts(&mut self, taken: i64) {
+        let written_off = self.written_off().values().sum::<i64>();
+        let mut last = Value::Null;
+        let http_at = self.server.http;
+        let agree = eventually(SOON, || {
+            let page = http(http_at, "GET", "/charging/report", &[], "").body;
+            last = serde_json::from_str(&page).ok()?;
+            let hours = last["credit"].as_array()?;
+            let sum = |key: &str| {
+                hours
+                    .iter()
+                    .filter_map(|hour| hour[key].as_i64())
+                    .sum::<i64>()
+            };
+            let open = sum("open") == 0 && sum("missing") == 0 && sum("asked") > 0;
+            let agrees = sum("units") == taken && sum("given_up") == written_off;
+            (open && agrees && last["adds_up"] == true).then_some(())
+        });
+        println!("accounts of credit: {}", last["credit"]);
+        if agree.is_none() {
+            let what = format!(
+                "{taken} units taken, {written_off} written off: {}",
+                last["credit"]
+            );
+            self.tally.wrong.push(what);
+        }
+    }
+
     /// Every account agrees with the services, and goes on to when the server has started once more.
     fn judge_online(mut self) {
         self.until_ocs();
@@ -219,6 +249,7 @@ impl World {
                 payers.len()
             )
         };
+        self.compare_accounts(taken.values().sum());
         if last != nothing || after != nothing {
             self.tally.wrong.push(format!(
                 "{}; after another start {}",

@@ -305,7 +305,7 @@ fn write(number: u64, settled: Settled, out: &mut Outbox) {
     match settled {
         Settled::Unchanged => {}
         Settled::Nothing => out.batch.ops.push(Op::Delete { table, key }),
-        Settled::Owed(value) => out.batch.ops.push(Op::Put {
+        Settled::Owed(value) | Settled::Over(value) => out.batch.ops.push(Op::Put {
             table,
             key,
             value: value.into(),

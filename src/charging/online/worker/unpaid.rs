@@ -2,6 +2,7 @@
 
 use super::{Credit, ccr};
 use crate::charging::line::wall_clock;
+use crate::charging::online::accounts::Lane;
 use crate::charging::unpaid::{Loss, Unpaid};
 use crate::telemetry::metrics::CreditOutcome;
 use ims::charge;
@@ -11,13 +12,14 @@ use tracing::error;
 impl Credit {
     /// The batch that forgets a charge lists what is lost with it. The line in the log leads to the SIP request and to
     /// the session at the OCS.
-    pub(super) fn list(&mut self, batch: &mut Batch, number: u64, loss: Loss) {
+    pub(super) fn list(&mut self, batch: &mut Batch, lane: Lane, number: u64, loss: Loss) {
         self.metrics.credit(CreditOutcome::GivenUp);
         let charged = self.charges.get(&number);
         let event = charged.and_then(|charged| charge::record::read(&charged.event).ok());
         let (Some(event), Some(charged)) = (event, charged) else {
             return error!(number, ?loss, "the OCS refuses for good what is owed");
         };
+        self.trail.listed(lane, number, &charged.track);
         let session_id = ccr::session_id(&self.sender, &event);
         let why = match loss.result {
             0 => "no OCS took what is owed",
@@ -49,11 +51,15 @@ impl Credit {
     /// What an earlier process has noted as lost, and not listed.
     pub(super) fn take_over(&mut self, batch: &mut Batch, number: u64, loss: Loss) {
         batch.delete(Table::Credit, &number.to_be_bytes());
-        self.list(batch, number, loss);
-        self.charges.remove(&number);
+        self.list(batch, Lane::Awaited, number, loss);
+        if let Some(mut charged) = self.charges.remove(&number) {
+            let lane = Lane::Awaited;
+            self.trail.ended(lane, number, &mut charged.track, true);
+        }
     }
 
-    pub(super) fn commit_taken_over(&self, batch: Batch) {
+    pub(super) fn commit_taken_over(&mut self, mut batch: Batch) {
+        self.trail.add_to(Lane::Awaited, &mut batch);
         let done = move |outcome| {
             if let Err(error) = outcome {
                 error!(%error, "what no OCS takes could not be listed");
