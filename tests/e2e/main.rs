@@ -9,6 +9,7 @@ mod authorisation;
 mod charging_enquiries;
 mod charging_events;
 mod charging_line;
+mod charging_recipes;
 mod charging_torture;
 mod charging_unpaid;
 mod clients;

@@ -107,7 +107,7 @@ fn what_was_asked_is_what_became_of_it_at_each_ocs_through_failover_and_kill_9()
         "/free",
         "/given_up",
     ];
-    let kinds = kinds.map(|kind| sum(kind));
+    let kinds = kinds.map(&sum);
     assert_eq!((sum("/asked"), kinds), (12, [10, 1, 1, 0, 0, 0]));
     let at = |name: &str| {
         let of = |host: &str| sum(&format!("/ocss/{host}/{name}"));

@@ -1,7 +1,7 @@
 //! The simulated charging systems beside the foreign ones of `diameter_peers`: our server against `presentia sim cdf`,
 //! and the client of `presentia sim client` against python-diameter, freeDiameter and `presentia sim ocs`.
 
-use crate::diameter_table::{Lab, Make, decode};
+use crate::diameter_table::{Lab, Make, decode, shown};
 use crate::harness::{Request, SOON, Server, Ua, eventually, http, peers, pidf};
 use serde_json::Value;
 use std::fs::{self, File};
@@ -34,7 +34,8 @@ impl Drop for Sim {
     fn drop(&mut self) {
         let _ = self.peer.0.kill(); // it may have ended
         let _ = self.peer.0.wait();
-        if !std::thread::panicking() && peers(&["tshark"]) {
+        let judged = !self.pcap.as_os_str().is_empty();
+        if judged && !std::thread::panicking() && peers(&["tshark"]) {
             decode(&self.pcap, self.port());
         }
     }
@@ -42,12 +43,16 @@ impl Drop for Sim {
 
 impl Sim {
     pub fn start(folder: &Path, args: &[&str]) -> Sim {
+        Sim::at("127.0.0.1:0", folder, args)
+    }
+
+    pub fn at(address: &str, folder: &Path, args: &[&str]) -> Sim {
         let (out, pcap) = (folder.join("sim"), folder.join("sim.pcap"));
         let file = File::create(&out).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_presentia"))
             .arg("sim")
             .args(args)
-            .args(["--listen", "127.0.0.1:0", "--json", "--pcap"])
+            .args(["--listen", address, "--json", "--pcap"])
             .arg(&pcap)
             .stdin(Stdio::piped())
             .stdout(file)
@@ -68,6 +73,16 @@ impl Sim {
         };
         sim.address = eventually(SOON, listening).expect("it listens");
         sim
+    }
+
+    /// What Wireshark says of a capture that has AVPs which only their operator knows: nothing else judges it.
+    pub fn unjudged(mut self) -> String {
+        let _ = self.peer.0.kill(); // it may have ended
+        let pcap = std::mem::take(&mut self.pcap);
+        match peers(&["tshark"]) {
+            true => shown(&pcap, self.port()),
+            false => String::new(),
+        }
     }
 
     fn port(&self) -> u16 {

@@ -151,19 +151,33 @@ impl Lab {
             port,
             tap,
             folder,
-            behind: Vec::new(),
+            realm: "test",
+            behind: (Vec::new(), "test"),
             connect: None,
+            caller: "ps.test",
+            more: Vec::new(),
             child: None,
         }
     }
 
     /// freeDiameter as a relay to these, which is not running yet.
     pub fn relay(&self, host: &'static str, behind: &[&Peer]) -> Peer {
+        let behind = behind.iter().map(|peer| (peer.host, peer.tap.port));
+        self.relay_to(host, "dra", behind.collect(), "test")
+    }
+
+    /// The same in this realm, to hosts of that realm at these ports.
+    pub fn relay_to(
+        &self,
+        host: &'static str,
+        realm: &'static str,
+        behind: Vec<(&str, u16)>,
+        theirs: &'static str,
+    ) -> Peer {
         let mut relay = self.peer(Make::FreeDiameter, host);
-        relay.behind = behind
-            .iter()
-            .map(|peer| format!("{}:{}", peer.host, peer.tap.port))
-            .collect();
+        let place = |(host, port)| format!("{host}:{port}");
+        relay.realm = realm;
+        relay.behind = (behind.into_iter().map(place).collect(), theirs);
         relay
     }
 
@@ -197,14 +211,40 @@ pub struct Peer {
     port: u16,
     pub tap: Tap,
     folder: PathBuf,
-    /// `host:port` of those to whom it passes on.
-    behind: Vec<String>,
+    realm: &'static str,
+    /// `host:port` of those to whom it passes on, and their realm.
+    behind: (Vec<String>, &'static str),
     /// Where it connects to the server by itself.
     pub connect: Option<u16>,
+    /// What freeDiameter calls the server to which it connects.
+    pub caller: &'static str,
+    /// Environment of freeDiameter.
+    more: Vec<(&'static str, PathBuf)>,
     child: Option<Child>,
 }
 
 impl Peer {
+    /// freeDiameter in the realm of its name, as others see it who are not of these tests' realm.
+    pub fn in_its_realm(mut self, caller: &'static str) -> Peer {
+        self.realm = self.host.split_once('.').expect("a realm").1;
+        self.caller = caller;
+        self
+    }
+
+    /// freeDiameter over TLS, with what lies in this folder. The tap cannot read it: the server connects to the port
+    /// that is returned.
+    pub fn over_tls(&mut self, certificates: &Path) -> u16 {
+        self.more
+            .push(("FREEDIAMETER_TLS", certificates.to_owned()));
+        self.port
+    }
+
+    /// freeDiameter at an address of IPv6, which has no tap: the server connects to the port that is returned.
+    pub fn over_ipv6(&mut self) -> u16 {
+        self.more.push(("FREEDIAMETER_LISTEN", "::1".into()));
+        self.port
+    }
+
     pub fn start(&mut self) {
         self.launch();
         self.until_listening();
@@ -226,17 +266,14 @@ impl Peer {
         let port = self.port.to_string();
         match self.make {
             Make::FreeDiameter => {
-                let realm = if self.behind.is_empty() {
-                    "test"
-                } else {
-                    "dra"
-                };
                 let mut run = Command::new(peers.join("freediameter/run"));
                 run.arg(&self.folder)
-                    .args([&port, self.host, realm])
-                    .args(&self.behind);
+                    .args([&port, self.host, self.realm])
+                    .args(&self.behind.0)
+                    .env("FREEDIAMETER_BEHIND", self.behind.1)
+                    .envs(self.more.iter().cloned());
                 if let Some(port) = self.connect {
-                    run.env("FREEDIAMETER_CONNECT", format!("ps.test:{port}"));
+                    run.env("FREEDIAMETER_CONNECT", format!("{}:{port}", self.caller));
                 }
                 run
             }
