@@ -398,6 +398,13 @@ impl Node {
         peer.map(|peer| peer.applications).unwrap_or_default()
     }
 
+    /// What a peer is to serve, whether it is connected or not.
+    pub fn wanted(&self, peer: PeerId) -> Applications {
+        let peer = self.peers.get(&peer);
+        peer.map(|peer| peer.settings.applications())
+            .unwrap_or_default()
+    }
+
     /// Requests in flight.
     pub fn in_flight(&self) -> usize {
         self.pending.len()

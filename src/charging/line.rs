@@ -9,6 +9,7 @@ use super::link::{self, Links};
 use super::listen::{Door, Hall};
 use super::online;
 use super::settings::Checked;
+use super::socket::Acknowledge;
 use super::tls::Tls;
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::Held;
@@ -274,7 +275,14 @@ impl Line {
 
     fn connect(&mut self, connection: ConnectionId) {
         match self.directory.place(connection.peer) {
-            Some(place) => self.links.connect(connection, place),
+            Some(place) => {
+                // users wait for grants, nobody waits for an ACA
+                let acknowledge = match self.node.wanted(connection.peer).credit_control {
+                    true => Acknowledge::AtOnce,
+                    false => Acknowledge::Soon,
+                };
+                self.links.connect(connection, place, acknowledge);
+            }
             // Removed since; nothing waits for it.
             None => {
                 let why = "nobody knows where it listens".to_owned();

@@ -3,7 +3,7 @@
 //! Diameter runs over TCP here, with TLS where it is configured. SCTP (RFC 6733 §2.1) is not offered.
 
 use super::place::{At, Place};
-use super::socket::Socket;
+use super::socket::{Acknowledge, Socket};
 use super::tls::Tls;
 use diameter::fault::FrameError;
 use diameter::frame::Framer;
@@ -150,11 +150,11 @@ impl Links {
     }
 
     /// Begins to connect; the outcome comes as an event.
-    pub fn connect(&mut self, connection: ConnectionId, place: Place) {
+    pub fn connect(&mut self, connection: ConnectionId, place: Place, acknowledge: Acknowledge) {
         let (writer, waiting) = Writer::new(self.max_message);
         self.writers.insert(connection, writer);
         let line = Line::new(connection, self.events.clone(), self.max_message);
-        tokio::spawn(line.run(place, self.tls.clone(), waiting));
+        tokio::spawn(line.run(place, acknowledge, self.tls.clone(), waiting));
     }
 
     /// Queues a message. `false`: the peer does not read what it is sent, or is gone.
@@ -238,9 +238,15 @@ impl Line {
         }
     }
 
-    async fn run(self, place: Place, tls: Option<Tls>, mut waiting: Waiting) {
+    async fn run(
+        self,
+        place: Place,
+        acknowledge: Acknowledge,
+        tls: Option<Tls>,
+        mut waiting: Waiting,
+    ) {
         let connected = tokio::select! {
-            connected = connect(&place, tls.as_ref()) => connected,
+            connected = connect(&place, acknowledge, tls.as_ref()) => connected,
             // Nothing is queued before the connection is up, so this is its end.
             _ = waiting.queue.recv() => return,
         };
@@ -326,13 +332,17 @@ impl Line {
 }
 
 /// Connects to the first address that answers, and makes sure of who it is before a word of Diameter is said.
-async fn connect(place: &Place, tls: Option<&Tls>) -> io::Result<(Box<dyn Stream>, IpAddr)> {
+async fn connect(
+    place: &Place,
+    acknowledge: Acknowledge,
+    tls: Option<&Tls>,
+) -> io::Result<(Box<dyn Stream>, IpAddr)> {
     let stream = match &place.at {
         At::Address(address) => TcpStream::connect(address).await?,
         At::Name(host, port) => TcpStream::connect((host.as_str(), *port)).await?,
     };
     let local = stream.local_addr()?.ip();
-    let stream = Socket::new(stream)?;
+    let stream = Socket::new(stream, acknowledge)?;
     let stream: Box<dyn Stream> = match (&place.secure, tls) {
         (None, _) => Box::new(stream),
         (Some(name), Some(tls)) => Box::new(tls.connect(name, stream).await?),
@@ -386,7 +396,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (events, mut heard) = mpsc::channel(16);
         let mut links = Links::new(events, 4_096, None);
-        links.connect(ID, plain(listener.local_addr().unwrap()));
+        let place = plain(listener.local_addr().unwrap());
+        links.connect(ID, place, Acknowledge::AtOnce);
         let (peer, _) = listener.accept().await.unwrap();
         assert!(matches!(
             heard.recv().await,
@@ -401,7 +412,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         drop(listener);
         let (events, mut heard) = mpsc::channel(16);
-        Links::new(events, 4_096, None).connect(ID, plain(address));
+        Links::new(events, 4_096, None).connect(ID, plain(address), Acknowledge::AtOnce);
         // The links are gone, but an attempt under way still ends one way or the other.
         assert!(matches!(
             heard.recv().await,

@@ -7,7 +7,7 @@ use super::StartError;
 use super::link::{Event, Line, Stream};
 use super::place::{At, Place};
 use super::settings::Settings;
-use super::socket::Socket;
+use super::socket::{Acknowledge, Socket};
 use super::tls::Tls;
 use diameter::node::ConnectionId;
 use diameter::route::PeerId;
@@ -153,7 +153,7 @@ impl Shared {
         source: IpAddr,
         secure: bool,
     ) -> io::Result<(Box<dyn Stream>, Vec<PeerId>)> {
-        let stream = Socket::new(stream)?;
+        let stream = Socket::new(stream, Acknowledge::AtOnce)?;
         let callers = &self.hall.callers;
         match (&self.hall.tls, secure) {
             (Some(tls), true) => {

@@ -1,7 +1,7 @@
 //! Peers that connect to us: who is let in, what is bounded, and the election when both connect.
 
 use super::*;
-use crate::charging::socket::Socket;
+use crate::charging::socket::{Acknowledge, Socket};
 use crate::charging::tls::tests::certificates;
 
 /// An address to listen at.
@@ -236,7 +236,7 @@ async fn over_tls_the_certificate_says_who_it_may_be() {
         let tls = Tls::load(&settings.tls).unwrap().unwrap();
         let stream = TcpStream::connect(door).await.unwrap();
         let mut stream = tls
-            .connect("ps.test", Socket::new(stream).unwrap())
+            .connect("ps.test", Socket::new(stream, Acknowledge::AtOnce).unwrap())
             .await
             .unwrap();
         let _ = stream.write_all(&cer(host)).await; // it may be gone already

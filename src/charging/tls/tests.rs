@@ -1,6 +1,7 @@
 //! TLS against a listener that asks for certificates, with certificates made on the spot.
 
 use super::*;
+use crate::charging::socket::Acknowledge;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -140,7 +141,11 @@ async fn both_sides_must_show_who_they_are() {
             key: file(&key),
         };
         let tls = Tls::load(&files).unwrap().unwrap();
-        let stream = Socket::new(TcpStream::connect(address).await.unwrap()).unwrap();
+        let stream = Socket::new(
+            TcpStream::connect(address).await.unwrap(),
+            Acknowledge::AtOnce,
+        )
+        .unwrap();
         let heard = match tls.connect(name, stream).await {
             Ok(mut stream) => stream.read_u8().await.ok(),
             Err(_) => None,
@@ -203,7 +208,11 @@ async fn files_that_have_changed_hold_for_the_next_connection_and_broken_ones_do
         if let Some((from, to)) = change {
             copy(from, to);
         }
-        let stream = Socket::new(TcpStream::connect(address).await.unwrap()).unwrap();
+        let stream = Socket::new(
+            TcpStream::connect(address).await.unwrap(),
+            Acknowledge::AtOnce,
+        )
+        .unwrap();
         let heard = match tls.connect("cdf1.test", stream).await {
             Ok(mut stream) => stream.read_u8().await.ok(),
             Err(_) => None,
