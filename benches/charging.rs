@@ -109,7 +109,7 @@ fn replay(in_flight: u32) {
     let started = Instant::now();
     let settings = settings(address, in_flight);
     let charging =
-        presentia::charging::start(settings, None, reader, committer, metrics.clone()).unwrap();
+        presentia::charging::start(settings, None, reader, committer, metrics.clone(), 0).unwrap();
     let is_empty = || metrics.encode().contains("charging_spool_depth 0");
     while taken.load(Relaxed) < RECORDS || !is_empty() {
         std::thread::sleep(Duration::from_millis(5));

@@ -104,12 +104,14 @@ impl Running {
         let engine = store::open(&config.store)?;
         let backlog = engine.reader();
         let (node, first, recovery) = recover(&config, engine.as_ref(), clock)?;
+        let number = node.first_charge();
         let committer = Arc::new(start_committer(&config, engine, &metrics)?);
         let readiness = Arc::new(Readiness::new(committer.watch()));
         let (handle, inbox) = driver::channel(config.limits.queue);
         let tcp = listen_tcp(&config, &handle, &metrics).await?;
         let (stop_http, stopping) = watch::channel(false);
-        let charging = start_charging(&config, backlog, &committer, &metrics, &handle)?;
+        let stored = (backlog, number);
+        let charging = start_charging(&config, stored, &committer, &metrics, &handle)?;
         let http = http::Service::new(
             config.clone(),
             Arc::new(handle.clone()),
@@ -276,10 +278,10 @@ fn start_committer(
     }
 }
 
-/// Charging, where a CDF or an OCS is configured.
+/// Charging, where a CDF or an OCS is configured. `number` is above every one that it has used.
 fn start_charging(
     config: &Config,
-    backlog: Arc<dyn Reader>,
+    (backlog, number): (Arc<dyn Reader>, u64),
     committer: &Arc<Committer>,
     metrics: &Metrics,
     handle: &driver::Handle,
@@ -298,7 +300,8 @@ fn start_charging(
         let _ = notices.send(driver::Notice::Credit { number, word });
     });
     let online = online.map(|settings| online::Wanted { settings, tell });
-    let charging = charging::start(checked, online, backlog, committer.clone(), metrics.clone())?;
+    let (committer, metrics) = (committer.clone(), metrics.clone());
+    let charging = charging::start(checked, online, backlog, committer, metrics, number)?;
     Ok(Some(Arc::new(charging)))
 }
 

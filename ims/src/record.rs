@@ -87,11 +87,13 @@ pub enum Table {
     SubscriptionPayer = 37,
     /// Under which Session-Id an OCS was asked again for an entry of [`Table::Unpaid`].
     UnpaidAsked = 38,
+    /// From which number of a charging event on the node has had which Origin-Host.
+    ChargingName = 41,
 }
 
 impl Table {
     /// Every table, in the order in which recovery reads them.
-    pub const ALL: [Table; 37] = [
+    pub const ALL: [Table; 38] = [
         Table::Node,
         Table::Document,
         Table::Modified,
@@ -129,6 +131,7 @@ impl Table {
         Table::CreditAccounts,
         Table::CreditSession,
         Table::SubscriptionPayer,
+        Table::ChargingName,
     ];
 }
 

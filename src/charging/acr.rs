@@ -1,5 +1,6 @@
 //! One event as an accounting request: the AVP tree of TS 32.260 §6.3 and TS 32.299 §7.2 for an application server.
 
+use super::names::Names;
 use super::payers;
 use super::profile::Profile;
 use super::settings::Checked;
@@ -28,6 +29,8 @@ pub struct Sender {
     pub as_uri: String,
     /// What the charging system wants otherwise.
     pub profile: Profile,
+    /// Whom this node was, in the Session-Ids of that time.
+    pub names: Names,
 }
 
 impl Sender {
@@ -38,6 +41,7 @@ impl Sender {
             service_context_id: settings.given.service_context_id.clone(),
             as_uri: settings.as_uri.clone(),
             profile: settings.profile.clone(),
+            names: Names::default(),
         }
     }
 
@@ -49,10 +53,18 @@ impl Sender {
         }
     }
 
-    /// The Session-Id of an event: the same at each sending, so that a duplicate is recognised. The time of the
+    /// That has been what `names` says.
+    pub fn named(self, names: &Names) -> Sender {
+        let names = names.clone();
+        Sender { names, ..self }
+    }
+
+    /// The Session-Id of an event: the same at each sending, so that a duplicate is recognised, also after `origin_host` has
+    /// changed. The time of the
     /// event keeps it apart from the event that had this number in a store that has since been replaced.
     pub fn session_id(&self, event: &Event) -> String {
-        session_id(&self.origin_host, event.number, event.requested_at.0)
+        let name = self.names.of(event.number).unwrap_or(&self.origin_host);
+        session_id(name, event.number, event.requested_at.0)
     }
 
     /// The ACR without its destination, which depends on the peer that takes it. `max` is in bytes.
@@ -238,6 +250,7 @@ pub(crate) mod tests {
             service_context_id: "32260@3gpp.org".into(),
             as_uri: "sip:ps.ims.test".into(),
             profile: Profile::default(),
+            names: Names::default(),
         }
     }
 

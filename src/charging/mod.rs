@@ -15,6 +15,7 @@ use desk::{Desk, Recent};
 use export::Export;
 use ims::charge::{Event, record};
 use ims::record::{Batch, Op, Table};
+use names::Names;
 use online::Online;
 use records::Order;
 use settings::Checked;
@@ -43,6 +44,7 @@ mod identifier;
 mod line;
 mod link;
 mod listen;
+pub mod names;
 pub mod online;
 mod payers;
 mod place;
@@ -101,13 +103,14 @@ struct Offline {
 }
 
 /// Starts charging: offline if `settings` has a CDF, with the records that `reader` finds in the store; online if that
-/// is wanted. Blocks while it reads.
+/// is wanted. `first` is above every number of an earlier run. Blocks while it reads.
 pub fn start(
     settings: Checked,
     online: Option<online::Wanted>,
     reader: Arc<dyn Reader>,
     committer: Arc<Committer>,
     metrics: Metrics,
+    first: u64,
 ) -> Result<Charging, StartError> {
     let tls = Tls::load(&settings.given.tls)?;
     let doors = listen::doors(&settings.given)?;
@@ -115,13 +118,14 @@ pub fn start(
         check_accounts(&*reader, &committer, &metrics)?;
     }
     let recent = Arc::new(Recent::default());
+    let names = names(&settings, &*reader, &committer, first)?;
     let (kept, changing) = (reader.clone(), committer.clone());
     let (offline, rf) = match settings.peers.is_empty() {
         true => (None, None),
         false => {
             let (reader, committer) = (reader.clone(), committer.clone());
             let (offline, rf) = Offline::prepare(
-                &settings,
+                (&settings, &names),
                 (reader, committer),
                 metrics.clone(),
                 recent.clone(),
@@ -132,7 +136,8 @@ pub fn start(
     let (online, ro) = match online {
         None => (None, None),
         Some(wanted) => {
-            let sender = Sender::with_profile(&settings, &wanted.settings.profile);
+            let profile = &wanted.settings.profile;
+            let sender = Sender::with_profile(&settings, profile).named(&names);
             let (online, ro) =
                 online::prepare(wanted, sender, &*reader, committer, metrics.clone())?;
             (Some(online), Some(ro))
@@ -143,7 +148,7 @@ pub fn start(
         committer: changing,
         orders: offline.as_ref().map(|offline| offline.orders.clone()),
         online: online.clone(),
-        sender: Arc::new(Sender::of(&settings)),
+        sender: Arc::new(Sender::of(&settings).named(&names)),
         recent,
         releasing: Arc::default(),
     };
@@ -187,7 +192,7 @@ fn spawn(start: Start) -> Result<JoinHandle<()>, StartError> {
 
 impl Offline {
     fn prepare(
-        settings: &Checked,
+        (settings, names): (&Checked, &Names),
         (reader, committer): (Arc<dyn Reader>, Arc<Committer>),
         metrics: Metrics,
         recent: Arc<Recent>,
@@ -203,7 +208,7 @@ impl Offline {
         let (memory, window) = (given.spool_memory_records, given.max_in_flight);
         let spool = Spool::new(memory as usize, window as usize, count, highest);
         let start = records::Start {
-            sender: Arc::new(Sender::of(settings)),
+            sender: Arc::new(Sender::of(settings).named(names)),
             accounts: Accounts::load(&*reader)?,
             export: Export::start(&given.export).map_err(StartError::Export)?,
             recent,
@@ -223,6 +228,28 @@ impl Offline {
         let offline = Offline { orders, unseen };
         Ok((offline, rf))
     }
+}
+
+/// The names of this node, which has that of `settings` from now on: committed before anything that bears it.
+fn names(
+    settings: &Checked,
+    reader: &dyn Reader,
+    committer: &Arc<Committer>,
+    first: u64,
+) -> Result<Names, StartError> {
+    let mut names = Names::load(reader)?;
+    let batch = names.go_on(first, &settings.origin_host);
+    if !batch.is_empty() {
+        committer.submit(
+            batch,
+            Box::new(|outcome| {
+                if let Err(error) = outcome {
+                    error!(%error, "our origin_host could not be stored");
+                }
+            }),
+        );
+    }
+    Ok(names)
 }
 
 /// Compares what was emitted with what became of it, says what is missing, and forgets old accounts.

@@ -170,6 +170,11 @@ impl Bench {
     }
 
     fn start(&self) -> Charging {
+        self.start_above(0)
+    }
+
+    /// A process whose numbers begin with `first`.
+    fn start_above(&self, first: u64) -> Charging {
         let settings = self.settings.clone();
         start(
             settings,
@@ -177,6 +182,7 @@ impl Bench {
             self.reader.clone(),
             self.committer.clone(),
             self.metrics.clone(),
+            first,
         )
         .unwrap()
     }
@@ -294,6 +300,38 @@ async fn what_was_in_flight_when_the_cdf_died_is_sent_again_with_t_and_nothing_i
         twice.iter().all(|flags| flags[1..].iter().all(|t| *t)),
         "and the second time with T"
     );
+    drop(peer);
+    again.shutdown(Duration::from_secs(5)).await;
+}
+
+/// RFC 6733 §9.4: a CDF tells duplicates by Session-Id.
+#[tokio::test]
+async fn a_record_keeps_its_session_id_when_we_are_called_otherwise_after_a_restart() {
+    let cdf = Cdf::listening("cdf1.test").await;
+    let mut bench = Bench::new(&[("cdf1.test", cdf.address())], "");
+    let charging = bench.start();
+    let mut peer = cdf.accept().await;
+    charging.committed(bench.store([1]).await);
+    let (first, _) = peer.accounting().await;
+    drop(peer);
+    charging.shutdown(Duration::from_secs(5)).await;
+    bench.settings.origin_host = "other.test".into();
+    let again = bench.start_above(50);
+    let mut peer = cdf.accept().await;
+    again.committed(bench.store([60]).await);
+    let mut sessions = Vec::new();
+    for _ in 0..2 {
+        let (record, bytes) = peer.accounting().await;
+        sessions.push((record.session, record.retransmitted));
+        let message = Message::parse(&bytes).unwrap();
+        assert_eq!(
+            message.find(&ORIGIN_HOST).unwrap().text(),
+            Some("other.test")
+        );
+        peer.answer(&bytes, 2001).await;
+    }
+    let new = session(60).replace("presentia.ims.test", "other.test");
+    assert_eq!(sessions, [(first.session, true), (new, false)]);
     drop(peer);
     again.shutdown(Duration::from_secs(5)).await;
 }

@@ -138,6 +138,7 @@ fn name(table: Table) -> &'static str {
         Table::UnpaidAsked => "unpaid-asked",
         Table::CreditAccounts => "credit-accounts",
         Table::SubscriptionPayer => "subscription-payer",
+        Table::ChargingName => "charging-name",
         Table::Wishes => "wishes",
         Table::Filters => "filters",
         Table::PermanentSince => "permanent-since",

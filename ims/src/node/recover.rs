@@ -133,6 +133,7 @@ impl Node {
             | Table::CreditAccounts
             | Table::CreditSession
             | Table::SubscriptionPayer
+            | Table::ChargingName
             | Table::Charging
             | Table::Quarantine => self.recover_charging(recovery, table, key, value),
         }
@@ -193,6 +194,11 @@ impl Node {
             Table::SubscriptionPayer => self.ledger.payers.recover(key, value),
             _ => true, // what became of events is the charging thread's own
         }
+    }
+
+    /// Above every number that a charging event or a charge of an earlier run has.
+    pub fn first_charge(&self) -> u64 {
+        self.ledger.next().max(self.credits.next())
     }
 
     /// What presence shows of registrations: known when every identity and alias is read.

@@ -175,7 +175,7 @@ fn process_of(text: &str, disk: &Disk) -> Process {
     let tell = Box::new(move |number, word| _ = told.send((number, word)));
     let wanted = Some(Wanted { settings, tell });
     let (written, seen) = (committer.clone(), metrics.clone());
-    let charging = charging::start(common, wanted, reader, written, seen).unwrap();
+    let charging = charging::start(common, wanted, reader, written, seen, 0).unwrap();
     let online = charging.online().unwrap();
     Process {
         online,

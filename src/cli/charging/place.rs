@@ -6,6 +6,7 @@ use super::super::{Exit, Failure};
 use crate::charging::accounts::Report;
 use crate::charging::cdr::Cdr;
 use crate::charging::desk::{self, SHOWN_MAX, Wanted};
+use crate::charging::names::Names;
 use crate::charging::online::enquiry::Said;
 use crate::charging::{quarantine, unpaid};
 use crate::config::Config;
@@ -47,7 +48,8 @@ impl Place {
             return Err(Failure::new(Exit::Store, message));
         }
         let engine = store::open(&config.store).map_err(in_store)?;
-        let sender = super::explain::sender(&config)?;
+        let names = Names::load(&*engine.reader()).map_err(in_store)?;
+        let sender = super::explain::sender(&config)?.named(&names);
         Ok(Place::Store { engine, sender })
     }
 

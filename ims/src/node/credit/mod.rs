@@ -86,6 +86,11 @@ impl Credits {
     }
 
     /// Goes on above a number found in the store.
+    /// The least number that the next charge may have.
+    pub fn next(&self) -> u64 {
+        self.last.saturating_add(1)
+    }
+
     pub fn skip_past(&mut self, number: u64) {
         self.last = self.last.max(number);
     }
