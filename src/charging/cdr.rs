@@ -12,7 +12,8 @@ pub struct Cdr {
     /// Number of the event; text, since it has more digits than a JSON number holds everywhere.
     pub number: String,
     pub session_id: String,
-    /// `waiting`, `acknowledged`, `quarantined` or `exported`; of what an OCS does not take, `unpaid`.
+    /// `waiting`, `acknowledged`, `quarantined` or `exported`; of what an OCS does not take, `unpaid`; of a charge that
+    /// is not over, `open`; of a CCR `answered`, `unreadable`, `unanswered` or `not sent`.
     pub state: String,
     /// When it came to that state.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -71,9 +72,27 @@ pub struct Cdr {
 /// What of a charge an OCS was asked, or would have to be told.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credit {
-    /// `debit`, `refund` or `report`.
+    /// `debit`, `refund` or `report`; of a CCR `debit`, `refund`, `balance` or `price`, or `initial`, `update` or
+    /// `termination` of a session. Of what is open, the question whose fate is not known, or `session` or `free`.
     pub what: String,
+    /// That are owed; of a CCR that were used, or else are asked for.
     pub units: Option<u64>,
+    /// CC-Request-Number.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub request: Option<u32>,
+    /// Requested-Service-Unit, Used-Service-Unit and Granted-Service-Unit.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub requested: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub used: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub granted: Option<u64>,
+    /// The T flag.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub retransmitted: bool,
+    /// When it was asked.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub asked_at: Option<u64>,
 }
 
 impl Credit {
@@ -82,6 +101,7 @@ impl Credit {
         Credit {
             what: what.to_owned(),
             units: Some(units),
+            ..Credit::default()
         }
     }
 }

@@ -7,7 +7,8 @@
 use super::accounts::{self, Report};
 use super::acr::Sender;
 use super::cdr::{Cdr, Ended};
-use super::online::Online;
+use super::online::exchange::Exchange;
+use super::online::{Online, open};
 use super::quarantine;
 use super::records::Order;
 use super::spool::Quarantined;
@@ -16,11 +17,15 @@ use crate::store::{Committer, Reader, StoreError};
 use ims::charge::{Event, record};
 use ims::record::{Batch, Table};
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{mpsc, oneshot};
 
 /// Records that came to their end lately, kept for tail and trace.
 const RECENT: usize = 1_000;
+
+/// Requests for credit that were answered lately, kept for the same: a charge has one to three, a session one for each
+/// grant. Each takes about half a kilobyte.
+const RECENT_ASKED: usize = 4_000;
 
 /// Records shown at most for one question.
 pub const SHOWN_MAX: usize = 1_000;
@@ -86,12 +91,17 @@ impl Desk {
         Ok(found)
     }
 
-    /// Where records are now, or came to their end lately.
+    /// Where records and charges are now, or came to their end lately, and what OCSs were asked.
     pub fn trace(&self, wanted: &Wanted) -> Result<Vec<Cdr>, StoreError> {
         let mut found = self.recent.matching(&self.sender, wanted);
         found.retain(|cdr| cdr.state != "quarantined"); // there it may still be
         found.extend(self.quarantine(wanted)?);
         found.extend(self.unpaid(wanted)?);
+        open::each(&*self.reader, &self.sender, wanted, |cdr| {
+            if found.len() < SHOWN_MAX {
+                found.push(cdr);
+            }
+        })?;
         accounts::each(&*self.reader, Table::Charging, |_, value| {
             let event = record::read(value).ok().filter(|event| wanted.is(event));
             if let Some(event) = event.filter(|_| found.len() < SHOWN_MAX) {
@@ -101,7 +111,7 @@ impl Desk {
         Ok(found)
     }
 
-    /// Records that came to their end after the `after`th of this run, and the number of the last.
+    /// Records that came to their end, and requests for credit, after the `after`th of this run, and the number of the last.
     pub fn tail(&self, after: u64) -> (u64, Vec<Cdr>) {
         self.recent.after(&self.sender, after)
     }
@@ -167,39 +177,84 @@ pub fn show(
     })
 }
 
-/// The records that came to their end lately.
+/// The records that came to their end lately, and the requests for credit that were answered.
 #[derive(Debug, Default)]
-pub struct Recent {
-    /// How many there were in this run, and the last of them.
-    records: Mutex<(u64, VecDeque<Ended>)>,
+pub struct Recent(Mutex<Lately>);
+
+/// Everything has a number: of how many there were in this run.
+#[derive(Debug, Default)]
+struct Lately {
+    count: u64,
+    records: VecDeque<(u64, Ended)>,
+    exchanges: VecDeque<(u64, Exchange)>,
 }
 
 impl Recent {
+    fn lately(&self) -> MutexGuard<'_, Lately> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub fn add(&self, ended: Vec<Ended>) {
-        let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lately = self.lately();
         for ended in ended {
-            if records.1.len() >= RECENT {
-                records.1.pop_front();
+            if lately.records.len() >= RECENT {
+                lately.records.pop_front();
             }
-            records.0 += 1;
-            records.1.push_back(ended);
+            lately.count += 1;
+            let number = lately.count;
+            lately.records.push_back((number, ended));
         }
     }
 
+    /// A request for credit has ended.
+    pub fn asked(&self, exchange: Exchange) {
+        let mut lately = self.lately();
+        if lately.exchanges.len() >= RECENT_ASKED {
+            lately.exchanges.pop_front();
+        }
+        lately.count += 1;
+        let number = lately.count;
+        lately.exchanges.push_back((number, exchange));
+    }
+
     fn after(&self, sender: &Sender, after: u64) -> (u64, Vec<Cdr>) {
-        let (count, shown): (u64, Vec<Ended>) = {
-            let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
-            let (count, ended) = &*records;
-            let known = count - ended.len() as u64;
-            let skip = usize::try_from(after.saturating_sub(known)).unwrap_or(usize::MAX);
-            (*count, ended.iter().skip(skip).cloned().collect())
+        let (count, records, exchanges) = {
+            let lately = self.lately();
+            let records = above(&lately.records, after);
+            (lately.count, records, above(&lately.exchanges, after))
         };
-        (count, shown.iter().map(|ended| ended.cdr(sender)).collect())
+        let records = records.iter().map(|(n, ended)| (*n, ended.cdr(sender)));
+        let exchanges = exchanges.iter();
+        let exchanges = exchanges.filter_map(|(n, exchange)| Some((*n, exchange.cdr(sender)?)));
+        let mut shown: Vec<(u64, Cdr)> = records.chain(exchanges).collect();
+        shown.sort_by_key(|(number, _)| *number);
+        (count, shown.into_iter().map(|(_, cdr)| cdr).collect())
     }
 
     fn matching(&self, sender: &Sender, wanted: &Wanted) -> Vec<Cdr> {
-        let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = records.1.iter().filter(|ended| wanted.is(&ended.event));
-        found.map(|ended| ended.cdr(sender)).collect()
+        let (mut found, exchanges) = {
+            let lately = self.lately();
+            let records = lately.records.iter();
+            let found = records.filter(|(_, ended)| wanted.is(&ended.event));
+            let found: Vec<Cdr> = found.map(|(_, ended)| ended.cdr(sender)).collect();
+            (found, above(&lately.exchanges, 0))
+        };
+        // they are unpacked to be compared: not while the charging thread waits
+        let exchanges = exchanges.iter().map(|(_, exchange)| exchange);
+        let is = |exchange: &&Exchange| {
+            record::read(&exchange.event).is_ok_and(|event| wanted.is(&event))
+        };
+        found.extend(
+            exchanges
+                .filter(is)
+                .filter_map(|exchange| exchange.cdr(sender)),
+        );
+        found
     }
+}
+
+/// Those above a number.
+fn above<T: Clone>(kept: &VecDeque<(u64, T)>, after: u64) -> Vec<(u64, T)> {
+    let first = kept.partition_point(|(number, _)| *number <= after);
+    kept.range(first..).cloned().collect()
 }

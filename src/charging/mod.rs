@@ -138,8 +138,8 @@ pub fn start(
         Some(wanted) => {
             let profile = &wanted.settings.profile;
             let sender = Sender::with_profile(&settings, profile).named(&names);
-            let (online, ro) =
-                online::prepare(wanted, sender, &*reader, committer, metrics.clone())?;
+            let (seen, kept) = (metrics.clone(), recent.clone());
+            let (online, ro) = online::prepare(wanted, sender, &*reader, committer, seen, kept)?;
             (Some(online), Some(ro))
         }
     };

@@ -1,5 +1,6 @@
 //! `presentia charging`: the accounts, the records that a CDF has refused, the last ones, and what one would look like.
 
+mod arguments;
 mod enquiry;
 mod explain;
 mod place;
@@ -8,8 +9,9 @@ mod unpaid;
 
 use super::terminal::{line, say};
 use super::{Exit, Failure};
-use crate::charging::cdr::{CSV_COLUMNS, Cdr};
+use crate::charging::cdr::Cdr;
 use crate::charging::desk::Wanted;
+use arguments::{Form, One, Order};
 use place::Place;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -64,38 +66,29 @@ enum Action {
     /// Print one line for each record in quarantine
     List,
     /// Print a record: in quarantine, waiting, or lately sent
-    Show {
-        #[arg(value_name = "NUMBER")]
-        number: u64,
-    },
+    Show(One),
     /// Print the records in quarantine as CDRs
-    Export {
-        #[arg(long, value_name = "FORMAT", default_value = "json", value_parser = ["json", "csv"])]
-        format: String,
-    },
+    Export(Form),
     /// Put records back into the spool: these, or all of them
     Release {
+        /// As the list has them
         #[arg(value_name = "NUMBER")]
         numbers: Vec<u64>,
-        /// The reason, for the audit log of a running server
-        #[arg(long, value_name = "TEXT", default_value = "ordered by the operator")]
-        why: String,
-        /// Who orders it, for the audit log. Default: the user of this session
-        #[arg(long, value_name = "NAME")]
-        by: Option<String>,
+        #[command(flatten)]
+        order: Order,
     },
     /// What no OCS takes: services that are not paid for, and refunds that are owed
     Unpaid {
         #[command(subcommand)]
         action: unpaid::Action,
     },
-    /// Print what became of all events, hour by hour and CDF by CDF
+    /// Print what became of all events and charges, hour by hour, CDF by CDF and OCS by OCS
     Report {
         /// As JSON
         #[arg(long)]
         json: bool,
     },
-    /// Print what became of the records of a SIP request
+    /// Print what became of a SIP request: its records, its charges, and what OCSs were asked for it
     #[command(group = clap::ArgGroup::new("request").required(true).multiple(true))]
     Trace {
         /// IMS charging identifier, icid-value of P-Charging-Vector
@@ -105,7 +98,7 @@ enum Action {
         #[arg(long, value_name = "CALL-ID", group = "request")]
         call_id: Option<String>,
     },
-    /// Print records as they come to their end
+    /// Print records as they come to their end, and CCRs as they are answered
     Tail {
         /// Print what there is and end
         #[arg(long)]
@@ -133,7 +126,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             }
             Ok(())
         }
-        Action::Show { number } => {
+        Action::Show(One { number }) => {
             let number = Some(*number);
             let wanted = Wanted {
                 number,
@@ -149,16 +142,14 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             };
             found(&place.trace(&wanted)?)
         }
-        Action::Export { format } => {
+        Action::Export(form) => {
             let cdrs = place.quarantine(&Wanted::default())?;
-            if format == "csv" {
-                say(CSV_COLUMNS);
-            }
-            cdrs.iter().all(|cdr| say(&exported(cdr, format)));
+            form.begin();
+            cdrs.iter().all(|cdr| form.say(cdr));
             Ok(())
         }
-        Action::Release { numbers, why, by } => {
-            let count = place.release(numbers, why, by.as_deref())?;
+        Action::Release { numbers, order } => {
+            let count = place.release(numbers, order)?;
             say(&format!("{count} released"));
             Ok(())
         }
@@ -168,14 +159,6 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         Action::Price(price) => enquiry::price(&place, price),
         Action::Balance(balance) => enquiry::balance(&place, balance),
         Action::Explain(_) => Ok(()), // done above
-    }
-}
-
-/// A line of `json` or `csv`.
-fn exported(cdr: &Cdr, format: &str) -> String {
-    match format {
-        "csv" => cdr.to_csv(),
-        _ => cdr.to_json(),
     }
 }
 
@@ -192,7 +175,7 @@ impl Args {
 
 fn found(cdrs: &[Cdr]) -> Result<(), Failure> {
     if cdrs.is_empty() {
-        let message = "no such record: not waiting, not in quarantine, not among the last ones";
+        let message = "nothing of that: not waiting or open, not in quarantine or unpaid, not among the last ones";
         return Err(Failure::new(Exit::Failed, message));
     }
     for cdr in cdrs {

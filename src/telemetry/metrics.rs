@@ -31,6 +31,7 @@ pub struct Metrics {
     spool_alarms: Family<ReasonLabel, Gauge>,
     missing_records: Gauge,
     missing_charges: Gauge,
+    ocs: Family<OcsLabel, Counter>,
     unpaid: Gauge,
     remote_silence: Gauge,
     peers: Family<PeerLabel, Gauge>,
@@ -41,6 +42,12 @@ pub struct Metrics {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct PeerLabel {
     peer: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OcsLabel {
+    peer: String,
+    outcome: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -68,6 +75,7 @@ impl Metrics {
             spool_alarms: Family::default(),
             missing_records: Gauge::default(),
             missing_charges: Gauge::default(),
+            ocs: Family::default(),
             unpaid: Gauge::default(),
             remote_silence: Gauge::default(),
             peers: Family::default(),
@@ -193,6 +201,16 @@ impl Metrics {
             .set(i64::from(open));
     }
 
+    /// Adds to what an OCS was asked and to what became of it. Only peers of the configuration have a name here, and
+    /// all others one.
+    pub fn ocs(&self, peer: &str, outcome: &'static str, more: u64) {
+        let label = OcsLabel {
+            peer: peer.to_owned(),
+            outcome,
+        };
+        self.ocs.get_or_create(&label).inc_by(more);
+    }
+
     /// Whether the store takes new state.
     pub fn set_store_healthy(&self, healthy: bool) {
         self.store_healthy.set(i64::from(healthy));
@@ -237,6 +255,11 @@ impl Metrics {
             "charging_missing_charges",
             "Charges for which an OCS was asked that the accounts missed at the start",
             m.missing_charges,
+        );
+        registry.register(
+            "charging_ocs",
+            "Requests, answers, units and charges, by the OCS that had them",
+            m.ocs,
         );
         registry.register("charging_unpaid", "Charges that no OCS takes", m.unpaid);
         registry.register(

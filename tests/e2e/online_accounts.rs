@@ -98,6 +98,7 @@ fn what_was_asked_is_what_became_of_it_at_each_ocs_through_failover_and_kill_9()
     server.kill9();
     server.launch();
     until_open(&server, "ocs2.test", 1);
+    assert_eq!(ask(&server, "sip:bob@ims.test", "d-0"), Some(200));
     let sum = eventually(SOON, || sums(&server)).expect("everything settles");
     let kinds = [
         "/settled",
@@ -108,17 +109,17 @@ fn what_was_asked_is_what_became_of_it_at_each_ocs_through_failover_and_kill_9()
         "/given_up",
     ];
     let kinds = kinds.map(&sum);
-    assert_eq!((sum("/asked"), kinds), (12, [10, 1, 1, 0, 0, 0]));
+    assert_eq!((sum("/asked"), kinds), (13, [11, 1, 1, 0, 0, 0]));
     let at = |name: &str| {
         let of = |host: &str| sum(&format!("/ocss/{host}/{name}"));
         (of("ocs1.test"), of("ocs2.test"))
     };
-    assert_eq!(at("settled"), (6, 4), "by the OCS that debited it");
-    assert_eq!(at("units"), (6, 4));
+    assert_eq!(at("settled"), (6, 5), "by the OCS that debited it");
+    assert_eq!(at("units"), (6, 5));
     let refusals = at("no_credit"); // asked about again after the kill, of whichever is up first
     assert_eq!(refusals.0 + refusals.1, 1);
     let heard = (debits(&first, 0), debits(&second, 0));
-    assert!(heard.0 >= 8 && heard.1 >= 4, "{heard:?}");
+    assert!(heard.0 >= 8 && heard.1 >= 5, "{heard:?}");
     let url = format!("http://{}", server.http);
     let (text, code) = run(&["charging", "report", "--server", &url]);
     assert_eq!(code, Some(0), "{text}");
@@ -127,16 +128,29 @@ fn what_was_asked_is_what_became_of_it_at_each_ocs_through_failover_and_kill_9()
         found.unwrap_or_else(|| panic!("{name}: {text}")).to_owned()
     };
     assert!(row("charges\tasked\tsettled").ends_with("open\tmissing"));
+    assert!(row("  ocs2.test\t\t").starts_with("  ocs2.test\t\t5\t0\t"));
+    let (trace, _) = run(&["charging", "trace", "--icid", "d-0", "--server", &url]);
+    let found: Vec<Value> = trace
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let debit = found.iter().find(|cdr| cdr["credit"]["what"] == "debit");
+    let debit = debit.unwrap_or_else(|| panic!("{trace}"));
     assert_eq!(
-        row("  ocs2.test\t\t"),
-        "  ocs2.test\t\t4\t0\t0\t0\t0\t0\t0\t\t"
+        (&debit["state"], &debit["cdf"]),
+        (&"answered".into(), &"ocs2.test".into())
+    );
+    let (tail, _) = run(&["charging", "tail", "--once", "--server", &url]);
+    assert!(
+        tail.contains(debit["session_id"].as_str().unwrap()),
+        "{tail}"
     );
     // the same of a server that is stopped
     server.kill9();
     let config = server.folder().join("presentia.toml");
     let (stopped, code) = run(&["charging", "report", "--config", config.to_str().unwrap()]);
     assert_eq!(
-        (code, stopped.contains("\t12\t10\t")),
+        (code, stopped.contains("\t13\t11\t")),
         (Some(0), true),
         "{stopped}"
     );

@@ -90,6 +90,36 @@ const COUNTS: [Count; 22] = {
     ]
 };
 
+impl Count {
+    /// In metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Count::Asked => "asked",
+            Count::Settled => "settled",
+            Count::Free => "free",
+            Count::NoCredit => "no_credit",
+            Count::Refused => "refused",
+            Count::Unavailable => "unavailable",
+            Count::Returned => "returned",
+            Count::GivenUp => "given_up",
+            Count::Listed => "listed",
+            Count::Forgotten => "forgotten",
+            Count::Collected => "collected",
+            Count::Units => "units",
+            Count::Requests => "requests",
+            Count::Resent => "resent",
+            Count::Refunds => "refunds",
+            Count::Success => "success",
+            Count::Protocol => "protocol",
+            Count::Transient => "transient",
+            Count::Permanent => "permanent",
+            Count::Odd => "odd",
+            Count::Unanswered => "unanswered",
+            Count::Unsent => "unsent",
+        }
+    }
+}
+
 /// Rows of the writers are this far apart.
 const LANE: u8 = 64;
 

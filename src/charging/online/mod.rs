@@ -8,6 +8,8 @@
 pub mod accounts;
 pub(super) mod ccr;
 pub mod enquiry;
+pub mod exchange;
+pub mod open;
 mod record;
 pub mod sessions;
 pub mod settings;
@@ -18,6 +20,7 @@ mod unused;
 pub(super) mod worker;
 
 use super::acr::Sender;
+use super::desk::Recent;
 use super::worker::Ro;
 use crate::store::{Committer, Reader, Record, StoreError};
 use crate::telemetry::Metrics;
@@ -79,6 +82,7 @@ pub(super) fn prepare(
     reader: &dyn Reader,
     committer: Arc<Committer>,
     metrics: Metrics,
+    recent: Arc<Recent>,
 ) -> Result<(Online, Ro), StoreError> {
     let owed = all(reader, Table::Credit)?;
     let lives = all(reader, Table::CreditSession)?;
@@ -94,7 +98,7 @@ pub(super) fn prepare(
             "charges of an earlier run are settled with the OCS, sessions of subscriptions go on"
         );
     }
-    let mut trail = Trail::load(reader)?;
+    let mut trail = Trail::load(reader, recent, metrics.clone())?;
     let begun = trail.begin(reader)?;
     let (orders, waiting) = mpsc::unbounded_channel();
     let (told, stored) = mpsc::unbounded_channel(); // one outcome for each batch that was submitted

@@ -28,6 +28,7 @@ use tokio::net::TcpListener;
 
 mod accounts;
 mod sessions;
+mod trail;
 mod unpaid;
 use tokio::sync::oneshot;
 

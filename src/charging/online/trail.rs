@@ -1,9 +1,12 @@
 //! What becomes of each charge, for the accounts: it is followed here from its first question to its end.
 
 use super::accounts::{Accounts, Count, Lane};
+use super::exchange::{Ended, Exchange};
 use super::record::Over;
+use crate::charging::desk::Recent;
 use crate::charging::line::wall_clock;
 use crate::store::{Reader, StoreError};
+use crate::telemetry::Metrics;
 use diameter::credit::client::Kept;
 use diameter::credit::verdict::{Told, Verdict};
 use diameter::credit::{Decision, Denial, Owed, Question};
@@ -41,7 +44,7 @@ pub struct Track {
     /// The OCS that answered last.
     ocs: Option<Arc<str>>,
     /// The question under way.
-    asked: Option<Question>,
+    asked: Option<Box<Exchange>>,
     /// Units that an OCS has taken with the question of this number, and that the store does not know to be taken.
     taken: Option<(u32, u64)>,
 }
@@ -70,8 +73,8 @@ impl Track {
     }
 
     /// A question is on its way.
-    pub fn asks(&mut self, question: Question) {
-        self.asked = Some(question);
+    pub fn asks(&mut self, exchange: Exchange) {
+        self.asked = Some(Box::new(exchange));
     }
 
     pub fn decided(&mut self, decision: Decision) {
@@ -126,14 +129,22 @@ pub struct Trail {
     patient: Accounts,
     /// What OCSs are called, once each: those of the configuration.
     names: BTreeSet<Arc<str>>,
+    recent: Arc<Recent>,
+    metrics: Metrics,
 }
 
 impl Trail {
-    pub fn load(reader: &dyn Reader) -> Result<Trail, StoreError> {
+    pub fn load(
+        reader: &dyn Reader,
+        recent: Arc<Recent>,
+        metrics: Metrics,
+    ) -> Result<Trail, StoreError> {
         Ok(Trail {
             awaited: Accounts::load(reader, Lane::Awaited)?,
             patient: Accounts::load(reader, Lane::Patient)?,
             names: BTreeSet::new(),
+            recent,
+            metrics,
         })
     }
 
@@ -146,6 +157,14 @@ impl Trail {
         match lane {
             Lane::Patient => &mut self.patient,
             Lane::Awaited | Lane::Desk => &mut self.awaited,
+        }
+    }
+
+    /// Counts something of an OCS, in the accounts and for those who watch.
+    fn note(&mut self, lane: Lane, hour: u32, (count, more): (Count, u64), ocs: &str) {
+        self.of(lane).note(hour, count, ocs, more);
+        if !ocs.is_empty() {
+            self.metrics.ocs(ocs, count.name(), more);
         }
     }
 
@@ -185,14 +204,14 @@ impl Trail {
         if let Some((_, units)) = track.taken.take() {
             let ocs = track.ocs.clone().unwrap_or_default();
             let hour = this_hour();
-            self.of(lane).note(hour, Count::Units, &ocs, units);
+            self.note(lane, hour, (Count::Units, units), &ocs);
         }
     }
 
     /// A batch of this lane puts an entry on the list of what nobody pays.
     pub fn listed(&mut self, lane: Lane, number: u64, track: &Track) {
         let ocs = track.ocs.clone().unwrap_or_default();
-        self.of(lane).note(hour_of(number), Count::Listed, &ocs, 1);
+        self.note(lane, hour_of(number), (Count::Listed, 1), &ocs);
     }
 
     /// A batch of this lane takes a charge out of the store for good. `given_up`: and puts it on the list.
@@ -210,7 +229,7 @@ impl Trail {
         if matches!(count, Count::Settled | Count::GivenUp) {
             self.units(lane, track);
         }
-        self.of(lane).note(hour_of(number), count, &over.ocs, 1);
+        self.note(lane, hour_of(number), (count, 1), &over.ocs);
     }
 
     /// The same for a charge of which a record says how it ended.
@@ -243,22 +262,11 @@ impl Trail {
         outcome: &Outcome,
         units_in: UnitsIn,
     ) {
-        let Some(question) = track.asked.take() else {
+        let Some(mut exchange) = track.asked.take() else {
             return;
         };
-        let hour = this_hour();
-        let Some(ocs) = ocs else {
-            return self.patient.note(hour, Count::Unsent, "", 1);
-        };
-        let ocs = self.name(ocs);
-        let mut note = |count| self.patient.note(hour, count, &ocs, 1);
-        note(Count::Requests);
-        if question.retransmitted {
-            note(Count::Resent);
-        }
-        if question.action == Some(RequestedAction::RefundAccount) {
-            note(Count::Refunds);
-        }
+        let (question, now) = (exchange.question, wall_clock());
+        let hour = hour_of(first_of(now));
         let message = match outcome {
             Outcome::Answer(bytes) => Message::parse(bytes).ok(),
             _ => None,
@@ -266,6 +274,20 @@ impl Trail {
         let answer = message
             .as_ref()
             .and_then(|message| CreditAnswer::read(message, units_in));
+        exchange.ended = Some(Ended::new(now, ocs, outcome, answer.as_ref()));
+        self.recent.asked(*exchange);
+        let Some(ocs) = ocs else {
+            return self.patient.note(hour, Count::Unsent, "", 1);
+        };
+        let ocs = self.name(ocs);
+        let mut note = |count| self.note(Lane::Patient, hour, (count, 1), &ocs);
+        note(Count::Requests);
+        if question.retransmitted {
+            note(Count::Resent);
+        }
+        if question.action == Some(RequestedAction::RefundAccount) {
+            note(Count::Refunds);
+        }
         note(match (outcome, &answer) {
             (Outcome::Answer(_), Some(answer)) => class_of(answer),
             (Outcome::Answer(_) | Outcome::Unreadable, _) => Count::Odd,

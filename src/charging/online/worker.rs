@@ -2,6 +2,7 @@
 
 use super::accounts::Lane;
 use super::enquiry::{Asked, Enquiries, is_enquiry};
+use super::exchange::Exchange;
 use super::record::Left;
 use super::sessions::Unit;
 use super::settings::{Checked, Settings as Given};
@@ -69,7 +70,7 @@ pub(in crate::charging) struct Start {
 /// One charge, as it was asked for.
 struct Charged {
     /// The event in the form of charging records, which is a third of its size.
-    event: Box<[u8]>,
+    event: Arc<[u8]>,
     ecf: Vec<String>,
     /// The service goes on.
     lasting: bool,
@@ -504,7 +505,7 @@ impl Credit {
                         message: bytes,
                     };
                     line.request_of(&charged.ecf, message);
-                    self.count(key, question);
+                    self.count(key, session_id, question);
                 }
                 Step::Decided { key, decision } => self.decided(now, key, decision),
                 Step::Allowed { key, units } => {
@@ -528,9 +529,15 @@ impl Credit {
         }
     }
 
-    fn count(&mut self, key: u64, asked: Question) {
+    fn count(&mut self, key: u64, session_id: String, asked: Question) {
         if let Some(charged) = self.charges.get_mut(&key) {
-            charged.track.asks(asked);
+            charged.track.asks(Exchange {
+                event: charged.event.clone(),
+                session_id,
+                question: asked,
+                asked_at: wall_clock(),
+                ended: None,
+            });
         }
         self.metrics.credit(CreditOutcome::Asked);
         if asked.retransmitted {

@@ -3,11 +3,13 @@
 use super::super::session::block_on;
 use super::super::terminal::line;
 use super::super::{Exit, Failure};
+use super::arguments::Order as Ordered;
 use crate::charging::accounts::Report;
 use crate::charging::cdr::Cdr;
 use crate::charging::desk::{self, SHOWN_MAX, Wanted};
 use crate::charging::names::Names;
 use crate::charging::online::enquiry::Said;
+use crate::charging::online::open;
 use crate::charging::{quarantine, unpaid};
 use crate::config::Config;
 use crate::http::charging::{Forgotten, Order, PATH, Refused, Released, Tail};
@@ -76,6 +78,8 @@ impl Place {
                     found.push(cdr.clone());
                     true
                 })?;
+                open::each(&*engine.reader(), sender, wanted, |cdr| found.push(cdr))
+                    .map_err(in_store)?;
                 let waiting = engine.reader().scan(Table::Charging, &[], usize::MAX);
                 for (_, value) in waiting.map_err(in_store)? {
                     if let Ok(event) = record::read(&value)
@@ -120,19 +124,14 @@ impl Place {
         }
     }
 
-    pub fn release(
-        &mut self,
-        numbers: &[u64],
-        why: &str,
-        by: Option<&str>,
-    ) -> Result<u64, Failure> {
+    pub fn release(&mut self, numbers: &[u64], ordered: &Ordered) -> Result<u64, Failure> {
         match self {
             Place::Store { engine, .. } => {
                 quarantine::release(engine.as_mut(), numbers).map_err(in_store)
             }
             Place::Server(server) => {
                 let Released { released } =
-                    ask(server, Method::POST, "/release", order(numbers, why, by))?;
+                    ask(server, Method::POST, "/release", order(numbers, ordered))?;
                 Ok(released)
             }
         }
@@ -165,14 +164,14 @@ impl Place {
     }
 
     /// Takes entries off that list.
-    pub fn forget(&mut self, numbers: &[u64], why: &str, by: Option<&str>) -> Result<u64, Failure> {
+    pub fn forget(&mut self, numbers: &[u64], ordered: &Ordered) -> Result<u64, Failure> {
         match self {
             Place::Store { engine, .. } => {
                 unpaid::forget(engine.as_mut(), numbers).map_err(in_store)
             }
             Place::Server(server) => {
                 let Forgotten { forgotten } =
-                    ask(server, Method::POST, "/forget", order(numbers, why, by))?;
+                    ask(server, Method::POST, "/forget", order(numbers, ordered))?;
                 Ok(forgotten)
             }
         }
@@ -180,13 +179,13 @@ impl Place {
 }
 
 /// The body of an order, with who gives it.
-fn order(numbers: &[u64], why: &str, by: Option<&str>) -> Vec<u8> {
+fn order(numbers: &[u64], Ordered { why, by }: &Ordered) -> Vec<u8> {
     let session = || std::env::var("SUDO_USER").or_else(|_| std::env::var("USER"));
-    let by = by.map(str::to_owned).or_else(|| session().ok());
+    let by = by.clone().or_else(|| session().ok());
     let order = Order {
         numbers: numbers.iter().map(u64::to_string).collect(),
         by: by.unwrap_or_else(|| "unknown".to_owned()),
-        why: why.to_owned(),
+        why: why.clone(),
     };
     // plain structs of text always serialise
     serde_json::to_vec(&order).unwrap_or_default()

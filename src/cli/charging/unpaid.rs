@@ -2,42 +2,34 @@
 
 use super::super::terminal::{line, say};
 use super::super::{Exit, Failure};
+use super::arguments::{Form, One, Order};
+use super::found;
 use super::place::Place;
-use super::{exported, found};
-use crate::charging::cdr::{CSV_COLUMNS, Cdr};
+use crate::charging::cdr::Cdr;
 use crate::charging::desk::Wanted;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Action {
     /// Print one line for each entry
     List,
-    /// Print an entry
-    Show {
-        #[arg(value_name = "NUMBER")]
-        number: u64,
-    },
+    /// Print the entries of a charge
+    Show(One),
     /// Print all entries as CDRs
-    Export {
-        #[arg(long, value_name = "FORMAT", default_value = "json", value_parser = ["json", "csv"])]
-        format: String,
-    },
+    Export(Form),
     /// Take entries off the list: they have been settled by hand
     Forget {
+        /// As the list has them
         #[arg(value_name = "NUMBER", required = true)]
         numbers: Vec<u64>,
-        /// The reason, for the audit log of a running server
-        #[arg(long, value_name = "TEXT", default_value = "ordered by the operator")]
-        why: String,
-        /// Who orders it, for the audit log. Default: the user of this session
-        #[arg(long, value_name = "NAME")]
-        by: Option<String>,
+        #[command(flatten)]
+        order: Order,
     },
 }
 
 pub(super) fn run(place: &mut Place, action: &Action) -> Result<(), Failure> {
     match action {
         Action::List => place.unpaid(&Wanted::default(), |cdr| say(&described(cdr))),
-        Action::Show { number } => {
+        Action::Show(One { number }) => {
             let wanted = Wanted {
                 number: Some(*number),
                 ..Wanted::default()
@@ -49,14 +41,12 @@ pub(super) fn run(place: &mut Place, action: &Action) -> Result<(), Failure> {
             })?;
             found(&entries)
         }
-        Action::Export { format } => {
-            if format == "csv" {
-                say(CSV_COLUMNS);
-            }
-            place.unpaid(&Wanted::default(), |cdr| say(&exported(cdr, format)))
+        Action::Export(form) => {
+            form.begin();
+            place.unpaid(&Wanted::default(), |cdr| form.say(cdr))
         }
-        Action::Forget { numbers, why, by } => {
-            let count = place.forget(numbers, why, by.as_deref())?;
+        Action::Forget { numbers, order } => {
+            let count = place.forget(numbers, order)?;
             say(&format!("{count} forgotten"));
             match count {
                 0 => Err(Failure::new(Exit::Failed, "no such entry")),
