@@ -7,15 +7,18 @@
 use super::accounts::{self, Report};
 use super::acr::Sender;
 use super::cdr::{Cdr, Ended};
+use super::online::enquiry::Said;
 use super::online::exchange::Exchange;
+use super::online::resend::{Attempt, Came, End, Resend};
 use super::online::{Online, open};
 use super::quarantine;
 use super::records::Order;
 use super::spool::Quarantined;
-use super::unpaid;
+use super::unpaid::{self, Unpaid, What};
 use crate::store::{Committer, Reader, StoreError};
 use ims::charge::{Event, record};
-use ims::record::{Batch, Table};
+use ims::record::{Batch, Table, decode};
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{mpsc, oneshot};
@@ -48,6 +51,19 @@ impl std::fmt::Debug for Desk {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Desk")
     }
+}
+
+/// What an OCS said when it was asked again for an entry of the list of what nobody pays.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resent {
+    pub number: String,
+    /// `debit`, `refund` or `report`.
+    pub what: String,
+    pub units: u64,
+    /// It is off the list.
+    pub paid: bool,
+    #[serde(flatten)]
+    pub said: Said,
 }
 
 /// By what a record is looked for. A field that is empty does not count.
@@ -143,6 +159,86 @@ impl Desk {
     /// The first entries that are wanted of the list of what no OCS takes.
     pub fn unpaid(&self, wanted: &Wanted) -> Result<Vec<Cdr>, StoreError> {
         unpaid::listed(&*self.reader, &self.sender, wanted, SHOWN_MAX)
+    }
+
+    /// Asks an OCS again for the entries of a charge, one after the other. What it takes goes off the list.
+    pub async fn resend(&self, number: u64) -> Result<Vec<Resent>, StoreError> {
+        let _one_at_a_time = self.releasing.lock().await;
+        let mut all = Vec::new();
+        for (key, value) in unpaid::entries(&*self.reader, number)? {
+            if let Some(entry) = decode::<Unpaid>(&value) {
+                all.push(self.resend_entry(number, &key, entry).await?);
+            }
+        }
+        Ok(all)
+    }
+
+    async fn resend_entry(
+        &self,
+        number: u64,
+        key: &[u8],
+        mut entry: Unpaid,
+    ) -> Result<Resent, StoreError> {
+        let asked = self.reader.scan(Table::UnpaidAsked, key, 1)?;
+        let asked = asked.iter().find(|(of, _)| of == key);
+        let before = asked.and_then(|(_, value)| decode::<Attempt>(value));
+        let attempt = Attempt::next(&entry, before);
+        let again = attempt.number == 0 || before.is_some_and(|before| before.open);
+        let mut batch = Batch::default();
+        batch.put(Table::UnpaidAsked, key, &attempt);
+        self.commit(batch).await?; // from now on an OCS may have it
+        let came = match &self.online {
+            None => Came::unsent("nothing is charged online"),
+            Some(online) => {
+                let (reply, came) = oneshot::channel();
+                online.resend(Resend {
+                    number,
+                    entry: entry.clone(),
+                    attempt,
+                    again,
+                    reply,
+                });
+                came.await.unwrap_or_else(|_| Came::unknown())
+            }
+        };
+        let (what, units) = (entry.loss.what.name().to_owned(), entry.loss.units);
+        let paid = matches!(came.end, End::Taken | End::Free);
+        let mut batch = Batch::default();
+        match came.end {
+            End::Taken | End::Free => {
+                batch.delete(Table::Unpaid, key);
+                batch.delete(Table::UnpaidAsked, key);
+                let took = came.end == End::Taken && entry.loss.what != What::Refund;
+                let units = if took { units } else { 0 };
+                unpaid::collected(&*self.reader, &mut batch, number, (&came.ocs, units))?;
+            }
+            End::Refused => {
+                let attempt = Attempt {
+                    open: false,
+                    ..attempt
+                };
+                batch.put(Table::UnpaidAsked, key, &attempt);
+                entry.loss.refused(&came.said);
+                batch.put(Table::Unpaid, key, &entry);
+            }
+            End::Unknown => {}
+            // as it was before
+            End::Unsent => match before {
+                Some(before) => batch.put(Table::UnpaidAsked, key, &before),
+                None => batch.delete(Table::UnpaidAsked, key),
+            },
+        }
+        self.commit(batch).await?;
+        if let Some(online) = self.online.as_ref().filter(|_| paid) {
+            online.forgotten(1);
+        }
+        Ok(Resent {
+            number: number.to_string(),
+            what,
+            units,
+            paid,
+            said: came.said,
+        })
     }
 
     /// Takes entries off that list. Returns how many there were.

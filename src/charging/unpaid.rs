@@ -6,12 +6,14 @@ use super::acr::Sender;
 use super::alarm::Watch;
 use super::cdr::{Cdr, Credit};
 use super::desk::Wanted;
+use super::line::wall_clock;
 use super::online::accounts::{Accounts, Count, Lane};
-use crate::store::{Engine, Reader, StoreError};
+use super::online::enquiry::Said as Answered;
+use crate::store::{Engine, Reader, Record, StoreError};
 use crate::telemetry::Metrics;
 use diameter::credit::Owed;
 use diameter::credit::client::Said;
-use ims::charge::{hour_of, record};
+use ims::charge::{first_of, hour_of, record};
 use ims::record::{Batch, Table, decode};
 use ims::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -78,6 +80,16 @@ impl Loss {
             ocs: said.and_then(|s| s.host.clone()).unwrap_or_default(),
             reason: reason.unwrap_or_default().chars().take(REASON).collect(),
         })
+    }
+}
+
+impl Loss {
+    /// It was asked for again, and an OCS said this.
+    pub fn refused(&mut self, said: &Answered) {
+        self.result = said.result.unwrap_or(self.result);
+        self.ocs = said.ocs.clone().unwrap_or_default();
+        let reason = said.error.as_deref().unwrap_or_default();
+        self.reason = reason.chars().take(REASON).collect();
     }
 }
 
@@ -162,32 +174,53 @@ pub fn count(reader: &dyn Reader) -> Result<u64, StoreError> {
     Ok(count)
 }
 
+/// The entries of one charge, as the store has them.
+pub fn entries(reader: &dyn Reader, number: u64) -> Result<Vec<Record>, StoreError> {
+    let mut found = Vec::new();
+    let mut from = number.to_be_bytes().to_vec();
+    loop {
+        let next = reader.scan(Table::Unpaid, &from, 1)?.pop();
+        let Some((key, value)) = next.filter(|(key, _)| number_of(key) == Some(number)) else {
+            return Ok(found);
+        };
+        from.clone_from(&key);
+        from.push(0); // the least key above it
+        found.push((key, value));
+    }
+}
+
 /// The entries of these charges, as a batch that takes them off the list. They were settled by hand.
 pub fn forgetting(reader: &dyn Reader, numbers: &[u64]) -> Result<(Batch, u64), StoreError> {
     let mut batch = Batch::default();
     let mut accounts = Accounts::load(reader, Lane::Desk)?;
+    let mut count = 0;
     let mut numbers = numbers.to_vec();
     numbers.sort_unstable();
     numbers.dedup();
     for number in numbers {
-        let mut from = number.to_be_bytes().to_vec();
-        loop {
-            let mut found = reader.scan(Table::Unpaid, &from, 1)?;
-            let Some((key, _)) = found
-                .pop()
-                .filter(|(key, _)| number_of(key) == Some(number))
-            else {
-                break;
-            };
+        for (key, _) in entries(reader, number)? {
             batch.delete(Table::Unpaid, &key);
+            batch.delete(Table::UnpaidAsked, &key);
             accounts.note(hour_of(number), Count::Forgotten, "", 1);
-            from = key;
-            from.push(0); // the least key above it
+            count += 1;
         }
     }
-    let count = batch.ops.len() as u64;
     accounts.add_to(&mut batch);
     Ok((batch, count))
+}
+
+/// Counts with a batch that an OCS has taken an entry of this charge, and so many units.
+pub fn collected(
+    reader: &dyn Reader,
+    batch: &mut Batch,
+    number: u64,
+    (ocs, units): (&str, u64),
+) -> Result<(), StoreError> {
+    let mut accounts = Accounts::load(reader, Lane::Desk)?;
+    accounts.note(hour_of(number), Count::Collected, ocs, 1);
+    accounts.note(hour_of(first_of(wall_clock())), Count::Units, ocs, units);
+    accounts.add_to(batch);
+    Ok(())
 }
 
 /// Takes entries off the list of a store that nobody else uses. Returns how many.

@@ -219,7 +219,7 @@ impl Worker {
 
     fn credit_ordered(&mut self, order: online::worker::Order) {
         if let Some(ro) = &mut self.ro {
-            ro.ordered(&self.line, order);
+            ro.ordered(&mut self.line, order);
         }
     }
 

@@ -1,10 +1,10 @@
 //! The records of charging over HTTP, for trusted peers: `/charging/report`, `/charging/quarantine`, `/charging/unpaid`,
-//! `/charging/trace`, `/charging/tail`; POST `/charging/release` and `/charging/forget`, which leave a line of the target
-//! `audit`; questions to an OCS.
+//! `/charging/trace`, `/charging/tail`; POST `/charging/release`, `/charging/forget` and `/charging/resend`, which leave a line of the
+//! target `audit`; questions to an OCS.
 
 use super::{Answer, Service, plain, xcap};
 use crate::charging::cdr::Cdr;
-use crate::charging::desk::{Desk, Wanted};
+use crate::charging::desk::{Desk, Resent, Wanted};
 use crate::charging::online::enquiry::{Enquirer, Enquiry, Kind};
 use crate::store::StoreError;
 use crate::telemetry::log::AUDIT_TARGET;
@@ -40,6 +40,23 @@ pub(crate) struct Released {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Forgotten {
     pub forgotten: u64,
+}
+
+/// What came of asking again.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Asked {
+    pub asked: Vec<Resent>,
+}
+
+/// Charges that are asked for again with one request: each may take as long as an OCS may take to answer.
+const RESENT_MAX: usize = 16;
+
+/// What is ordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Deed {
+    Release,
+    Forget,
+    Resend,
 }
 
 /// Records that came to their end, and where to go on.
@@ -131,22 +148,26 @@ pub(super) async fn answer(
             })
             .await
         }
-        ("POST", "/release" | "/forget") => {
-            let forgets = below == "/forget";
+        ("POST", "/release" | "/forget" | "/resend") => {
+            let deed = match below {
+                "/forget" => Deed::Forget,
+                "/resend" => Deed::Resend,
+                _ => Deed::Release,
+            };
             // trusted peers alone get here
             match xcap::read(service, true, request.into_body()).await {
-                Ok(body) => carry_out(desk, peer, &body, forgets).await,
+                Ok(body) => carry_out(desk, peer, &body, deed).await,
                 Err(refusal) => refusal,
             }
         }
         (_, "/report" | "/tail" | "/quarantine" | "/trace" | "/unpaid") => not_allowed("GET, HEAD"),
-        (_, "/release" | "/forget") => not_allowed("POST"),
+        (_, "/release" | "/forget" | "/resend") => not_allowed("POST"),
         _ => plain(StatusCode::NOT_FOUND),
     }
 }
 
-/// Releases records, or forgets what is unpaid.
-async fn carry_out(desk: &Desk, peer: IpAddr, body: &[u8], forgets: bool) -> Answer {
+/// Releases records, or forgets what is unpaid or has an OCS asked again for it.
+async fn carry_out(desk: &Desk, peer: IpAddr, body: &[u8], deed: Deed) -> Answer {
     let order: Order = match serde_json::from_slice(body) {
         Ok(order) => order,
         Err(error) => return refused(&error.to_string()),
@@ -159,25 +180,36 @@ async fn carry_out(desk: &Desk, peer: IpAddr, body: &[u8], forgets: bool) -> Ans
         return refused("say who orders it (by) and why");
     }
     let Order { by, why, .. } = order;
-    if forgets {
-        if numbers.is_empty() {
-            return refused("say which, by their numbers");
-        }
-        return match desk.forget(&numbers).await {
-            Ok(forgotten) => {
-                info!(target: AUDIT_TARGET, %peer, by, why, forgotten, ?numbers, "unpaid charges settled by hand");
-                json(StatusCode::OK, &Forgotten { forgotten })
-            }
-            Err(error) => failed(&error),
-        };
+    if deed != Deed::Release && numbers.is_empty() {
+        return refused("say which, by their numbers");
     }
-    match desk.release(&numbers).await {
-        Ok(released) => {
+    let done = match deed {
+        Deed::Forget => desk.forget(&numbers).await.map(|forgotten| {
+            info!(target: AUDIT_TARGET, %peer, by, why, forgotten, ?numbers, "unpaid charges settled by hand");
+            json(StatusCode::OK, &Forgotten { forgotten })
+        }),
+        Deed::Release => desk.release(&numbers).await.map(|released| {
             info!(target: AUDIT_TARGET, %peer, by, why, released, "charging records released");
             json(StatusCode::OK, &Released { released })
+        }),
+        Deed::Resend if numbers.len() > RESENT_MAX => {
+            return refused(&format!("not more than {RESENT_MAX} at once"));
         }
-        Err(error) => failed(&error),
+        Deed::Resend => resend(desk, &numbers).await.map(|asked| {
+            let paid = asked.iter().filter(|asked| asked.paid).count();
+            info!(target: AUDIT_TARGET, %peer, by, why, paid, ?numbers, "unpaid charges asked for again");
+            json(StatusCode::OK, &Asked { asked })
+        }),
+    };
+    done.unwrap_or_else(|error| failed(&error))
+}
+
+async fn resend(desk: &Desk, numbers: &[u64]) -> Result<Vec<Resent>, StoreError> {
+    let mut all = Vec::new();
+    for number in numbers {
+        all.extend(desk.resend(*number).await?);
     }
+    Ok(all)
 }
 
 /// Reads the store on a thread that may wait for it.

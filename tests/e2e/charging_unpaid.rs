@@ -246,3 +246,86 @@ fn a_full_list_refuses_what_costs_until_it_is_shorter() {
     assert_eq!(refused.status, 400, "not all at once");
     server.stop();
 }
+
+/// An OCS is asked again by hand, through kill -9 of the server: what it still refuses stays on the list, and what it takes
+/// is gone, in the accounts too.
+#[test]
+fn an_ocs_is_asked_again_for_what_it_refused_until_it_takes_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let sim = Sim::start(folder.path(), &["ocs", "--answer", "5031,5012,2001"]);
+    let mut server = server(&sim, "ddfh = \"continue\"");
+    let request = publish("sip:bob@ims.test", "icid-again");
+    assert_eq!(Ua::new(server.sip).ask(&request).status(), Some(200));
+    let [entry] = <[Value; 1]>::try_from(listed(&server, 1)).unwrap();
+    let number = entry["number"].as_str().unwrap().to_owned();
+    let (text, code) = cli(&server, &["resend", &number, "--why", "ticket 4713"]);
+    let refused = format!("{number}\tdebit\t1\t5012\tocs.test\t");
+    assert!(text.contains(&refused) && code == Some(1), "{text}");
+    assert_eq!(listed(&server, 1)[0]["result"], 5012, "its last word");
+    let audited = |line: &str| line.contains("asked for again") && line.contains("ticket 4713");
+    assert!(server.log().lines().any(audited), "{}", server.log());
+    server.kill9();
+    let config = server.folder().join("presentia.toml");
+    let config = config.to_str().unwrap();
+    let (_, code) = run(&["charging", "unpaid", "resend", &number, "--config", config]);
+    assert_eq!(code, Some(1), "a server that is stopped asks nobody");
+    server.launch();
+    until_up(&server);
+    assert_eq!(listed(&server, 1).len(), 1);
+    let json = [("Content-Type", "application/json")];
+    for (body, status) in [
+        (
+            "{\"numbers\":[],\"by\":\"eve\",\"why\":\"x\"}".to_owned(),
+            400,
+        ),
+        (
+            format!("{{\"numbers\":[\"{number}\"],\"by\":\"\",\"why\":\"x\"}}"),
+            400,
+        ),
+        (
+            format!("{{\"numbers\":[\"{number}\"],\"by\":\"eve\",\"why\":\"x\"}}"),
+            200,
+        ),
+    ] {
+        let answer = http(server.http, "POST", "/charging/resend", &json, &body);
+        assert_eq!(answer.status, status, "{body}: {}", answer.body);
+        if status == 200 {
+            let said: Value = serde_json::from_str(&answer.body).unwrap();
+            let asked = &said["asked"][0];
+            assert_eq!(
+                (&asked["paid"], &asked["result"]),
+                (&true.into(), &2001.into())
+            );
+        }
+    }
+    assert_eq!(cli(&server, &["list"]), (String::new(), Some(0)));
+    let (text, code) = cli(&server, &["resend", &number]);
+    assert!(text.contains("no such entry") && code == Some(1), "{text}");
+    let report = http(server.http, "GET", "/charging/report", &[], "").body;
+    let report: Value = serde_json::from_str(&report).unwrap();
+    let hours = report["credit"].as_array().unwrap();
+    let sum = |key: &str| {
+        hours
+            .iter()
+            .filter_map(|hour| hour[key].as_u64())
+            .sum::<u64>()
+    };
+    let sums = ["listed", "collected", "unpaid", "units"].map(sum);
+    assert_eq!(
+        (sums, &report["adds_up"]),
+        ([1, 1, 0, 1], &true.into()),
+        "{report}"
+    );
+    let sessions: Vec<Value> = sim
+        .requests("CCR")
+        .iter()
+        .map(|ccr| ccr["avps"]["Session-Id"][0].clone())
+        .collect();
+    let distinct: BTreeSet<String> = sessions.iter().map(Value::to_string).collect();
+    assert_eq!(
+        distinct.len(),
+        3,
+        "no duplicate of what was refused: {sessions:?}"
+    );
+    server.stop();
+}

@@ -167,7 +167,7 @@ pub struct Said {
 }
 
 impl Said {
-    fn nothing(why: &str) -> Said {
+    pub(super) fn nothing(why: &str) -> Said {
         Said {
             error: Some(why.to_owned()),
             ..Said::default()

@@ -11,6 +11,7 @@ pub mod enquiry;
 pub mod exchange;
 pub mod open;
 mod record;
+pub mod resend;
 pub mod sessions;
 pub mod settings;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use crate::telemetry::Metrics;
 use enquiry::Enquirer;
 use ims::charge::credit::{Answer, Request, Withdrawal, read_session};
 use ims::record::Table;
+use resend::Resend;
 use settings::Checked;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -157,6 +159,11 @@ impl Online {
     /// A lasting service has used so many units. Never blocks.
     pub fn used(&self, number: u64, units: u64) {
         let _ = self.orders.send(Order::Used { number, units });
+    }
+
+    /// An entry of the list of what nobody pays is to be asked for again. Never blocks.
+    pub(super) fn resend(&self, resend: Resend) {
+        let _ = self.orders.send(Order::Resend(Box::new(resend)));
     }
 
     /// So many entries of the list of what is unpaid were settled by hand. Never blocks.

@@ -27,6 +27,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 
 mod accounts;
+mod resend;
 mod sessions;
 mod trail;
 mod unpaid;

@@ -4,6 +4,7 @@ use super::accounts::Lane;
 use super::enquiry::{Asked, Enquiries, is_enquiry};
 use super::exchange::Exchange;
 use super::record::Left;
+use super::resend::{Resend, Resends};
 use super::sessions::Unit;
 use super::settings::{Checked, Settings as Given};
 use super::trail::{Track, Trail};
@@ -43,6 +44,7 @@ pub(in crate::charging) enum Order {
         delivered: bool,
     },
     Enquire(Box<Asked>),
+    Resend(Box<Resend>),
     /// So many entries are off the list of what is unpaid.
     Forgotten(u64),
 }
@@ -97,6 +99,7 @@ pub(in crate::charging) struct Credit {
     tell: Tell,
     charges: BTreeMap<u64, Charged>,
     enquiries: Enquiries,
+    resends: Resends,
     unpaid: Length,
     trail: Trail,
     /// When what was counted goes into the store by itself.
@@ -137,6 +140,7 @@ impl Credit {
             tell,
             charges: BTreeMap::new(),
             enquiries: Enquiries::default(),
+            resends: Resends::default(),
             unpaid: Length::new(unpaid, max_unpaid, seen),
             trail,
             count_due: None,
@@ -224,7 +228,7 @@ impl Credit {
         self.store_counts(line.now());
     }
 
-    pub fn ordered(&mut self, line: &Line, order: Order) {
+    pub fn ordered(&mut self, line: &mut Line, order: Order) {
         let now = line.now();
         match order {
             Order::Ask(request) => self.ask(now, *request),
@@ -235,6 +239,10 @@ impl Credit {
                     .used(now, number, if counts { units } else { 0 });
             }
             Order::Enquire(asked) => self.enquire(now, *asked),
+            Order::Resend(resend) => {
+                let units_in = self.given.units_in();
+                self.resends.ask(line, &self.sender, units_in, *resend);
+            }
             Order::Ended { number, delivered } => {
                 let lasting = self.charges.get(&number).is_some_and(|c| c.lasting);
                 let units = if lasting { self.at_end() } else { 1 };

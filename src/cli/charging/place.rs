@@ -6,13 +6,13 @@ use super::super::{Exit, Failure};
 use super::arguments::Order as Ordered;
 use crate::charging::accounts::Report;
 use crate::charging::cdr::Cdr;
-use crate::charging::desk::{self, SHOWN_MAX, Wanted};
+use crate::charging::desk::{self, Resent, SHOWN_MAX, Wanted};
 use crate::charging::names::Names;
 use crate::charging::online::enquiry::Said;
 use crate::charging::online::open;
 use crate::charging::{quarantine, unpaid};
 use crate::config::Config;
-use crate::http::charging::{Forgotten, Order, PATH, Refused, Released, Tail};
+use crate::http::charging::{Asked, Forgotten, Order, PATH, Refused, Released, Tail};
 use crate::store::{self, Engine, StoreError};
 use crate::ua::http::{self, Request, exchange};
 use bytes::Bytes;
@@ -24,6 +24,8 @@ use std::path::Path;
 
 /// What is to be done where no server answers.
 const ELSEWHERE: &str = "; --server names the HTTP listener of a running server, --config FILE opens the store of a stopped one";
+
+const ASKS_NOBODY: &str = "a server that is stopped asks nobody: leave --config out, and name a running one with --server";
 
 /// One of the two.
 pub(super) enum Place {
@@ -117,10 +119,7 @@ impl Place {
     pub fn enquire(&self, below: &str, pairs: &[(&str, Option<&str>)]) -> Result<Said, Failure> {
         match self {
             Place::Server(server) => get(server, below, &written(pairs)),
-            Place::Store { .. } => {
-                let message = "a server that is stopped asks nobody: leave --config out, and name a running one with --server";
-                Err(Failure::new(Exit::Failed, message))
-            }
+            Place::Store { .. } => Err(Failure::new(Exit::Failed, ASKS_NOBODY)),
         }
     }
 
@@ -159,6 +158,18 @@ impl Place {
             match last.and_then(|cdr| cdr.number.parse().ok()) {
                 Some(last) => wanted.after = Some(last),
                 None => return Ok(()),
+            }
+        }
+    }
+
+    /// Has an OCS asked again for the entries of a charge.
+    pub fn resend(&self, number: u64, ordered: &Ordered) -> Result<Vec<Resent>, Failure> {
+        match self {
+            Place::Store { .. } => Err(Failure::new(Exit::Failed, ASKS_NOBODY)),
+            Place::Server(server) => {
+                let order = order(&[number], ordered);
+                let Asked { asked } = ask(server, Method::POST, "/resend", order)?;
+                Ok(asked)
             }
         }
     }

@@ -16,6 +16,14 @@ pub(super) enum Action {
     Show(One),
     /// Print all entries as CDRs
     Export(Form),
+    /// Ask an OCS again for charges, once: what it takes goes off the list
+    Resend {
+        /// As the list has them
+        #[arg(value_name = "NUMBER", required = true)]
+        numbers: Vec<u64>,
+        #[command(flatten)]
+        order: Order,
+    },
     /// Take entries off the list: they have been settled by hand
     Forget {
         /// As the list has them
@@ -45,6 +53,7 @@ pub(super) fn run(place: &mut Place, action: &Action) -> Result<(), Failure> {
             form.begin();
             place.unpaid(&Wanted::default(), |cdr| form.say(cdr))
         }
+        Action::Resend { numbers, order } => resend(place, numbers, order),
         Action::Forget { numbers, order } => {
             let count = place.forget(numbers, order)?;
             say(&format!("{count} forgotten"));
@@ -72,4 +81,37 @@ fn described(cdr: &Cdr) -> String {
         line(icid),
         line(&cdr.reason)
     )
+}
+
+/// A line for each entry: number, what is owed, units, Result-Code, OCS, and `paid` or why not.
+fn resend(place: &Place, numbers: &[u64], order: &Order) -> Result<(), Failure> {
+    let mut owed = 0;
+    for number in numbers {
+        let asked = place.resend(*number, order)?;
+        if asked.is_empty() {
+            owed += 1;
+            say(&format!("{number}\t-\t0\t0\t-\tno such entry"));
+        }
+        for entry in asked {
+            owed += usize::from(!entry.paid);
+            let said = &entry.said;
+            let why = match entry.paid {
+                true => "paid",
+                false => said.error.as_deref().unwrap_or("refused"),
+            };
+            let (result, ocs) = (said.result.unwrap_or(0), said.ocs.as_deref().unwrap_or("-"));
+            say(&format!(
+                "{}\t{}\t{}\t{result}\t{}\t{}",
+                line(&entry.number),
+                line(&entry.what),
+                entry.units,
+                line(ocs),
+                line(why)
+            ));
+        }
+    }
+    match owed {
+        0 => Ok(()),
+        _ => Err(Failure::new(Exit::Failed, "not all of it is paid")),
+    }
 }

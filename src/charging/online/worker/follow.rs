@@ -45,9 +45,11 @@ impl Credit {
     ) {
         let units_in = self.given.units_in();
         let ocs = peer.map(|peer| line.label(peer).unwrap_or(NAMED));
+        let trail = &mut self.trail;
         if let Some(charged) = self.charges.get_mut(&key) {
-            let track = &mut charged.track;
-            self.trail.answered(track, ocs, outcome, units_in);
+            trail.answered(&mut charged.track, ocs, outcome, units_in);
+        } else if self.resends.answered(trail, key, ocs, outcome, units_in) {
+            self.count_due.get_or_insert(line.now().after(COUNT_WAIT));
         }
     }
 
