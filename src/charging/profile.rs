@@ -9,7 +9,8 @@ use diameter::tree::{self, Branch, Content};
 use diameter::vocabulary::{Known, Vocabulary};
 use diameter::write::Writer;
 use serde::Deserialize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use toml::Spanned;
 
 /// Longest file, in bytes.
 const FILE_MAX: u64 = 1 << 20;
@@ -38,6 +39,10 @@ pub enum Error {
     Unread(#[from] files::FileError),
     #[error("{0}")]
     Toml(String),
+    #[error("{}: {why}", file.display())]
+    In { file: PathBuf, why: Box<Error> },
+    #[error("line {line}: {why}")]
+    At { line: usize, why: Box<Error> },
     #[error("{0}: no AVP of this name in the dictionary")]
     Unknown(String),
     #[error("{0}: what holds another AVP is a group")]
@@ -70,7 +75,7 @@ struct Written {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Copied {
-    avp: String,
+    avp: Spanned<String>,
     /// Path of the new AVP; the groups in it must be there.
     to: String,
     /// Only the first of several, for an AVP that may stand once.
@@ -81,20 +86,20 @@ struct Copied {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Dropped {
-    avp: String,
+    avp: Spanned<String>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Valued {
-    avp: String,
+    avp: Spanned<String>,
     value: String,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Mapped {
-    avp: String,
+    avp: Spanned<String>,
     /// Name of the AVP that it becomes, in the same place.
     to: String,
 }
@@ -123,42 +128,40 @@ pub struct Profile {
 
 impl Profile {
     pub fn load(path: &Path, vocabulary: &Vocabulary) -> Result<Profile, Error> {
-        let text = files::read(path, FILE_MAX)?;
-        let text = String::from_utf8(text).map_err(|why| Error::Toml(why.to_string()))?;
-        Profile::read(&text, vocabulary)
+        let bytes = files::read(path, FILE_MAX)?;
+        let text = String::from_utf8(bytes).map_err(|why| Error::Toml(why.to_string()));
+        let profile = text.and_then(|text| Profile::read(&text, vocabulary));
+        profile.map_err(|why| Error::In {
+            file: path.to_path_buf(),
+            why: Box::new(why),
+        })
     }
 
     fn read(text: &str, vocabulary: &Vocabulary) -> Result<Profile, Error> {
-        let file: Written = toml::from_str(text).map_err(|why| Error::Toml(why.to_string()))?;
+        let file: Written = toml::from_str(text).map_err(|why| {
+            let start = why.span().map_or(0, |span| span.start);
+            at(text, start, Error::Toml(why.message().to_owned()))
+        })?;
         let mut rules = Vec::new();
         for Copied { avp, to, first } in &file.copy {
-            let (from, old) = way(vocabulary, avp)?;
-            let (mut groups, new) = way(vocabulary, to)?;
-            same_type((avp, &old), (to, &new))?;
-            groups.pop();
-            let new = (new.vendor, new.code, new.mandatory);
-            rules.push(Rule::Copy(from, groups, new, *first));
+            let rule = copied(vocabulary, (avp.get_ref(), to), *first);
+            rules.push(rule.map_err(|why| at(text, avp.span().start, why))?);
         }
         for Dropped { avp } in &file.drop {
-            rules.push(Rule::Drop(way(vocabulary, avp)?.0));
+            let rule = way(vocabulary, avp.get_ref()).map(|(way, _)| Rule::Drop(way));
+            rules.push(rule.map_err(|why| at(text, avp.span().start, why))?);
         }
         for Valued { avp, value } in &file.set {
-            let (way, known) = way(vocabulary, avp)?;
-            rules.push(Rule::Set(way, data(&known, avp, value)?));
+            let rule = set(vocabulary, avp.get_ref(), value);
+            rules.push(rule.map_err(|why| at(text, avp.span().start, why))?);
         }
         for Mapped { avp, to } in &file.map {
-            let (way, from) = way(vocabulary, avp)?;
-            let named = vocabulary.named(to);
-            let known = named.ok_or_else(|| Error::Unknown(to.clone()))?;
-            same_type((avp, &from), (to, &known))?;
-            let to = (known.vendor, known.code, known.mandatory);
-            rules.push(Rule::Map(way, to));
+            let rule = mapped(vocabulary, avp.get_ref(), to);
+            rules.push(rule.map_err(|why| at(text, avp.span().start, why))?);
         }
         for Valued { avp, value } in &file.add {
-            let (mut way, known) = way(vocabulary, avp)?;
-            way.pop();
-            let content = Content::Data(data(&known, avp, value)?.into());
-            rules.push(Rule::Add(way, Branch::new(&known, content)));
+            let rule = added(vocabulary, avp.get_ref(), value);
+            rules.push(rule.map_err(|why| at(text, avp.span().start, why))?);
         }
         if rules.len() > RULES_MAX {
             return Err(Error::TooMany);
@@ -189,6 +192,44 @@ impl Profile {
         writer.raw(&bytes);
         writer
     }
+}
+
+/// What is wrong, with its line: that of the byte `start` of the text.
+fn at(text: &str, start: usize, why: Error) -> Error {
+    let before = text.as_bytes().get(..start).unwrap_or_default();
+    let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+    let why = Box::new(why);
+    Error::At { line, why }
+}
+
+fn copied(vocabulary: &Vocabulary, (avp, to): (&str, &str), first: bool) -> Result<Rule, Error> {
+    let (from, old) = way(vocabulary, avp)?;
+    let (mut groups, new) = way(vocabulary, to)?;
+    same_type((avp, &old), (to, &new))?;
+    groups.pop();
+    let new = (new.vendor, new.code, new.mandatory);
+    Ok(Rule::Copy(from, groups, new, first))
+}
+
+fn set(vocabulary: &Vocabulary, avp: &str, value: &str) -> Result<Rule, Error> {
+    let (way, known) = way(vocabulary, avp)?;
+    Ok(Rule::Set(way, data(&known, avp, value)?))
+}
+
+fn mapped(vocabulary: &Vocabulary, avp: &str, to: &str) -> Result<Rule, Error> {
+    let (way, from) = way(vocabulary, avp)?;
+    let named = vocabulary.named(to);
+    let known = named.ok_or_else(|| Error::Unknown(to.to_owned()))?;
+    same_type((avp, &from), (to, &known))?;
+    let to = (known.vendor, known.code, known.mandatory);
+    Ok(Rule::Map(way, to))
+}
+
+fn added(vocabulary: &Vocabulary, avp: &str, value: &str) -> Result<Rule, Error> {
+    let (mut way, known) = way(vocabulary, avp)?;
+    way.pop();
+    let content = Content::Data(data(&known, avp, value)?.into());
+    Ok(Rule::Add(way, Branch::new(&known, content)))
 }
 
 impl Rule {
@@ -400,7 +441,7 @@ mod tests {
     #[test]
     fn a_profile_that_cannot_be_used_says_why() {
         for (case, text, said) in [
-            ("no TOML", "[[drop", "TOML"),
+            ("no TOML", "[[drop", "line 1: unclosed"),
             ("an unknown AVP", "[[drop]]\navp='No-Such'", "No-Such"),
             ("no group", "[[drop]]\navp='Event-Timestamp/Event'", "group"),
             (
@@ -426,6 +467,29 @@ mod tests {
         ] {
             let error = Profile::read(text, &words()).unwrap_err().to_string();
             assert!(error.contains(said), "{case}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_file_and_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("cdf.profile.toml");
+        for (text, said) in [
+            ("# first\n[[drop]]\navp = 'Nope'\n", "line 3: Nope: no AVP"),
+            (
+                "[[drop]]\navp = 'Event-Timestamp'\nvalue = 'x'\n",
+                "line 3: unknown field",
+            ),
+            ("\n[[drop]\n", "line 2: "),
+            (
+                "[[drop]]\navp = 'Event-Timestamp'\n[[set]]\nvalue = 'now'\navp = 'Event-Timestamp'\n",
+                "line 5: Event-Timestamp: \"now\"",
+            ),
+        ] {
+            std::fs::write(&file, text).unwrap();
+            let why = Profile::load(&file, &words()).unwrap_err().to_string();
+            let said = format!("{}: {said}", file.display());
+            assert!(why.starts_with(&said), "{said}: {why}");
         }
     }
 }

@@ -114,7 +114,7 @@ pub(super) fn load_profile(path: &Path, vocabulary: &Vocabulary) -> Result<Profi
     if path.as_os_str().is_empty() {
         return Ok(Profile::default());
     }
-    Profile::load(path, vocabulary).map_err(|why| bad("profile", &why.to_string()))
+    Profile::load(path, vocabulary).map_err(|why| bad("profile", &format!("a profile; {why}")))
 }
 
 /// On whose account a request goes (RFC 5502, TS 32.260 §5.1).
