@@ -10,7 +10,7 @@ use crate::dictionary::{APP_ACCOUNTING, APP_CREDIT_CONTROL};
 use crate::fault::{FrameError, ResultCode};
 use crate::message::{Header, Message};
 use crate::peer::Side;
-use crate::route::{PeerId, Pending};
+use crate::route::{PeerId, Pending, Through};
 use crate::vocabulary::Vocabulary;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -116,12 +116,14 @@ pub struct Request {
     pub end_to_end: u32,
     /// Whether it may have been received already: the T flag (RFC 6733 §3).
     pub retransmitted: bool,
+    /// Where it belongs after what was asked before: tried before all others.
+    pub through: Option<Through>,
     /// Peers to be tried first, by name; they also get a Destination-Host.
     pub prefer: Vec<PeerId>,
     /// The peer that has just failed it.
     pub avoid: Option<PeerId>,
     /// The server that holds the session of this request, its Destination-Host: the request goes to this peer, or
-    /// through the agents in `prefer`, and is not moved when one of them goes (RFC 8506 §5.7).
+    /// through the agents in `through` and `prefer`, and is not moved when one of them goes (RFC 8506 §5.7).
     pub bound: Option<String>,
     /// A finished message without Destination-Realm and Destination-Host.
     pub message: Vec<u8>,
@@ -522,7 +524,7 @@ impl Node {
                     Err(_) => waiting,
                     Ok(answer) => match self.redirect(now, answer, waiting) {
                         Ok(()) => return,
-                        Err(waiting) => waiting,
+                        Err(waiting) => *waiting,
                     },
                 };
                 let asked = (waiting.application, waiting.ticket);

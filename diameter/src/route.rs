@@ -52,6 +52,7 @@ pub struct Waiting {
     pub peer: PeerId,
     /// The request before its destination and identifiers were put in.
     pub request: Vec<u8>,
+    pub through: Option<Through>,
     pub prefer: Vec<PeerId>,
     /// The server that holds its session, to which alone it may go.
     pub bound: Option<String>,
@@ -59,6 +60,28 @@ pub struct Waiting {
     pub retransmitted: bool,
     /// A redirect agent has sent it here: no other one sends it further.
     pub redirected: bool,
+}
+
+/// The peer that was asked before. It may be an agent, so its name is nobody's destination (RFC 6733 §6.1.5: an agent that
+/// finds itself in Destination-Host does not pass the request on).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Through {
+    pub peer: PeerId,
+    /// The server that has answered through it, and holds a session: Destination-Host while the request goes that way.
+    pub server: Option<String>,
+}
+
+impl Waiting {
+    /// Peers to be tried before all others.
+    pub fn first(&self) -> Vec<PeerId> {
+        first(self.through.as_ref(), &self.prefer)
+    }
+}
+
+/// The peer that was asked before, then those that are named.
+pub fn first(through: Option<&Through>, named: &[PeerId]) -> Vec<PeerId> {
+    let before = through.map(|through| through.peer);
+    before.into_iter().chain(named.iter().copied()).collect()
 }
 
 /// Requests in flight, by hop-by-hop identifier: unique across all connections of this node.
@@ -240,6 +263,7 @@ mod tests {
             end_to_end: 0,
             peer,
             request: Vec::new(),
+            through: None,
             prefer: Vec::new(),
             bound: None,
             retransmitted: false,

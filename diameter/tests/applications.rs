@@ -114,6 +114,7 @@ impl World {
             ticket: 1,
             end_to_end: 1,
             retransmitted: false,
+            through: None,
             prefer: prefer.to_vec(),
             avoid: None,
             bound: bound.map(str::to_owned),

@@ -205,6 +205,7 @@ impl Lab {
                     ticket,
                     end_to_end: ticket as u32,
                     retransmitted: false,
+                    through: None,
                     prefer: Vec::new(),
                     avoid: None,
                     bound: None,

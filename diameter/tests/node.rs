@@ -11,6 +11,7 @@ use diameter::dictionary::*;
 use diameter::fault::FrameError;
 use diameter::message::{Flags, Message};
 use diameter::node::{Condition, Input, Outcome, Output};
+use diameter::route::Through;
 use diameter::write::Writer;
 use world::*;
 
@@ -585,5 +586,25 @@ proptest::proptest! {
                 proptest::prop_assert!(Message::parse(bytes).is_ok());
             }
         }
+    }
+}
+
+/// RFC 6733 §6.1.5: an agent that finds itself in Destination-Host takes the request for its own.
+#[test]
+fn what_follows_through_an_agent_names_the_server_behind_it_and_never_the_agent() {
+    for server in [None, Some("ocs9.test".to_owned())] {
+        let mut world = World::new();
+        world.up("dra1.test", 0);
+        let agent = world.up("dra2.test", 1);
+        world.ask_with(1, |request| {
+            request.through = Some(Through {
+                peer: agent.peer,
+                server: server.clone(),
+            });
+        });
+        let (to, sent) = world.sent();
+        let named = Message::parse(&sent).unwrap().find(&DESTINATION_HOST);
+        let named = named.and_then(|avp| avp.text().map(str::to_owned));
+        assert_eq!((to, named), (agent, server), "asked before");
     }
 }

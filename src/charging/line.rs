@@ -372,11 +372,14 @@ impl Line {
     pub fn request_of(&mut self, values: &[String], request: Request) {
         self.meet(values);
         let (named, wait) = self.named(values);
-        if wait && !request.prefer.iter().any(|peer| self.is_up(*peer)) {
+        let before = request.through.as_ref().map(|through| through.peer);
+        if wait && !before.is_some_and(|peer| self.is_up(peer)) {
             return self.held.push((values.to_vec(), request));
         }
-        let prefer = request.prefer.iter().copied().chain(named).collect();
-        self.request(Request { prefer, ..request });
+        self.request(Request {
+            prefer: named,
+            ..request
+        });
     }
 
     fn is_up(&self, peer: PeerId) -> bool {

@@ -323,7 +323,7 @@ impl<T: FnMut(&str) -> bool> Run<T> {
                 session_id,
                 renewals,
                 question,
-                prefer,
+                through,
                 avoid,
                 bound,
                 ..
@@ -343,7 +343,8 @@ impl<T: FnMut(&str) -> bool> Run<T> {
                     ticket: KEY,
                     end_to_end: (renewals << 16 | question.number) + 1,
                     retransmitted: question.retransmitted,
-                    prefer: prefer.into_iter().collect(),
+                    through,
+                    prefer: Vec::new(),
                     avoid,
                     bound,
                     message,

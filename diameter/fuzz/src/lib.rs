@@ -194,6 +194,7 @@ impl World {
             ticket,
             end_to_end: 7,
             retransmitted: false,
+            through: None,
             prefer: Vec::new(),
             avoid: None,
             bound: None,

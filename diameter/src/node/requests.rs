@@ -9,7 +9,7 @@ use crate::dictionary::{
 use crate::fault::ResultCode;
 use crate::message::{Header, Message};
 use crate::overload;
-use crate::route::{Candidate, PeerId, Waiting, choose};
+use crate::route::{Candidate, PeerId, Waiting, choose, first};
 use crate::write::{Writer, stamp};
 use rand_chacha::rand_core::Rng;
 
@@ -19,11 +19,13 @@ impl Node {
             ticket,
             end_to_end,
             retransmitted,
+            through,
             prefer,
             avoid,
             bound,
             message,
         } = request;
+        let before = first(through.as_ref(), &prefer);
         let application = Header::read(&message).map_or(0, |header| header.application);
         let asked = (application, ticket);
         if self.pending.count(application) >= self.limits(application).max_pending {
@@ -31,11 +33,11 @@ impl Node {
         }
         let mut up: Vec<Candidate> = self.candidates(application).collect();
         if let Some(server) = &bound {
-            let way = self.way_to(server, &prefer);
+            let way = self.way_to(server, &before);
             up.retain(|candidate| way.is_empty() || way.contains(&candidate.id));
         }
         let willing = self.willing(now, application, &up);
-        match choose(&willing, &prefer, avoid) {
+        match choose(&willing, &before, avoid) {
             None if willing.len() < up.len() => self.finish(asked, None, Outcome::Spared),
             None => self.finish(asked, None, Outcome::NoPeer),
             Some(peer) => {
@@ -45,6 +47,7 @@ impl Node {
                     end_to_end,
                     peer,
                     request: message,
+                    through,
                     prefer,
                     bound,
                     retransmitted,
@@ -119,7 +122,9 @@ impl Node {
             let host = peer.settings.host.as_ref();
             host.filter(|_| waiting.prefer.contains(&peer.id))
         };
-        if let Some(host) = waiting.bound.as_ref().or_else(named) {
+        let here = waiting.through.as_ref().filter(|way| way.peer == peer.id);
+        let server = here.and_then(|way| way.server.as_ref());
+        if let Some(host) = waiting.bound.as_ref().or(server).or_else(named) {
             writer.utf8(&DESTINATION_HOST, host);
         }
         if self.settings.overload_control {
@@ -147,7 +152,7 @@ impl Node {
                 None => self.candidates(waiting.application).collect(),
                 Some(_) => Vec::new(),
             };
-            let other = choose(&up, &waiting.prefer, Some(from)).filter(|id| *id != from);
+            let other = choose(&up, &waiting.first(), Some(from)).filter(|id| *id != from);
             if other.is_none() && lost == Lost::Perhaps {
                 continue; // nowhere to go: the answer may still come
             }
@@ -175,12 +180,12 @@ impl Node {
         now: Instant,
         answer: &Message<'_>,
         waiting: Waiting,
-    ) -> Result<(), Waiting> {
+    ) -> Result<(), Box<Waiting>> {
         let result = answer.find(&RESULT_CODE).and_then(|avp| avp.u32());
         let indicated =
             answer.header.flags.error() && result == Some(ResultCode::REDIRECT_INDICATION.0);
         if !indicated || waiting.redirected || waiting.bound.is_some() {
-            return Err(waiting);
+            return Err(Box::new(waiting));
         }
         let named = answer.avps().filter(|avp| avp.is(&REDIRECT_HOST));
         let mut hosts = named.filter_map(|avp| uri_host(avp.text()?));
@@ -194,7 +199,7 @@ impl Node {
             candidates.iter().find(is).map(|c| c.id)
         });
         match other.filter(|id| *id != waiting.peer) {
-            None => Err(waiting),
+            None => Err(Box::new(waiting)),
             Some(peer) => {
                 let waiting = Waiting {
                     peer,

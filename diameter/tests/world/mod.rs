@@ -216,6 +216,7 @@ impl World {
             ticket,
             end_to_end: ticket as u32,
             retransmitted: false,
+            through: None,
             prefer: Vec::new(),
             avoid: None,
             bound: None,

@@ -488,7 +488,7 @@ impl Credit {
                     session_id,
                     renewals,
                     mut question,
-                    prefer,
+                    through,
                     avoid,
                     bound,
                 } => {
@@ -507,7 +507,8 @@ impl Credit {
                         ticket: key,
                         end_to_end: identifier::of_question(key, renewals, question.number),
                         retransmitted: question.retransmitted,
-                        prefer: prefer.into_iter().collect(),
+                        through,
+                        prefer: Vec::new(),
                         avoid,
                         bound,
                         message: bytes,

@@ -106,6 +106,7 @@ impl Records {
                     // the one it had, if it is sent again after a restart
                     end_to_end: identifier::of_record(event.number),
                     retransmitted,
+                    through: None,
                     prefer,
                     avoid,
                     bound: None,

@@ -202,6 +202,41 @@ impl Drop for Lab {
     }
 }
 
+/// Two peers of a make, and a relay in front of each where there are relays.
+#[derive(Debug)]
+pub struct Pair {
+    pub first: Peer,
+    pub second: Peer,
+    /// The relays.
+    pub doors: Vec<Peer>,
+}
+
+impl Pair {
+    pub fn start(lab: &Lab, make: Make, hosts: [&'static str; 2], relayed: bool) -> Pair {
+        let [mut first, mut second] = hosts.map(|host| lab.peer(make, host));
+        first.launch();
+        second.start();
+        first.until_listening();
+        let behind: &[_] = if relayed {
+            &[("dra1.test", &first), ("dra2.test", &second)]
+        } else {
+            &[]
+        };
+        let relay = |(host, peer): &(&'static str, &Peer)| lab.relay(host, &[peer]);
+        let mut doors: Vec<Peer> = behind.iter().map(relay).collect();
+        doors.iter_mut().for_each(Peer::launch);
+        for door in &mut doors {
+            door.until_listening();
+            door.until_connected(1);
+        }
+        Pair {
+            first,
+            second,
+            doors,
+        }
+    }
+}
+
 /// A peer of another make, as a process.
 #[derive(Debug)]
 pub struct Peer {

@@ -1,6 +1,6 @@
 //! Rf, by Result-Code and silence: what becomes of a record whatever its CDFs say.
 
-use super::peer::{MAKES, each_make};
+use super::peer::{MAKES, Pair, each_make};
 use super::row::{Row, all_known, flags, row};
 use super::*;
 
@@ -44,49 +44,73 @@ const TABLE: &[Row<End>] = &[
 /// CHG-01 and CHG-02.
 #[test]
 fn every_answer_of_a_cdf_and_its_silence_have_the_right_consequence() {
-    each_make(&MAKES, |make| {
-        let lab = Lab::new("rf answers", make);
-        let (mut first, mut second) = (lab.peer(make, "cdf1.test"), lab.peer(make, "cdf2.test"));
-        first.launch();
-        second.start();
-        first.until_listening();
-        let server = offline(&[&first, &second], "answer_timeout_ms = 1000");
-        until_up(&server, first.host, SOON);
-        until_up(&server, second.host, SOON);
-        for row in TABLE {
-            publish(&server, row.name, row.script);
+    each_make(&MAKES, |make| answers(make, false));
+}
+
+/// CHG-01 and CHG-02: with freeDiameter as a relay in front of each CDF.
+#[test]
+fn every_answer_of_a_cdf_behind_a_relay_has_the_same_consequence() {
+    if Make::FreeDiameter.is_there() {
+        each_make(&MAKES, |make| answers(make, true));
+    }
+}
+
+fn answers(make: Make, relayed: bool) {
+    let lab = Lab::new(
+        if relayed {
+            "rf answers relayed"
+        } else {
+            "rf answers"
+        },
+        make,
+    );
+    let Pair {
+        first,
+        second,
+        doors,
+    } = Pair::start(&lab, make, ["cdf1.test", "cdf2.test"], relayed);
+    let doors: Vec<&Peer> = if relayed {
+        doors.iter().collect()
+    } else {
+        vec![&first, &second]
+    };
+    let server = offline(&doors, "answer_timeout_ms = 1000");
+    doors
+        .iter()
+        .for_each(|door| until_up(&server, door.host, SOON));
+    for row in TABLE {
+        publish(&server, row.name, row.script);
+    }
+    until(&server, PATIENCE, DEPTH, 0);
+    for row in TABLE {
+        let at = format!("{} at {make:?}", row.name);
+        let got = [&first, &second].map(|cdf| flags(cdf, row.name));
+        assert_eq!(got, row.wanted(), "{at}");
+        let all: Vec<Record> = [first.of(row.name), second.of(row.name)].concat();
+        for name in ["Session-Id", "Accounting-Record-Number", "E2E"] {
+            let same = all
+                .iter()
+                .all(|record| one(record, name) == one(&all[0], name));
+            assert!(same, "{at}: {name} of {all:#?}");
         }
-        until(&server, PATIENCE, DEPTH, 0);
-        for row in TABLE {
-            let at = format!("{} at {make:?}", row.name);
-            let got = [&first, &second].map(|cdf| flags(cdf, row.name));
-            assert_eq!(got, row.wanted(), "{at}");
-            let all: Vec<Record> = [first.of(row.name), second.of(row.name)].concat();
-            for name in ["Session-Id", "Accounting-Record-Number", "E2E"] {
-                let same = all
-                    .iter()
-                    .all(|record| one(record, name) == one(&all[0], name));
-                assert!(same, "{at}: {name} of {all:#?}");
-            }
-            all_known(&all, &at);
-        }
-        let count = |outcome: &str| {
-            metric(
-                &server,
-                &format!("presentia_charging_records_total{{outcome=\"{outcome}\"}}"),
-            )
-        };
-        let quarantined = TABLE.iter().filter(|row| row.end == Quarantined).count();
-        assert_eq!(
-            count("quarantined"),
-            i64::try_from(quarantined).ok(),
-            "{make:?}"
-        );
-        assert_eq!(
-            count("acknowledged"),
-            i64::try_from(TABLE.len() - quarantined).ok(),
-            "{make:?}"
-        );
-        server.stop();
-    });
+        all_known(&all, &at);
+    }
+    let count = |outcome: &str| {
+        metric(
+            &server,
+            &format!("presentia_charging_records_total{{outcome=\"{outcome}\"}}"),
+        )
+    };
+    let quarantined = TABLE.iter().filter(|row| row.end == Quarantined).count();
+    assert_eq!(
+        count("quarantined"),
+        i64::try_from(quarantined).ok(),
+        "{make:?}"
+    );
+    assert_eq!(
+        count("acknowledged"),
+        i64::try_from(TABLE.len() - quarantined).ok(),
+        "{make:?}"
+    );
+    server.stop();
 }

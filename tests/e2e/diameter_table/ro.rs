@@ -1,6 +1,6 @@
 //! Ro, by Result-Code, silence and failure handling: what becomes of a PUBLISH, and what its OCSs are asked.
 
-use super::peer::{MAKES, each_make};
+use super::peer::{MAKES, Pair, each_make};
 use super::row::{Row, all_known, asked, row, word};
 use super::*;
 
@@ -25,6 +25,7 @@ const DEBITS: &[Row<u16>] = &[
     row("unknown", "!ocs1=5030", 403, &["debit"], &[]),
     row("unrated", "!ocs1=5031", 503, &["debit"], &[]),
     row("unable", "!ocs1=5012", 503, &["debit"], &[]),
+    row("strange", "!ocs1=5006", 503, &["debit"], &[]),
     row("transient", "!ocs1=4001", 503, &["debit"], &[]),
     row("told", "!ocs1=5031+ddfh=1", 200, &["debit"], &[]),
     row("unroutable", "!ocs1=3002", 200, &["debit"], &["debit"]),
@@ -75,6 +76,7 @@ const TERMINATED: &[Row<u16>] = &[
     row("rejected", "!ocs1=5003", 403, &["initial"], &[]),
     row("unknown", "!ocs1=5030", 403, &["initial"], &[]),
     row("unrated", "!ocs1=5031", 503, &["initial"], &[]),
+    row("unable", "!ocs1=5012", 503, &["initial"], &[]),
     row("told", "!ocs1=5031+ccfh=1", 200, &["initial"], &[]),
     row("told-retry", "!ocs1=5031+ccfh=2", 503, &["initial"], &[]),
     row(
@@ -91,7 +93,23 @@ const TERMINATED: &[Row<u16>] = &[
         &["initial"],
         &["initial"],
     ),
-    row("silent", "!ocs1=silent", 503, &["initial"], &[]),
+    // what may have been set aside is given back
+    row("silent", "!ocs1=silent", 503, &["initial", "final 0"], &[]),
+    // RFC 8506 §8.4: only where the server has said so may the session go on at another one
+    row(
+        "kept",
+        "!ocs1=2001,silent,2001",
+        200,
+        &["initial", "final 1", "final 1 T"],
+        &[],
+    ),
+    row(
+        "moved",
+        "!ocs1=2001+fo=1,silent",
+        200,
+        &["initial", "final 1"],
+        &["final 1 T"],
+    ),
 ];
 
 const GOES_ON: &[Row<u16>] = &[
@@ -174,7 +192,14 @@ fn run(group: &Group, row: &Row<u16>, server: &Server, ocss: [&Peer; 2], make: M
         request = request.with("SIP-If-Match", "gone");
     }
     let at = format!("{id} at {make:?}");
-    assert_eq!(ask(server, &request).status(), Some(row.end), "{at}");
+    let answer = ask(server, &request);
+    assert_eq!(answer.status(), Some(row.end), "{at}");
+    // RFC 3261 §20.33: who is refused for a failure of ours may come back
+    assert_eq!(
+        row.end == 503,
+        !answer.get("retry-after").is_empty(),
+        "{at}"
+    );
     settles(&at, PATIENCE, &row.wanted(), || {
         ocss.map(|ocs| asked(ocs, &id))
     });
@@ -207,34 +232,57 @@ fn run(group: &Group, row: &Row<u16>, server: &Server, ocss: [&Peer; 2], make: M
 /// CHG-03.
 #[test]
 fn every_answer_of_an_ocs_and_its_silence_have_the_right_consequence() {
-    each_make(&MAKES, |make| {
-        let lab = Lab::new("ro answers", make);
-        let (mut first, mut second) = (lab.peer(make, "ocs1.test"), lab.peer(make, "ocs2.test"));
-        first.launch();
-        second.start();
-        first.until_listening();
-        let (first, second) = (&first, &second);
-        let ocss = [first, second];
-        std::thread::scope(|scope| {
-            for group in GROUPS {
-                scope.spawn(move || {
-                    let server = online(group.host, &ocss, group.settings);
-                    ocss.iter()
-                        .for_each(|ocs| until_up(&server, ocs.host, SOON));
-                    std::thread::scope(|scope| {
-                        for row in group.rows {
-                            let server = &server;
-                            scope.spawn(move || run(group, row, server, ocss, make));
-                        }
-                    });
-                    server.stop();
+    each_make(&MAKES, |make| answers(make, false));
+}
+
+/// CHG-03: with freeDiameter as a relay in front of each OCS.
+#[test]
+fn every_answer_of_an_ocs_behind_a_relay_has_the_same_consequence() {
+    if Make::FreeDiameter.is_there() {
+        each_make(&MAKES, |make| answers(make, true));
+    }
+}
+
+fn answers(make: Make, relayed: bool) {
+    let lab = Lab::new(
+        if relayed {
+            "ro answers relayed"
+        } else {
+            "ro answers"
+        },
+        make,
+    );
+    let Pair {
+        first,
+        second,
+        doors,
+    } = Pair::start(&lab, make, ["ocs1.test", "ocs2.test"], relayed);
+    let doors: Vec<&Peer> = if relayed {
+        doors.iter().collect()
+    } else {
+        vec![&first, &second]
+    };
+    let (ocss, doors) = ([&first, &second], &doors[..]);
+    std::thread::scope(|scope| {
+        for group in GROUPS {
+            scope.spawn(move || {
+                let server = online(group.host, doors, group.settings);
+                doors
+                    .iter()
+                    .for_each(|door| until_up(&server, door.host, SOON));
+                std::thread::scope(|scope| {
                     for row in group.rows {
-                        let id = id(group, row);
-                        let all = ocss.map(|ocs| asked(ocs, &id));
-                        assert_eq!(all, row.wanted(), "{id} at {make:?}, afterwards");
+                        let server = &server;
+                        scope.spawn(move || run(group, row, server, ocss, make));
                     }
                 });
-            }
-        });
+                server.stop();
+                for row in group.rows {
+                    let id = id(group, row);
+                    let all = ocss.map(|ocs| asked(ocs, &id));
+                    assert_eq!(all, row.wanted(), "{id} at {make:?}, afterwards");
+                }
+            });
+        }
     });
 }

@@ -10,7 +10,7 @@ use crate::fault::Class;
 use crate::message::Message;
 use crate::node::ConnectionId;
 use crate::ro::{CreditAnswer, UnitsIn};
-use crate::route::PeerId;
+use crate::route::{PeerId, Through};
 
 #[derive(Debug)]
 pub(super) enum Machine {
@@ -82,7 +82,13 @@ impl Entry {
             session_id: self.session_id.clone(),
             renewals: self.renewals,
             question,
-            prefer: self.peer.filter(|_| !question.elsewhere),
+            through: self
+                .peer
+                .filter(|_| !question.elsewhere)
+                .map(|peer| Through {
+                    peer,
+                    server: self.server.clone(),
+                }),
             avoid: self.peer.filter(|_| question.elsewhere),
             bound,
         }

@@ -3,7 +3,7 @@
 use crate::credit::{Decision, Owed, Question, Withdrawal};
 use crate::fault::ResultCode;
 use crate::node::ConnectionId;
-use crate::route::PeerId;
+use crate::route::{PeerId, Through};
 
 /// What is asked before a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,8 +49,8 @@ pub enum Order {
         /// Sessions that the charge had before this one, each with numbers of its own.
         renewals: u32,
         question: Question,
-        /// The peer through which the session's server was reached.
-        prefer: Option<PeerId>,
+        /// The peer that was asked before, and the session's server behind it.
+        through: Option<Through>,
         /// The peer that has just failed.
         avoid: Option<PeerId>,
         /// See [`Request::bound`](crate::node::Request::bound).

@@ -3,6 +3,7 @@
 use super::super::Denial;
 use super::*;
 use crate::dictionary::*;
+use crate::route::Through;
 use crate::write::Writer;
 
 const NOW: Instant = Instant(1_000_000);
@@ -83,7 +84,7 @@ fn a_session_stays_with_the_server_that_granted_it() {
     client.ended(NOW, 1, 1);
     let asked = orders(&mut client);
     let Some(Order::Ask {
-        prefer,
+        through,
         avoid,
         bound,
         ..
@@ -92,7 +93,11 @@ fn a_session_stays_with_the_server_that_granted_it() {
         panic!("{asked:?}");
     };
     let server = Some("ocs9.test".to_owned());
-    assert_eq!((*prefer, *avoid, bound), (Some(PEER), None, &server));
+    let way = Some(Through {
+        peer: PEER,
+        server: server.clone(),
+    });
+    assert_eq!((through, *avoid, bound), (&way, None, &server));
 }
 
 #[test]
