@@ -215,6 +215,7 @@ impl Resends {
             ticket,
             end_to_end: identifier::of_question(number, place, question.number),
             retransmitted: question.retransmitted,
+            through: None,
             prefer: Vec::new(),
             avoid: None,
             bound: None,
