@@ -23,6 +23,7 @@ Examples:
   presentia charging release 1882618704334389248 --why \"ticket 4711: CDF repaired\"
   presentia charging export --format csv >refused.csv
   presentia charging unpaid list
+  presentia charging unpaid resend 1882618704334389249 --why \"ticket 4712: topped up\"
   presentia charging unpaid forget 1882618704334389249 --why \"ticket 4712: account corrected\"
   presentia charging trace --icid 4f3a9c
   presentia charging tail
@@ -37,12 +38,28 @@ Asks the server at --server, which must trust this machine ([http] trusted_proxi
 --config instead, works on the store of a server that is stopped. A line of the list is,
 separated by tabs: number, Result-Code (0: not sent), CDF, SIP method, IMS charging identifier,
 reason. Released records are sent again. The number is the one in the server's log; see
-docs/charging.md.
+docs/charging.md, and --help of report, trace and unpaid.
 
-Exit status: 0 done, 1 refused, not enough credit, or the accounts do not add up, 2 wrong usage,
+Exit status: 0 done, 1 refused, not paid, not enough credit, or the accounts do not add up, 2 wrong usage,
 69 no server, 74 the store cannot be used (a running server has it), 78 no such configuration.";
 
-/// Look after charging records: accounts, quarantine, traces, live view
+const REPORT_HELP: &str = "\
+Tables, separated by tabs, one line for each hour (UTC) and below it one for each CDF or OCS:
+  hour      emitted = acknowledged + quarantined + exported + waiting, and what is missing
+  charges   asked = settled + free + no credit + refused + unavailable + returned + given up + open
+  unpaid    listed = collected + forgotten + on the list
+  CCRs      sent, with T, refunds, answers by class of Result-Code, without an answer, units debited
+
+Exit status: 0 all of it adds up, 1 something is missing.";
+
+const TRACE_HELP: &str = "\
+A line of JSON for each: state waiting, acknowledged, quarantined or exported of a record; open or
+unpaid of a charge; answered, unreadable, unanswered or not sent of a CCR. Of what has come to its end
+the last 1,000 records and 4,000 CCRs of the running server are known.
+
+Exit status: 0 something was found, 1 nothing.";
+
+/// Look after charging: accounts, quarantine, what nobody pays, traces, live view
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Args {
@@ -65,7 +82,7 @@ pub struct Args {
 enum Action {
     /// Print one line for each record in quarantine
     List,
-    /// Print a record: in quarantine, waiting, or lately sent
+    /// Print a record or a charge: in quarantine, waiting or open, unpaid, or lately sent
     Show(One),
     /// Print the records in quarantine as CDRs
     Export(Form),
@@ -78,17 +95,20 @@ enum Action {
         order: Order,
     },
     /// What no OCS takes: services that are not paid for, and refunds that are owed
+    #[command(after_help = unpaid::AFTER_HELP)]
     Unpaid {
         #[command(subcommand)]
         action: unpaid::Action,
     },
     /// Print what became of all events and charges, hour by hour, CDF by CDF and OCS by OCS
+    #[command(after_help = REPORT_HELP)]
     Report {
         /// As JSON
         #[arg(long)]
         json: bool,
     },
     /// Print what became of a SIP request: its records, its charges, and what OCSs were asked for it
+    #[command(after_help = TRACE_HELP)]
     #[command(group = clap::ArgGroup::new("request").required(true).multiple(true))]
     Trace {
         /// IMS charging identifier, icid-value of P-Charging-Vector

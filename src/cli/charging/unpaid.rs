@@ -8,6 +8,14 @@ use super::place::Place;
 use crate::charging::cdr::Cdr;
 use crate::charging::desk::Wanted;
 
+pub(super) const AFTER_HELP: &str = "\
+A line of the list is, separated by tabs: number, what is owed (debit, refund, report), units,
+Result-Code (0: no answer, so that the OCS may have it), OCS, SIP method, IMS charging identifier,
+reason. A line of resend: number, what is owed, units, Result-Code, OCS, and paid or why not. A number
+may have several entries; they are resent and forgotten together.
+
+Exit status of resend: 0 all of it is paid and off the list, 1 something is not.";
+
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Action {
     /// Print one line for each entry

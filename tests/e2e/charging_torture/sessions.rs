@@ -9,6 +9,8 @@ use super::peers::Kind;
 use super::ro::Fault::{self, KillBoth, KillOcs, KillServer, Noticed, Partition};
 use super::world::{Ocs, Plan, REOPENED, World};
 use super::{events, seed};
+use crate::harness::{SOON, eventually, http};
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -149,6 +151,31 @@ impl World {
         self.judge();
     }
 
+    /// The accounts of the server say the same of the units that were debited.
+    fn compare_units(&mut self, used: usize) {
+        let (http_at, mut last) = (self.server.http, Value::Null);
+        let same = eventually(SOON, || {
+            let page = http(http_at, "GET", "/charging/report", &[], "").body;
+            last = serde_json::from_str(&page).ok()?;
+            let hours = last["credit"].as_array()?;
+            let sum = |key: &str| {
+                hours
+                    .iter()
+                    .filter_map(|hour| hour[key].as_u64())
+                    .sum::<u64>()
+            };
+            let over = sum("open") == 0 && last["adds_up"] == true;
+            (over && sum("units") == used as u64).then_some(())
+        });
+        if same.is_none() {
+            let what = format!(
+                "{used} units taken, and the accounts say {}",
+                last["credit"]
+            );
+            self.tally.wrong.push(what);
+        }
+    }
+
     /// What the simulator has taken from its accounts is what it was told; then they are filled up.
     fn accounts(&mut self) {
         let (taken, open) = self.taken(units());
@@ -158,6 +185,7 @@ impl World {
                 "{used} used, and gone from the accounts {taken:?}; {open} sessions open"
             ));
         }
+        self.compare_units(used);
         let mut fill: Vec<String> = taken.keys().map(|id| format!("balance {id}=99")).collect();
         fill.push("balance full=1".into());
         self.ocs.as_mut().unwrap().tell(&fill, "full=1");
