@@ -12,12 +12,17 @@ pub const BOB: &str = "sip:bob@ims.test";
 
 /// A server whose subscriptions have sessions of three units at these OCSs.
 fn server(ocs: &[(&str, &str)], more: &str) -> Server {
+    // a subscription that is the unit has no quota
+    let units = match more.contains("\"subscription\"") {
+        true => "",
+        false => "quota = 3\nlag_ms = 100\n",
+    };
     let mut settings = format!(
         "[subscription]\nnotify_interval_ms = 0\n\
          [charging]\norigin_host = \"ps.test\"\norigin_realm = \"ps.test\"\nwatchdog_s = 6\n\
          reconnect_min_ms = 100\nreconnect_max_ms = 200\n\
          [charging.online]\nsubscribe = \"session\"\ntx_ms = 2000\nanswer_timeout_ms = 2000\n\
-         [charging.online.sessions]\nquota = 3\nlag_ms = 100\n{more}\n"
+         [charging.online.sessions]\n{units}{more}\n"
     );
     for (priority, (host, address)) in ocs.iter().enumerate() {
         settings += &format!(
