@@ -193,6 +193,7 @@ impl Desk {
                 let (reply, came) = oneshot::channel();
                 online.resend(Resend {
                     number,
+                    time: unpaid::time_of(key),
                     entry: entry.clone(),
                     attempt,
                     again,
@@ -282,7 +283,7 @@ pub struct Recent(Mutex<Lately>);
 struct Lately {
     count: u64,
     records: VecDeque<(u64, Ended)>,
-    exchanges: VecDeque<(u64, Exchange)>,
+    exchanges: VecDeque<(u64, Arc<Exchange>)>,
 }
 
 impl Recent {
@@ -310,7 +311,7 @@ impl Recent {
         }
         lately.count += 1;
         let number = lately.count;
-        lately.exchanges.push_back((number, exchange));
+        lately.exchanges.push_back((number, Arc::new(exchange)));
     }
 
     fn after(&self, sender: &Sender, after: u64) -> (u64, Vec<Cdr>) {
@@ -336,7 +337,7 @@ impl Recent {
             (found, above(&lately.exchanges, 0))
         };
         // they are unpacked to be compared: not while the charging thread waits
-        let exchanges = exchanges.iter().map(|(_, exchange)| exchange);
+        let exchanges = exchanges.iter().map(|(_, exchange)| &**exchange);
         let is = |exchange: &&Exchange| {
             record::read(&exchange.event).is_ok_and(|event| wanted.is(&event))
         };

@@ -134,6 +134,11 @@ pub(super) fn number_of(key: &[u8]) -> Option<u64> {
     key.first_chunk().copied().map(u64::from_be_bytes)
 }
 
+/// The time in the key of an entry, which no other of its charge has.
+pub(super) fn time_of(key: &[u8]) -> u64 {
+    key.last_chunk().copied().map_or(0, u64::from_be_bytes)
+}
+
 /// Entries above a number that are wanted, in order, so many at most, and then those of the same charge.
 pub fn listed(
     reader: &dyn Reader,

@@ -55,8 +55,8 @@ impl Attempt {
         Attempt { number, open: true }
     }
 
-    /// Session-Id and question.
-    fn question(self, entry: &Unpaid, again: bool) -> (String, Question) {
+    /// Session-Id and question. A charge may have several entries, which differ in the time of their keys.
+    fn question(self, entry: &Unpaid, time: u64, again: bool) -> (String, Question) {
         let (action, request, session_id) = match entry.loss.what {
             // a refund names the session of the debit that it undoes, and has a number of its own in it (§6.4, §8.2)
             What::Refund => {
@@ -73,7 +73,7 @@ impl Attempt {
                 entry.session_id.clone(),
             ),
             What::Debit | What::Report => {
-                let session_id = format!("{};again;{}", entry.session_id, self.number);
+                let session_id = format!("{};again;{time};{}", entry.session_id, self.number);
                 (RequestedAction::DirectDebiting, DEBIT, session_id)
             }
         };
@@ -91,6 +91,8 @@ impl Attempt {
 #[derive(Debug)]
 pub struct Resend {
     pub number: u64,
+    /// In the key of the entry.
+    pub time: u64,
     pub entry: Unpaid,
     pub attempt: Attempt,
     /// It was asked so before.
@@ -166,12 +168,13 @@ impl Resends {
     ) {
         let Resend {
             number,
+            time,
             entry,
             attempt,
             again,
             reply,
         } = resend;
-        let (session_id, question) = attempt.question(&entry, again);
+        let (session_id, question) = attempt.question(&entry, time, again);
         let now = wall_clock();
         let bytes = record::read(&entry.record).ok().and_then(|event| {
             let at = if attempt.number == 0 {
@@ -190,10 +193,9 @@ impl Resends {
         };
         self.last += 1;
         let ticket = KEYS | self.last;
-        let place = if attempt.number == 0 {
-            0
-        } else {
-            PLACE.saturating_add(attempt.number)
+        let (number, place) = match attempt.number {
+            0 => (number, 0), // as it was asked before
+            again => (number ^ time, PLACE.saturating_add(again)),
         };
         let mut track = Track::default();
         track.asks(Exchange {
@@ -314,22 +316,22 @@ mod tests {
         use What::{Debit, Refund, Report};
         let attempt = |number, open| Some(Attempt { number, open });
         for (what, result, before, session, number) in [
-            (Debit, 5012, None, ";again;1", 0),
+            (Debit, 5012, None, ";again;55;1", 0),
             (Debit, 0, None, "", 0),
             (Debit, 0, attempt(0, true), "", 0),
-            (Debit, 0, attempt(0, false), ";again;1", 0),
-            (Debit, 5012, attempt(1, true), ";again;1", 0),
-            (Debit, 5012, attempt(1, false), ";again;2", 0),
+            (Debit, 0, attempt(0, false), ";again;55;1", 0),
+            (Debit, 5012, attempt(1, true), ";again;55;1", 0),
+            (Debit, 5012, attempt(1, false), ";again;55;2", 0),
             (Refund, 5012, None, "", 2),
             (Refund, 0, None, "", 1),
             (Refund, 5012, attempt(1, true), "", 2),
             (Refund, 5012, attempt(1, false), "", 3),
-            (Report, 5012, None, ";again;1", 0),
-            (Report, 0, None, ";again;1", 0),
+            (Report, 5012, None, ";again;55;1", 0),
+            (Report, 0, None, ";again;55;1", 0),
         ] {
             let entry = entry(what, result);
             let next = Attempt::next(&entry, before);
-            let (session_id, question) = next.question(&entry, false);
+            let (session_id, question) = next.question(&entry, 55, false);
             let expected = format!("ps.test;0;7;1;ro{session}");
             let case = format!("{what:?} {result} {before:?}");
             assert_eq!((session_id, question.number), (expected, number), "{case}");

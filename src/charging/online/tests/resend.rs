@@ -3,6 +3,7 @@
 use super::*;
 use crate::charging::desk::{Resent, Wanted};
 use crate::charging::online::accounts;
+use crate::charging::unpaid;
 
 /// Number of the one charge: of this hour.
 fn recent() -> u64 {
@@ -81,13 +82,14 @@ fn an_ocs_that_still_refuses_is_shown_and_one_that_pays_ends_the_entry() {
             .into_iter()
             .map(|(session, ..)| session)
             .collect();
-        let first = sessions[0].clone();
-        let expected = [
-            first.clone(),
-            format!("{first};again;1"),
-            format!("{first};again;2"),
-        ];
-        assert_eq!(sessions, expected, "none is a duplicate of another");
+        let again = |session: &String| {
+            let rest = session.strip_prefix(sessions[0].as_str()).unwrap();
+            let parts: Vec<&str> = rest.split(';').collect();
+            (parts.get(1).copied() == Some("again")).then(|| parts[3].to_owned())
+        };
+        let numbers: Vec<_> = sessions.iter().map(again).collect();
+        let expected = [None, Some("1".to_owned()), Some("2".to_owned())];
+        assert_eq!(numbers, expected, "none is a duplicate of another");
         let counts = || {
             process
                 .metrics
@@ -115,6 +117,29 @@ fn a_refund_that_was_refused_is_given_back_later_in_the_session_of_its_debit() {
         let numbers: Vec<i64> = asked.iter().map(|(_, number, _)| *number).collect();
         assert_eq!(numbers, [0, 1, 2], "each its own in one session");
         assert!(asked.iter().all(|(session, ..)| *session == asked[0].0));
+        process.charging.shutdown(Duration::from_secs(1)).await;
+    });
+}
+
+/// Entries of one charge are debited each, though they have its number and Session-Id in common.
+#[test]
+fn several_entries_of_a_charge_are_taken_one_by_one() {
+    run(async {
+        let (ocs, disk) = (Ocs::start(&["5012,2001"], 5).await, Memory::new().disk());
+        let number = recent();
+        let process = with_entry(&ocs, &disk, number, false).await;
+        let found = unpaid::entries(&*Memory::open(disk.clone()).reader(), number).unwrap();
+        let (mut key, value) = found[0].clone();
+        *key.last_mut().unwrap() ^= 1;
+        let mut batch = Batch::default();
+        batch.put_bytes(Table::Unpaid, &key, &value);
+        process.commit(batch).await;
+        let all = process.charging.desk().resend(number).await.unwrap();
+        assert!(
+            all.len() == 2 && all.iter().all(|entry| entry.paid),
+            "{all:?}"
+        );
+        assert_eq!(ocs.balance().await, 3, "both are debited");
         process.charging.shutdown(Duration::from_secs(1)).await;
     });
 }
