@@ -5,10 +5,11 @@
 //!   (`tests/peers/README.md`), so that many rows run at the same time;
 //! - [`tap`] stands in front of each: it keeps what passes, loses it, or cuts the line;
 //! - [`wireshark`] judges every capture;
-//! - [`rf`], [`ro`], [`sessions`], [`enquiries`], [`links`], [`relay`] and [`questions`] are the table, of [`row`]s.
+//! - [`rf`], [`ro`], [`sessions`], [`enquiries`], [`named`], [`links`], [`relay`] and [`questions`] are the table, of [`row`]s.
 
 mod enquiries;
 mod links;
+mod named;
 mod peer;
 mod questions;
 mod relay;
