@@ -8,6 +8,7 @@
 use crate::base::{Goodbye, Local, Remote, read_cer};
 use crate::dictionary::*;
 use crate::fault::{Fault, ResultCode};
+use crate::grammar;
 use crate::message::Message;
 use crate::vocabulary::Vocabulary;
 use crate::write::{Writer, stamp};
@@ -164,7 +165,10 @@ impl Acceptor {
             (CMD_ACCOUNTING, APP_ACCOUNTING) | (CMD_CREDIT_CONTROL, APP_CREDIT_CONTROL)
                 if ours.serves(header.application) =>
             {
-                return vec![Output::Request(bytes.to_vec())];
+                return vec![match grammar::check_served(request) {
+                    Ok(()) => Output::Request(bytes.to_vec()),
+                    Err(fault) => Output::Send(self.local.answer(header, Some(request), &fault)),
+                }];
             }
             (_, application) if application == APP_COMMON || ours.serves(application) => {
                 ResultCode::COMMAND_UNSUPPORTED
@@ -302,9 +306,47 @@ mod tests {
         ] {
             assert_eq!(result(&open().received(&message)), told, "{case}");
         }
-        for message in [request(271, 3), request(272, 4)] {
-            let outputs = open().received(&message);
-            assert_eq!(outputs, [Output::Request(message)]);
+    }
+
+    #[test]
+    fn a_request_with_what_it_must_have_is_served_and_one_without_refused() {
+        const MUST: [Def; 4] = [SESSION_ID, ORIGIN_HOST, ORIGIN_REALM, DESTINATION_REALM];
+        let acr = [ACCOUNTING_RECORD_TYPE, ACCOUNTING_RECORD_NUMBER];
+        let ccr = [
+            AUTH_APPLICATION_ID,
+            SERVICE_CONTEXT_ID,
+            CC_REQUEST_TYPE,
+            CC_REQUEST_NUMBER,
+        ];
+        for (command, application, own) in [(271, 3, &acr[..]), (272, 4, &ccr[..])] {
+            let all: Vec<&Def> = MUST.iter().chain(own).collect();
+            let request = |without: Option<usize>, twice: Option<usize>| {
+                let mut w = Writer::request(command, application);
+                for (place, def) in all.iter().enumerate() {
+                    let times =
+                        usize::from(without != Some(place)) + usize::from(twice == Some(place));
+                    for _ in 0..times {
+                        match def.kind {
+                            Kind::U32 => w.u32(def, 4),
+                            Kind::Enumerated => w.i32(def, 4),
+                            _ => w.utf8(def, "a"),
+                        };
+                    }
+                }
+                w.finish(1_000).unwrap()
+            };
+            let complete = request(None, None);
+            assert_eq!(
+                open().received(&complete),
+                [Output::Request(complete.clone())]
+            );
+            for (place, def) in all.iter().enumerate() {
+                for (without, twice, code) in [(Some(place), None, 5005), (None, Some(place), 5009)]
+                {
+                    let outputs = open().received(&request(without, twice));
+                    assert_eq!(result(&outputs), (Some(code), false), "{}", def.name);
+                }
+            }
         }
     }
 

@@ -86,6 +86,47 @@ const COMMANDS: &[Command] = &[
     },
 ];
 
+/// What a server is asked (RFC 6733 §9.7.1, RFC 8506 §3.1). What stands there besides is not looked at: a profile may add
+/// much that nobody knows.
+const SERVED: &[Command] = &[
+    Command {
+        code: CMD_ACCOUNTING,
+        proxiable: true,
+        required: &[
+            SESSION_ID,
+            ORIGIN_HOST,
+            ORIGIN_REALM,
+            DESTINATION_REALM,
+            ACCOUNTING_RECORD_TYPE,
+            ACCOUNTING_RECORD_NUMBER,
+        ],
+        several: &[],
+        optional: &[ACCT_APPLICATION_ID, DESTINATION_HOST],
+    },
+    Command {
+        code: CMD_CREDIT_CONTROL,
+        proxiable: true,
+        required: &[
+            SESSION_ID,
+            ORIGIN_HOST,
+            ORIGIN_REALM,
+            DESTINATION_REALM,
+            AUTH_APPLICATION_ID,
+            SERVICE_CONTEXT_ID,
+            CC_REQUEST_TYPE,
+            CC_REQUEST_NUMBER,
+        ],
+        several: &[],
+        optional: &[DESTINATION_HOST, REQUESTED_ACTION],
+    },
+];
+
+/// Whether a request to a server has what it must have, and nothing of it twice.
+pub(crate) fn check_served(request: &Message<'_>) -> Result<(), Fault> {
+    let command = SERVED.iter().find(|c| c.code == request.header.command);
+    command.map_or(Ok(()), |command| check_occurrences(request, command))
+}
+
 /// Values that an Enumerated AVP of these commands may have.
 const RANGES: &[(Def, i32, i32)] = &[
     (DISCONNECT_CAUSE, 0, 2),     // §5.4.3
