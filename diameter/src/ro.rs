@@ -71,6 +71,8 @@ pub enum TerminationCause {
     ServiceNotProvided,
     /// The account or its server does not allow it any longer.
     Administrative,
+    /// The answer was none that this client may act on (RFC 8506 §8.17, §8.20).
+    BadAnswer,
 }
 
 impl TerminationCause {
@@ -78,8 +80,71 @@ impl TerminationCause {
         match self {
             TerminationCause::Logout => 1,
             TerminationCause::ServiceNotProvided => 2,
+            TerminationCause::BadAnswer => 3,
             TerminationCause::Administrative => 4,
         }
+    }
+}
+
+/// What units count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Measure {
+    /// CC-Service-Specific-Units (RFC 8506 §8.26).
+    #[default]
+    Events,
+    /// CC-Time, in seconds (§8.21).
+    Seconds,
+}
+
+/// Reporting-Reason (TS 32.299 §7.2): why used units are reported. The other values are of what presence has not: several
+/// kinds of quota for one service, and conditions that an OCS has armed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// Fewer units are left than the threshold.
+    Threshold,
+    /// Quota-Holding-Time is over, and the units that are left are given back.
+    HoldingTime,
+    /// The service is over.
+    Final,
+    QuotaExhausted,
+    ValidityTime,
+    /// The server has asked for it (RAR).
+    ForcedReauthorisation,
+    /// The units were of a credit pool, which has no more.
+    PoolExhausted,
+}
+
+impl Reason {
+    pub fn code(self) -> i32 {
+        match self {
+            Reason::Threshold => 0,
+            Reason::HoldingTime => 1,
+            Reason::Final => 2,
+            Reason::QuotaExhausted => 3,
+            Reason::ValidityTime => 4,
+            Reason::ForcedReauthorisation => 7,
+            Reason::PoolExhausted => 8,
+        }
+    }
+
+    pub fn read(code: i32) -> Option<Reason> {
+        use Reason::*;
+        let all = [
+            Threshold,
+            HoldingTime,
+            Final,
+            QuotaExhausted,
+            ValidityTime,
+            ForcedReauthorisation,
+            PoolExhausted,
+        ];
+        all.into_iter().find(|reason| reason.code() == code)
+    }
+
+    /// Whether it is said of one kind of units, in Used-Service-Unit; else of the service.
+    fn is_of_units(self) -> bool {
+        use Reason::*;
+        matches!(self, Threshold | QuotaExhausted | PoolExhausted)
     }
 }
 
@@ -116,10 +181,14 @@ pub struct CreditRequest<'a> {
     /// Who pays: Subscription-Id-Type and Subscription-Id-Data (§8.46).
     pub subscriptions: &'a [(i32, String)],
     pub units_in: UnitsIn,
-    /// CC-Service-Specific-Units wanted.
+    /// What `requested` and `used` count.
+    pub measure: Measure,
+    /// Units wanted.
     pub requested: Option<u64>,
-    /// CC-Service-Specific-Units used since the last report.
+    /// Units used since the last report.
     pub used: Option<u64>,
+    /// Why they are reported. It is said in Multiple-Services-Credit-Control alone: TS 32.299 has no other place for it.
+    pub reason: Option<Reason>,
 }
 
 impl CreditRequest<'_> {
@@ -164,6 +233,7 @@ impl CreditRequest<'_> {
                         self.used_units(w);
                         optional(w, &SERVICE_IDENTIFIER, service_identifier);
                         optional(w, &RATING_GROUP, rating_group);
+                        self.reporting_reason(w, false);
                     });
                 }
             }
@@ -178,23 +248,40 @@ impl CreditRequest<'_> {
     }
 
     fn requested_units(&self, w: &mut Writer) {
-        units(w, &REQUESTED_SERVICE_UNIT, self.requested);
+        if let Some(count) = self.requested {
+            w.group(&REQUESTED_SERVICE_UNIT, |w| self.units(w, count));
+        }
     }
 
     fn used_units(&self, w: &mut Writer) {
-        units(w, &USED_SERVICE_UNIT, self.used);
+        if let Some(count) = self.used {
+            w.group(&USED_SERVICE_UNIT, |w| {
+                self.units(w, count);
+                self.reporting_reason(w, true);
+            });
+        }
+    }
+
+    fn units(&self, w: &mut Writer, count: u64) {
+        match self.measure {
+            Measure::Events => w.u64(&CC_SERVICE_SPECIFIC_UNITS, count),
+            Measure::Seconds => w.u32(&CC_TIME, count.try_into().unwrap_or(u32::MAX)),
+        };
+    }
+
+    /// Beside the units that it is about, or beside the service.
+    fn reporting_reason(&self, w: &mut Writer, of_units: bool) {
+        let in_services = matches!(self.units_in, UnitsIn::Services { .. });
+        let fits = |reason: &Reason| in_services && reason.is_of_units() == of_units;
+        if let Some(reason) = self.reason.filter(fits) {
+            w.i32(&REPORTING_REASON, reason.code());
+        }
     }
 }
 
 fn optional(w: &mut Writer, def: &Def, value: Option<u32>) {
     if let Some(value) = value {
         w.u32(def, value);
-    }
-}
-
-fn units(w: &mut Writer, def: &Def, count: Option<u64>) {
-    if let Some(count) = count {
-        w.group(def, |w| _ = w.u64(&CC_SERVICE_SPECIFIC_UNITS, count));
     }
 }
 
@@ -247,8 +334,18 @@ pub struct CreditAnswer<'a> {
     pub error_message: Option<&'a str>,
     /// CC-Service-Specific-Units granted; `None` when the answer counts no such units.
     pub granted: Option<u64>,
+    /// CC-Time granted, in seconds.
+    pub granted_time: Option<u32>,
+    /// Units of money or volume are granted, or a change of tariff is announced for them.
+    pub granted_other: bool,
     /// Unit-Quota-Threshold (TS 32.299): more is to be asked for when fewer units than this are left.
     pub threshold: Option<u64>,
+    /// Time-Quota-Threshold: the same in seconds.
+    pub time_threshold: Option<u32>,
+    /// Quota-Holding-Time: seconds for which the units may lie unused; 0: for ever.
+    pub holding: Option<u32>,
+    /// The units are of a credit pool (G-S-U-Pool-Reference).
+    pub pooled: bool,
     /// Seconds for which the grant holds.
     pub validity: Option<u32>,
     pub final_unit: Option<FinalUnitAction>,
@@ -275,6 +372,8 @@ impl<'a> CreditAnswer<'a> {
             let inner = service.and_then(|group| group.find_def(def));
             inner.or_else(|| find(def))
         };
+        let granted = nearest(&GRANTED_SERVICE_UNIT).map(|avp| avp.group());
+        let has = |def: &Def| granted.is_some_and(|units| units.find_def(def).is_some());
         let number = |def: &Def| find(def).and_then(|avp| avp.i32());
         let text = |def: &Def| find(def).and_then(|avp| avp.text());
         Some(CreditAnswer {
@@ -287,8 +386,12 @@ impl<'a> CreditAnswer<'a> {
             number: find(&CC_REQUEST_NUMBER).and_then(|avp| avp.u32()),
             origin_host: text(&ORIGIN_HOST).filter(|host| is_identity(host)),
             error_message: text(&ERROR_MESSAGE),
-            granted: nearest(&GRANTED_SERVICE_UNIT)
-                .and_then(|avp| avp.group().find_def(&CC_SERVICE_SPECIFIC_UNITS)?.u64()),
+            granted: granted.and_then(|units| units.find_def(&CC_SERVICE_SPECIFIC_UNITS)?.u64()),
+            granted_time: granted.and_then(|units| units.find_def(&CC_TIME)?.u32()),
+            granted_other: NOT_OURS.iter().any(has),
+            time_threshold: nearest(&TIME_QUOTA_THRESHOLD).and_then(|avp| avp.u32()),
+            holding: nearest(&QUOTA_HOLDING_TIME).and_then(|avp| avp.u32()),
+            pooled: service.is_some_and(|group| group.find_def(&G_S_U_POOL_REFERENCE).is_some()),
             threshold: nearest(&UNIT_QUOTA_THRESHOLD)
                 .and_then(|avp| avp.u32())
                 .map(u64::from),
@@ -316,6 +419,15 @@ impl<'a> CreditAnswer<'a> {
             && self.number.is_none_or(|said| said == number)
     }
 }
+
+/// What a grant may have that presence never asks for.
+const NOT_OURS: [Def; 5] = [
+    CC_MONEY,
+    CC_TOTAL_OCTETS,
+    CC_INPUT_OCTETS,
+    CC_OUTPUT_OCTETS,
+    TARIFF_TIME_CHANGE,
+];
 
 /// The group of the service that was asked for: the one that names it, else the first that names no other.
 fn service_of(avps: Avps<'_>, units_in: UnitsIn) -> Option<Avps<'_>> {

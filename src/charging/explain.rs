@@ -7,7 +7,7 @@ use super::settings::{Checked, NotifyPayer};
 use diameter::credit::Question;
 use diameter::dictionary::{DESTINATION_HOST, DESTINATION_REALM, OC_SUPPORTED_FEATURES};
 use diameter::message::Message;
-use diameter::ro::{RequestType, RequestedAction, TerminationCause};
+use diameter::ro::{Reason, RequestType, RequestedAction, TerminationCause};
 use diameter::tree;
 use diameter::vocabulary::Known;
 use ims::charge::{Besides, BodyFacts, Booked, Chargeable, Coalescing, Event, Role, Triggers};
@@ -114,10 +114,12 @@ fn asked(question: &str, units: u64) -> Option<Question> {
         "update" => Question {
             requested: Some(units),
             used: Some(1),
+            reason: Some(Reason::QuotaExhausted),
             ..of(RequestType::Update, 1)
         },
         "termination" => Question {
             used: Some(1),
+            reason: Some(Reason::Final),
             cause: Some(TerminationCause::Logout),
             ..of(RequestType::Termination, 1)
         },

@@ -6,6 +6,7 @@ use super::session::block_on;
 use super::terminal::{Stop, note, say};
 use super::{Exit, Failure};
 use crate::sim::ocs::Terms;
+use crate::sim::ocs::units::Unit;
 use crate::sim::script::{KINDS, Rule, Script};
 use crate::sim::{Settings, serve};
 use diameter::base::{Applications, Local};
@@ -114,6 +115,12 @@ struct Account {
     /// Unit-Quota-Threshold of a grant: the client asks for more when fewer units are left
     #[arg(long, value_name = "UNITS")]
     threshold: Option<u32>,
+    /// Quota-Holding-Time of a grant, in seconds: units that lie unused so long are given back
+    #[arg(long, value_name = "SECONDS")]
+    holding: Option<u32>,
+    /// Grant units of this kind, whatever is asked for: by default events, or seconds to those who ask for CC-Time
+    #[arg(long, value_name = "KIND")]
+    unit: Option<Unit>,
     /// Announce the last units with Final-Unit-Indication
     #[arg(long)]
     final_unit: bool,
@@ -220,6 +227,8 @@ impl Account {
             grant: self.grant,
             validity: self.validity,
             threshold: self.threshold,
+            holding: self.holding,
+            unit: self.unit,
             final_unit: self.final_unit,
             final_action: self.final_action,
             failover: self.failover.then_some(true),

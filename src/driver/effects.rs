@@ -70,6 +70,11 @@ impl Driver {
                     online.used(number, units);
                 }
             }
+            Effect::CreditWanted { number } => {
+                if let Some(online) = &self.online {
+                    online.wanted(number);
+                }
+            }
             Effect::CreditEnded { number, delivered } => {
                 if let Some(online) = &self.online {
                     online.ended(number, delivered);

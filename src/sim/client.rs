@@ -412,8 +412,10 @@ impl<T: FnMut(&str) -> bool> Run<T> {
             event_timestamp: since.as_secs(),
             subscriptions: std::slice::from_ref(&ask.subscriber),
             units_in: ask.units_in,
+            measure: question.measure,
             requested: question.requested,
             used: question.used,
+            reason: question.reason,
         };
         let service = |w: &mut Writer| {
             w.group(&IMS_INFORMATION, |w| {

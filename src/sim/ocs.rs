@@ -1,15 +1,18 @@
 //! The simulated charging system behind the sockets: accounts, reservations, duplicates, and the answers that follow.
 //!
-//! Accounts count service-specific units. A request that was heard before, by Session-Id and number, gets the answer
+//! Accounts count units, be they events or seconds. A request that was heard before, by Session-Id and number, gets the answer
 //! that it got then and changes nothing (RFC 6733 §9.4, RFC 8506 §6.5).
 
 use diameter::base::Local;
 use diameter::dictionary::*;
 use diameter::fault::ResultCode;
-use diameter::message::{Avp, Avps, Message};
+use diameter::message::{Avp, Message};
 use diameter::ro::{RequestType, RequestedAction};
 use diameter::write::Writer;
 use std::collections::BTreeMap;
+use units::{Unit, used, wanted};
+
+pub mod units;
 
 /// Requests remembered for the recognition of duplicates; beyond that the memory starts anew.
 const HEARD_MAX: usize = 200_000;
@@ -33,6 +36,10 @@ pub struct Terms {
     pub validity: Option<u32>,
     /// Unit-Quota-Threshold (TS 32.299).
     pub threshold: Option<u32>,
+    /// Quota-Holding-Time (TS 32.299), in seconds.
+    pub holding: Option<u32>,
+    /// What is granted, whatever was asked for.
+    pub unit: Option<Unit>,
     /// Whether the last units are announced with Final-Unit-Indication, and Final-Unit-Action by its number.
     pub final_unit: bool,
     pub final_action: i32,
@@ -176,13 +183,14 @@ impl Ocs {
             }
         }
         let terms = &self.terms;
+        let unit = terms.unit.unwrap_or_else(|| Unit::asked(message));
         if let Some(failover) = terms.failover {
             w.i32(&CC_SESSION_FAILOVER, i32::from(failover));
         }
         match service {
             Some(service) if inside || verdict.granted.is_some() => {
                 w.group(&MULTIPLE_SERVICES_CREDIT_CONTROL, |w| {
-                    self.units(w, &verdict);
+                    self.units(w, &verdict, unit);
                     for def in [SERVICE_IDENTIFIER, RATING_GROUP] {
                         if let Some(avp) = service.group().find_def(&def) {
                             copy(w, &def, &avp);
@@ -191,12 +199,13 @@ impl Ocs {
                     w.u32(&RESULT_CODE, verdict.result);
                 });
             }
-            _ => self.units(&mut w, &verdict),
+            _ => self.units(&mut w, &verdict, unit),
         }
         self.cost(&mut w, message);
         let action = message.find(&REQUESTED_ACTION).and_then(|avp| avp.i32());
         if action == Some(RequestedAction::CheckBalance.code()) && !failed {
-            let enough = self.available(&self.account(message)) >= wanted(message) as i64;
+            let enough =
+                self.available(&self.account(message)) >= wanted(message).unwrap_or(0) as i64;
             w.i32(&CHECK_BALANCE_RESULT, i32::from(!enough));
         }
         if let Some(ccfh) = terms.ccfh {
@@ -208,18 +217,19 @@ impl Ocs {
         (verdict.result, w.finish(MAX).unwrap_or_default())
     }
 
-    fn units(&self, w: &mut Writer, verdict: &Verdict) {
+    fn units(&self, w: &mut Writer, verdict: &Verdict, unit: Unit) {
         let Some(granted) = verdict.granted else {
             return;
         };
-        w.group(&GRANTED_SERVICE_UNIT, |w| {
-            _ = w.u64(&CC_SERVICE_SPECIFIC_UNITS, granted)
-        });
+        unit.grant(w, granted);
         if let Some(validity) = self.terms.validity {
             w.u32(&VALIDITY_TIME, validity);
         }
         if let Some(threshold) = self.terms.threshold {
-            w.u32(&UNIT_QUOTA_THRESHOLD, threshold);
+            unit.threshold(w, threshold);
+        }
+        if let Some(holding) = self.terms.holding {
+            w.u32(&QUOTA_HOLDING_TIME, holding);
         }
         if verdict.last {
             let action = self.terms.final_action;
@@ -232,7 +242,7 @@ impl Ocs {
     fn cost(&self, w: &mut Writer, message: &Message<'_>) {
         const EURO: u32 = 978; // ISO 4217
         if let Some(price) = self.terms.price {
-            let units = wanted(message).max(1) as i64;
+            let units = wanted(message).unwrap_or(1).max(1) as i64;
             w.group(&COST_INFORMATION, |w| {
                 w.group(&UNIT_VALUE, |w| {
                     w.i64(&VALUE_DIGITS, price.saturating_mul(units))
@@ -288,7 +298,7 @@ impl Ocs {
         match number(&CC_REQUEST_TYPE).and_then(RequestType::read) {
             Some(RequestType::Event) => {
                 let action = number(&REQUESTED_ACTION).and_then(RequestedAction::read);
-                self.event(&account, wanted(message), action)
+                self.event(&account, wanted(message).unwrap_or(1), action)
             }
             Some(RequestType::Initial) if self.sessions.len() >= SESSIONS_MAX => {
                 Verdict::plain(ResultCode::TOO_BUSY.0)
@@ -301,15 +311,21 @@ impl Ocs {
                     account,
                     reserved: 0,
                 };
-                self.reserve(id, session, wanted(message))
+                self.reserve(id, session, wanted(message).unwrap_or(1))
             }
             Some(kind @ (RequestType::Update | RequestType::Termination)) => {
-                let Some(session) = self.sessions.remove(id) else {
+                let Some(mut session) = self.sessions.remove(id) else {
                     return Verdict::plain(ResultCode::UNKNOWN_SESSION_ID.0);
                 };
                 self.change(&session.account, session.reserved - used(message) as i64);
-                match kind {
-                    RequestType::Update => self.reserve(id, session, wanted(message)),
+                match (kind, wanted(message)) {
+                    (RequestType::Update, Some(units)) => self.reserve(id, session, units),
+                    // given back, and nothing more is wanted for now
+                    (RequestType::Update, None) => {
+                        session.reserved = 0;
+                        self.sessions.insert(id.to_owned(), session);
+                        Verdict::plain(2001)
+                    }
                     _ => Verdict::plain(2001),
                 }
             }
@@ -395,29 +411,6 @@ fn method<'a>(message: &Message<'a>) -> Option<&'a str> {
     let ims = service.find_def(&IMS_INFORMATION)?.group();
     let event = ims.find_def(&EVENT_TYPE)?.group();
     event.find_def(&SIP_METHOD)?.text()
-}
-
-/// Units in Multiple-Services-Credit-Control, else at the level of the command.
-fn units_of(message: &Message<'_>, def: &Def) -> u64 {
-    let count = |avps: Avps<'_>| {
-        let units = avps.find_def(def)?.group();
-        units.find_def(&CC_SERVICE_SPECIFIC_UNITS)?.u64()
-    };
-    let service = message.find(&MULTIPLE_SERVICES_CREDIT_CONTROL);
-    let inner = service.and_then(|avp| count(avp.group()));
-    // no account holds more, so that sums stay far from the ends of their type
-    inner
-        .or_else(|| count(message.avps()))
-        .unwrap_or(0)
-        .min(1 << 32)
-}
-
-fn wanted(message: &Message<'_>) -> u64 {
-    units_of(message, &REQUESTED_SERVICE_UNIT)
-}
-
-fn used(message: &Message<'_>) -> u64 {
-    units_of(message, &USED_SERVICE_UNIT)
 }
 
 fn copy(w: &mut Writer, def: &Def, avp: &Avp<'_>) {

@@ -29,6 +29,7 @@ mod online_accounts;
 mod online_grants;
 mod online_notify;
 mod online_sessions;
+mod online_units;
 mod operation;
 mod overload;
 mod parts;

@@ -11,19 +11,19 @@ use std::time::Duration;
 pub const BOB: &str = "sip:bob@ims.test";
 
 /// A server whose subscriptions have sessions of three units at these OCSs.
-fn server(ocs: &[(&str, &str)], more: &str) -> Server {
-    // a subscription that is the unit has no quota
-    let units = match more.contains("\"subscription\"") {
-        true => "",
-        false => "quota = 3\nlag_ms = 100\n",
-    };
+pub fn server(ocs: &[(&str, &str)], more: &str) -> Server {
     let mut settings = format!(
         "[subscription]\nnotify_interval_ms = 0\n\
          [charging]\norigin_host = \"ps.test\"\norigin_realm = \"ps.test\"\nwatchdog_s = 6\n\
          reconnect_min_ms = 100\nreconnect_max_ms = 200\n\
          [charging.online]\nsubscribe = \"session\"\ntx_ms = 2000\nanswer_timeout_ms = 2000\n\
-         [charging.online.sessions]\n{units}{more}\n"
+         [charging.online.sessions]\n{more}\n"
     );
+    for (key, usual) in [("quota", 3), ("lag_ms", 100)] {
+        if !more.contains(key) && !more.contains("\"subscription\"") {
+            settings += &format!("{key} = {usual}\n");
+        }
+    }
     for (priority, (host, address)) in ocs.iter().enumerate() {
         settings += &format!(
             "[[charging.online.peers]]\nhost = \"{host}\"\nrealm = \"test\"\naddress = \"{address}\"\n\
@@ -97,6 +97,17 @@ impl World {
         assert_eq!(self.watcher.ask(&request).status(), Some(200));
         let last = self.told();
         assert!(last.get("subscription-state").starts_with("terminated"));
+    }
+
+    /// The same, where something may be told before.
+    pub fn leave_at_last(&mut self) {
+        let request = self.dialog.refresh(0);
+        assert_eq!(self.watcher.ask(&request).status(), Some(200));
+        while !self
+            .told()
+            .get("subscription-state")
+            .starts_with("terminated")
+        {}
     }
 
     /// What a NOTIFY says of a subscription that has lost its credit.

@@ -277,6 +277,7 @@ impl World {
                 | Effect::Charge(_)
                 | Effect::Credit(_)
                 | Effect::CreditUsed { .. }
+                | Effect::CreditWanted { .. }
                 | Effect::CreditEnded { .. } => {}
             }
         }
@@ -396,6 +397,7 @@ impl World {
             Effect::Administered { .. } | Effect::Fetch(_) => {}
             Effect::Credit(request) => self.credit_asked(&request),
             Effect::CreditUsed { number, units } => self.credit_used(number, units),
+            Effect::CreditWanted { .. } => {} // more is granted as it is used, here
             Effect::CreditEnded { number, delivered } => self.credit_ended(number, delivered),
             Effect::Charge(event) => {
                 self.server.spool.insert(event.number, *event);

@@ -6,7 +6,7 @@
 use super::event::OneTime;
 use super::session::Session;
 use super::verdict::{Told, Verdict};
-use super::{Decision, Input, Output, Owed, Policy};
+use super::{Decision, Input, Output, Owed, Policy, Terms};
 use crate::Instant;
 use crate::dictionary::{CMD_RE_AUTH, SESSION_ID};
 use crate::fault::ResultCode;
@@ -106,6 +106,8 @@ impl Client {
         let renewals = kept.as_ref().map_or(0, |kept| kept.renewals);
         let session_id = session_id_of(&session_id, renewals);
         self.sessions.insert(session_id.clone(), key);
+        // nothing is said of a new one as long as it may use any number
+        let told = kept.is_none().then_some(None);
         let entry = Entry {
             machine,
             session_id,
@@ -116,6 +118,9 @@ impl Client {
             peer: None,
             kept,
             late: None,
+            limit: None,
+            told,
+            stored: 0,
             handed: None,
             lasting,
             deadline: None,
@@ -151,6 +156,11 @@ impl Client {
         self.handle(now, key, Input::Used { units }, None);
     }
 
+    /// A service that lasts has to wait for a unit.
+    pub fn wanted(&mut self, now: Instant, key: u64) {
+        self.handle(now, key, Input::Wanted, None);
+    }
+
     /// The service is over, and the store says so: it used so many units that were not told before. Of one that does
     /// not last that is 1 when it was delivered, and 0 when it was not.
     pub fn ended(&mut self, now: Instant, key: u64, used: u64) {
@@ -177,6 +187,7 @@ impl Client {
                 owed: Owed::Nothing,
                 server: None,
                 renewals: 0,
+                terms: Terms::default(),
             };
             entry.kept = Some(nothing); // unlike all that is ever stored
         }
@@ -317,19 +328,11 @@ impl Client {
             entry.renew();
             self.sessions.insert(entry.session_id.clone(), key);
         }
-        let kept = (owed != Owed::Nothing).then(|| entry.kept_for(owed));
-        let is_quiet = out.iter().all(|o| matches!(o, Output::Allowed(_)));
-        if kept == entry.kept {
-            entry.late = None;
-        } else if is_quiet && entry.may_wait(now, kept.as_ref()) {
-            entry.late.get_or_insert(now.after(self.policy.lag));
-        } else {
-            entry.late = None;
-            self.orders.push_back(match kept.clone() {
-                Some(kept) => Order::Keep { key, kept },
-                None => Order::Forget { key },
-            });
-            entry.kept = kept;
+        let kept = entry.keep(key, now, owed, &out, &self.policy);
+        self.orders.extend(kept);
+        if !done {
+            let allowed = entry.tell(key, self.policy.lag_units);
+            self.orders.extend(allowed); // behind what was stored for it
         }
         if let Some(old) = entry.deadline {
             self.due.remove(&(old, key));
@@ -351,8 +354,7 @@ impl Client {
                 Output::Decided(decision) => {
                     self.orders.push_back(Order::Decided { key, decision });
                 }
-                Output::Allowed(units) => self.orders.push_back(Order::Allowed { key, units }),
-                Output::Renewed => {} // seen to before
+                Output::Allowed(_) | Output::Renewed => {} // seen to before
                 Output::Withdrawn(why) => self.orders.push_back(Order::Withdrawn { key, why }),
                 Output::Reply(result) => self.reply(from, result),
                 Output::Unsettled(owed) => {

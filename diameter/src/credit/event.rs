@@ -152,6 +152,7 @@ impl OneTime {
             Input::Tick => self.tick(now, out),
             Input::Ended { used } => self.ended(now, used > 0, out),
             Input::Used { .. } | Input::Begun => self.ended(now, true, out),
+            Input::Wanted => {} // it has what it asked for, or nothing
             // An event has no session at the server: "any event not listed ... MUST be considered an error" (§7).
             Input::ReAuth | Input::Abort => {
                 out.push(Output::Reply(crate::fault::ResultCode::UNKNOWN_SESSION_ID));

@@ -18,7 +18,8 @@ pub mod verdict;
 use crate::Instant;
 use crate::fault::ResultCode;
 use crate::ro::{
-    DebitFailureHandling, FailureHandling, RequestType, RequestedAction, TerminationCause,
+    DebitFailureHandling, FailureHandling, Measure, Reason, RequestType, RequestedAction,
+    TerminationCause,
 };
 use verdict::Told;
 
@@ -39,6 +40,13 @@ pub struct Policy {
     pub units: u64,
     /// How long the store may be behind what a service that goes on has used: what a process that dies forgives.
     pub lag: u64,
+    /// How many units the store may be behind: the service uses no more before they are stored. 0: any number.
+    pub lag_units: u64,
+    /// Units that a service which lasts may use while it goes on without its server, by CCFH; then it ends. 0: any number.
+    pub given: u64,
+    /// Quota-Holding-Time where the server names none; 0: for ever. `None`: units of a service that lasts are in use for
+    /// as long as it does, and are never given back before its end.
+    pub holding: Option<u64>,
     /// More is asked for when less of a grant is left than this share of it, in percent; 0: when all of it is used. A
     /// server that names a threshold is followed.
     pub early: u8,
@@ -58,6 +66,9 @@ impl Default for Policy {
             retry: (1_000, 300_000),
             units: 1,
             lag: 1_000,
+            lag_units: 0,
+            given: 0,
+            holding: Some(0),
             early: 0,
             again: 60_000,
             grace: 60_000,
@@ -82,6 +93,8 @@ pub enum Input {
     Used { units: u64 },
     /// The service is over and has used so many units more: 1 when it was delivered, 0 when it failed.
     Ended { used: u64 },
+    /// The service would use a unit and has none.
+    Wanted,
     /// RAR: the server wants to decide again (§5.5).
     ReAuth,
     /// ASR: the server wants the session ended (RFC 6733 §8.5).
@@ -96,10 +109,14 @@ pub struct Question {
     pub number: u32,
     pub action: Option<RequestedAction>,
     pub cause: Option<TerminationCause>,
+    /// What units count.
+    pub measure: Measure,
     /// Units wanted.
     pub requested: Option<u64>,
     /// Units used and not reported before.
     pub used: Option<u64>,
+    /// Why they are reported; `None`: for none of the reasons that have a name.
+    pub reason: Option<Reason>,
     /// The T flag: an earlier sending was not answered.
     pub retransmitted: bool,
     /// Another server than the one that has just failed, if there is one.
@@ -116,8 +133,10 @@ impl Question {
             number,
             action: None,
             cause: None,
+            measure: Measure::default(),
             requested: None,
             used: None,
+            reason: None,
             retransmitted: false,
             elsewhere: false,
             bound: false,
@@ -213,6 +232,15 @@ pub enum Owed {
     /// A service goes on that lasts and has no session, by its failure handling. What it used is told to the next
     /// session that opens.
     Given { used: u64 },
+}
+
+/// What of a session is kept beside [`Owed`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// What its units count.
+    pub measure: Measure,
+    /// Why the update whose fate is not known was sent: what is sent again says the same.
+    pub reason: Option<Reason>,
 }
 
 /// Waits between attempts to settle what is stored.

@@ -10,7 +10,7 @@ use super::verdict::{Told, Verdict};
 use super::{Backoff, Decision, Denial, Input, Output, Owed, Policy, Question, Withdrawal};
 use crate::Instant;
 use crate::fault::ResultCode;
-use crate::ro::{FailureHandling, RequestType, TerminationCause};
+use crate::ro::{FailureHandling, Measure, Reason, RequestType, TerminationCause};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -54,6 +54,8 @@ pub struct Session {
     begun: bool,
     /// The server does not charge for the service.
     free: bool,
+    /// What its units count.
+    measure: Measure,
     /// Units asked for at once.
     wanted: u64,
     /// The question under way or, when its fate is not known, stored.
@@ -73,6 +75,20 @@ pub struct Session {
     /// What the service was told last: see [`Output::Allowed`].
     allowed: Option<u64>,
     last_units: bool,
+    /// The last grant was of a pool.
+    pooled: bool,
+    /// Milliseconds for which the last grant may lie unused.
+    holding: Option<u64>,
+    /// When that time is over.
+    idle: Option<Instant>,
+    /// The grant was given back, and none is asked for before the service wants a unit.
+    parked: bool,
+    /// It wants one.
+    wants: bool,
+    /// The service goes on by the failure handling, without its server or before its answer.
+    loose: bool,
+    /// Units used so.
+    given: u64,
     cause: TerminationCause,
     handling: FailureHandling,
     failover: bool,
@@ -95,7 +111,7 @@ impl Session {
     /// Idle, client requests service: send CC initial request, start Tx.
     pub fn start(now: Instant, policy: &Policy, lasting: bool, out: &mut Vec<Output>) -> Session {
         let mut session = Session::new(now, policy, lasting);
-        session.ask(RequestType::Initial, out);
+        session.ask(RequestType::Initial, None, out);
         session
     }
 
@@ -107,6 +123,7 @@ impl Session {
             lasting,
             begun: false,
             free: false,
+            measure: Measure::default(),
             wanted: if lasting { policy.units } else { 1 },
             asked: None,
             next: 0,
@@ -117,6 +134,13 @@ impl Session {
             total: 0,
             allowed: None,
             last_units: false,
+            pooled: false,
+            holding: None,
+            idle: None,
+            parked: false,
+            wants: false,
+            loose: false,
+            given: 0,
             cause: TerminationCause::ServiceNotProvided,
             handling: policy.failure,
             failover: policy.failover,
@@ -137,7 +161,8 @@ impl Session {
             State::Stored(at) => Some(at),
             _ => None,
         };
-        let all = [self.tx, self.validity, stored, self.again];
+        let idle = self.idle.filter(|_| self.state == State::Open);
+        let all = [self.tx, self.validity, stored, self.again, idle];
         all.into_iter().flatten().min()
     }
 
@@ -154,6 +179,7 @@ impl Session {
             Input::Begun => self.begun = self.service == Service::Granted,
             Input::Used { units } => self.used(units, now, policy, out),
             Input::Ended { used } => self.ended(used, now, out),
+            Input::Wanted => self.wanted(now, policy, out),
             Input::ReAuth => self.re_auth(now, policy, out),
             Input::Abort => self.abort(now, out),
         }
@@ -171,7 +197,12 @@ impl Session {
                     self.no_server(now, policy, out);
                 }
             }
+            (_, Verdict::Granted) if told.incorrect => self.misunderstood(out),
             (_, Verdict::Granted) => self.granted(now, told, policy, out),
+            // it has reported and asked for nothing
+            _ if told.empty && question.requested.is_none() => {
+                self.granted(now, told, policy, out);
+            }
             _ if self.is_forgotten(question.kind, told) => self.reopen(&question, now, policy, out),
             (_, verdict) => {
                 self.asked = None;
@@ -207,7 +238,10 @@ impl Session {
         if question.is_some_and(|question| question.kind == RequestType::Update) {
             self.renewed = false;
         }
-        self.grant(told, policy);
+        match question.is_some_and(|question| question.requested.is_none()) {
+            true if told.granted.unwrap_or(0) == 0 => self.park(),
+            _ => self.grant(now, told, policy),
+        }
         let seconds = told.validity.filter(|seconds| *seconds > 0);
         self.validity = seconds.map(|s| now.after(u64::from(s) * 1_000));
         self.backoff = Backoff::default();
@@ -217,6 +251,8 @@ impl Session {
             self.terminate(out); // Open, service terminated in queue
         } else if self.used > 0 {
             self.count(now, policy, out); // used while it was asked for
+        } else if self.parked && self.wants {
+            self.update(now, None, policy, out); // wanted while it was given back
         }
     }
 
@@ -264,7 +300,7 @@ impl Session {
         self.tx = None;
         if self.service == Service::Granted && self.is_patient(now) {
             if self.handling == FailureHandling::Continue {
-                self.allow(None, out);
+                self.loosen(policy, out);
             }
             self.state = State::Stored(self.backoff.next(now, policy));
             return;
@@ -301,7 +337,7 @@ impl Session {
                 FailureHandling::Terminate => self.stop(Denial::Unavailable, out),
                 // Pending, Tx expired, CONTINUE or RETRY_AND_TERMINATE: grant service, stay
                 FailureHandling::Continue | FailureHandling::RetryAndTerminate => {
-                    self.allow(None, out);
+                    self.loosen(policy, out);
                     self.decide(Decision::Granted, out);
                 }
             }
@@ -309,8 +345,12 @@ impl Session {
         if self.validity.is_some_and(|at| at <= now) {
             self.validity = None;
             if self.state == State::Open {
-                self.update(now, policy, out); // Open, Validity-Time elapses
+                // Open, Validity-Time elapses
+                self.update(now, Some(Reason::ValidityTime), policy, out);
             }
+        }
+        if self.idle.is_some_and(|at| at <= now) && self.state == State::Open {
+            self.give_back(now, policy, out);
         }
         if matches!(self.state, State::Stored(at) if at <= now) {
             self.send_stored(now, policy, out);
@@ -329,7 +369,10 @@ impl Session {
         self.used = self.used.saturating_add(units);
         self.spent = self.spent.saturating_add(units);
         self.cause = TerminationCause::Logout;
-        if self.state == State::Open {
+        self.hold(now, policy);
+        if self.loose {
+            self.give_away(units, now, policy, out);
+        } else if self.state == State::Open {
             self.count(now, policy, out);
         }
     }
@@ -343,7 +386,12 @@ impl Session {
             out.push(Output::Withdrawn(Withdrawal::Spent));
             self.terminate(out);
         } else {
-            self.update(now, policy, out); // Open, granted unit elapses: send update request, start Tx
+            // Open, granted unit elapses: send update request, start Tx
+            let reason = match self.pooled {
+                true => Reason::PoolExhausted,
+                false => Reason::QuotaExhausted,
+            };
+            self.update(now, Some(reason), policy, out);
         }
     }
 
@@ -373,7 +421,7 @@ impl Session {
             // Open, RAR received: send RAA, then the update. §5.5: 2002, since another message follows.
             State::Open => {
                 out.push(Output::Reply(ResultCode::LIMITED_SUCCESS));
-                self.update(now, policy, out);
+                self.update(now, Some(Reason::ForcedReauthorisation), policy, out);
             }
             // PendingU, RAR received: send RAA. 2001, since one is under way.
             State::PendingI | State::PendingU => out.push(Output::Reply(ResultCode::SUCCESS)),
@@ -445,7 +493,13 @@ impl Session {
         policy: &Policy,
         out: &mut Vec<Output>,
     ) {
-        self.allow(None, out);
+        match decision {
+            Decision::Granted => self.loosen(policy, out),
+            _ => {
+                self.loose = false;
+                self.allow(None, out);
+            }
+        }
         self.decide(decision, out);
         self.quota = None;
         if decision == Decision::Free {
@@ -493,18 +547,24 @@ impl Session {
         };
     }
 
-    fn update(&mut self, now: Instant, policy: &Policy, out: &mut Vec<Output>) {
+    fn update(
+        &mut self,
+        now: Instant,
+        reason: Option<Reason>,
+        policy: &Policy,
+        out: &mut Vec<Output>,
+    ) {
         self.state = State::PendingU;
         self.tx = Some(now.after(policy.tx));
         self.validity = None;
-        self.ask(RequestType::Update, out);
+        self.ask(RequestType::Update, reason, out);
     }
 
     /// Send CC termination request, PendingT.
     fn terminate(&mut self, out: &mut Vec<Output>) {
         self.state = State::PendingT;
         (self.tx, self.validity, self.again) = (None, None, None);
-        self.ask(RequestType::Termination, out);
+        self.ask(RequestType::Termination, Some(Reason::Final), out);
     }
 
     /// PendingT: the session is over, or is kept to be told again.
@@ -535,19 +595,23 @@ impl Session {
         self.state = State::Closed;
     }
 
-    fn ask(&mut self, kind: RequestType, out: &mut Vec<Output>) {
+    fn ask(&mut self, kind: RequestType, reason: Option<Reason>, out: &mut Vec<Output>) {
         let number = self.next;
         self.next += 1;
         (self.retried, self.lost) = (false, false);
-        let question = Question::new(kind, number);
+        let question = Question {
+            measure: self.measure,
+            ..Question::new(kind, number)
+        };
         let question = match kind {
             RequestType::Initial | RequestType::Event => Question {
                 requested: Some(self.wanted),
                 ..question
             },
+            // What is given back is not asked for again (§8.16). What is parked has nothing to report (§5.6.4).
             RequestType::Update => Question {
-                requested: Some(self.wanted),
-                used: Some(std::mem::take(&mut self.used)),
+                requested: (reason != Some(Reason::HoldingTime)).then_some(self.wanted),
+                used: Some(std::mem::take(&mut self.used)).filter(|used| !self.parked || *used > 0),
                 bound: !self.failover,
                 ..question
             },
@@ -559,12 +623,18 @@ impl Session {
                 ..question
             },
         };
+        let question = Question {
+            reason: reason.filter(|_| question.used.is_some()),
+            ..question
+        };
         self.asked = Some(question);
         out.push(Output::Ask(question));
     }
 }
 
 mod grant;
+mod holding;
+mod loose;
 mod stored;
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 
 use super::Denial;
 use crate::fault::{Class, ResultCode};
-use crate::ro::{CreditAnswer, DebitFailureHandling, FailureHandling};
+use crate::ro::{CreditAnswer, DebitFailureHandling, FailureHandling, Measure};
 
 impl ResultCode {
     pub const LOOP_DETECTED: ResultCode = ResultCode(3005);
@@ -58,12 +58,21 @@ pub struct Told {
     pub session_open: bool,
     /// The server does not know the session (5002).
     pub unknown_session: bool,
+    /// The grant is of units that were not asked for, or of another tariff from some time on: an "incorrect CCA" (§8.17,
+    /// §8.20).
+    pub incorrect: bool,
+    /// The server has granted, and nothing.
+    pub empty: bool,
     /// Units granted; `None` when the server does not count them.
     pub granted: Option<u64>,
     /// More is to be asked for when fewer units than this are left.
     pub threshold: Option<u64>,
     /// Seconds.
     pub validity: Option<u32>,
+    /// Seconds for which units may lie unused; 0: for ever.
+    pub holding: Option<u32>,
+    /// The units are of a pool.
+    pub pooled: bool,
     /// The units are the last ones. Redirection and restriction mean nothing to presence, so that each
     /// Final-Unit-Action is TERMINATE (§5.6.1: "the default handling").
     pub final_unit: bool,
@@ -81,9 +90,13 @@ impl Told {
             verdict,
             session_open: false,
             unknown_session: false,
+            incorrect: false,
+            empty: false,
             granted: None,
             threshold: None,
             validity: None,
+            holding: None,
+            pooled: false,
             final_unit: false,
             failover: None,
             failure: None,
@@ -92,30 +105,45 @@ impl Told {
         }
     }
 
-    pub fn read(answer: &CreditAnswer<'_>) -> Told {
+    /// `measure` is what was asked for.
+    pub fn read(answer: &CreditAnswer<'_>, measure: Measure) -> Told {
         let command = Verdict::of(answer.result);
         let open = command == Verdict::Granted;
-        // The nearest word counts, but a service cannot be granted by a command that failed (§5.1.2: result codes of
-        // a service "are valid only if the command as such succeeded").
+        // §5.1.2: a result of the command that is no success "takes precedence over any other AVPs included in" the
+        // service's.
         let verdict = match answer.service_result.map(Verdict::of) {
-            Some(inner) if open || inner != Verdict::Granted => inner,
+            Some(inner) if open => inner,
             _ => command,
         };
+        let time = answer.granted_time.map(u64::from);
+        let (granted, other, threshold) = match measure {
+            Measure::Events => (answer.granted, time, answer.threshold),
+            Measure::Seconds => {
+                let threshold = answer.time_threshold.map(u64::from);
+                (time, answer.granted, threshold)
+            }
+        };
+        let incorrect = other.is_some() || answer.granted_other;
         // §8.34: a Final-Unit-Indication with nothing granted is to be acted on at once.
-        let nothing = match answer.granted {
+        let nothing = match granted {
             Some(units) => units == 0,
             None => answer.final_unit.is_some(),
         };
+        let empty = verdict == Verdict::Granted && nothing && !incorrect;
         let verdict = match verdict {
-            Verdict::Granted if nothing => Verdict::Denied(Denial::NoCredit),
+            Verdict::Granted if empty => Verdict::Denied(Denial::NoCredit),
             verdict => verdict,
         };
         Told {
             session_open: open,
             unknown_session: answer.result == ResultCode::UNKNOWN_SESSION_ID,
-            granted: answer.granted,
-            threshold: answer.threshold,
+            incorrect,
+            empty,
+            granted,
+            threshold,
             validity: answer.validity,
+            holding: answer.holding,
+            pooled: answer.pooled,
             final_unit: answer.final_unit.is_some(),
             failover: answer.failover,
             failure: answer.failure,
@@ -159,6 +187,10 @@ mod tests {
 
     /// A CCA with this Result-Code, and inside its service what `fill` writes.
     fn told(result: u32, fill: Option<&dyn Fn(&mut Writer)>) -> Told {
+        told_of(Measure::Events, result, fill)
+    }
+
+    fn told_of(measure: Measure, result: u32, fill: Option<&dyn Fn(&mut Writer)>) -> Told {
         let request = Writer::request(CMD_CREDIT_CONTROL, APP_CREDIT_CONTROL);
         let header = Message::parse(&request.finish(100).unwrap())
             .unwrap()
@@ -173,7 +205,8 @@ mod tests {
             service_identifier: None,
             rating_group: Some(7),
         };
-        Told::read(&CreditAnswer::read(&Message::parse(&bytes).unwrap(), units_in).unwrap())
+        let message = Message::parse(&bytes).unwrap();
+        Told::read(&CreditAnswer::read(&message, units_in).unwrap(), measure)
     }
 
     fn units(w: &mut Writer, count: u64) {
@@ -206,7 +239,20 @@ mod tests {
             ("denied inside", 2001, Some(&denied as Fill), DENIED, true),
             ("free inside", 2001, Some(&free), Verdict::Free, true),
             ("denied outside", 4012, Some(&fine), DENIED, false),
-            ("told why inside", 5012, Some(&denied), DENIED, false),
+            (
+                "failed outside",
+                5012,
+                Some(&denied),
+                Verdict::Failed,
+                false,
+            ),
+            (
+                "failed outside, free inside",
+                5012,
+                Some(&free),
+                Verdict::Failed,
+                false,
+            ),
             (
                 "denied to another service",
                 2001,
@@ -229,5 +275,45 @@ mod tests {
             assert_eq!((told.verdict, told.session_open), (verdict, open), "{case}");
         }
         assert!(told(2001, Some(&last_one)).final_unit);
+    }
+
+    #[test]
+    fn units_that_were_not_asked_for_make_an_answer_incorrect() {
+        type Fill<'a> = &'a dyn Fn(&mut Writer);
+        let grant = |w: &mut Writer, fill: Fill| _ = w.group(&GRANTED_SERVICE_UNIT, |w| fill(w));
+        let events = |w: &mut Writer| units(w, 3);
+        let time = |w: &mut Writer| grant(w, &|w| _ = w.u32(&CC_TIME, 60));
+        let none = |w: &mut Writer| grant(w, &|w| _ = w.u32(&CC_TIME, 0));
+        let octets = |w: &mut Writer| grant(w, &|w| _ = w.u64(&CC_TOTAL_OCTETS, 60));
+        let input = |w: &mut Writer| grant(w, &|w| _ = w.u64(&CC_INPUT_OCTETS, 60));
+        let output = |w: &mut Writer| grant(w, &|w| _ = w.u64(&CC_OUTPUT_OCTETS, 60));
+        let money = |w: &mut Writer| grant(w, &|w| _ = w.group(&CC_MONEY, |_| ()));
+        let tariff = |w: &mut Writer| {
+            grant(w, &|w| {
+                w.u64(&CC_SERVICE_SPECIFIC_UNITS, 3)
+                    .time(&TARIFF_TIME_CHANGE, 1_800_000_000);
+            });
+        };
+        let (count, seconds) = (Measure::Events, Measure::Seconds);
+        for (case, measure, fill, incorrect, granted) in [
+            ("units", count, &events as Fill, false, Some(3)),
+            ("units for seconds", seconds, &events, true, None),
+            ("seconds for units", count, &time, true, None),
+            ("seconds", seconds, &time, false, Some(60)),
+            ("no seconds", seconds, &none, false, Some(0)),
+            ("octets", count, &octets, true, None),
+            ("octets received", count, &input, true, None),
+            ("octets sent", count, &output, true, None),
+            ("money", seconds, &money, true, None),
+            ("another tariff", count, &tariff, true, Some(3)),
+        ] {
+            let told = told_of(measure, 2001, Some(fill));
+            assert_eq!(
+                (told.incorrect, told.granted),
+                (incorrect, granted),
+                "{case}"
+            );
+            assert_eq!(told.empty, granted == Some(0), "{case}");
+        }
     }
 }

@@ -19,8 +19,10 @@ fn request() -> CreditRequest<'static> {
             service_identifier: None,
             rating_group: Some(7),
         },
+        measure: Measure::Events,
         requested: Some(1),
         used: None,
+        reason: None,
     }
 }
 
@@ -121,6 +123,50 @@ fn a_request_says_each_thing_in_the_order_of_its_grammar() {
 }
 
 #[test]
+fn a_report_says_why_beside_its_units_or_beside_the_service() {
+    let report = |measure, reason| CreditRequest {
+        kind: RequestType::Update,
+        action: None,
+        requested: None,
+        used: Some(4),
+        measure,
+        reason: Some(reason),
+        ..request()
+    };
+    for reason in [
+        Reason::Threshold,
+        Reason::HoldingTime,
+        Reason::Final,
+        Reason::QuotaExhausted,
+        Reason::ValidityTime,
+        Reason::ForcedReauthorisation,
+        Reason::PoolExhausted,
+    ] {
+        let code = reason.code();
+        assert_eq!(Reason::read(code), Some(reason));
+        for (measure, units) in [
+            (Measure::Events, "CC-Service-Specific-Units=4"),
+            (Measure::Seconds, "CC-Time=4"),
+        ] {
+            // TS 32.299 §7.2: threshold and exhaustion are of a kind of units, the others of all
+            let why = format!("Reporting-Reason={code}");
+            let expected = match code {
+                0 | 3 | 8 => format!("{{Used-Service-Unit{{{units} {why}}} Rating-Group=7}}"),
+                _ => format!("{{Used-Service-Unit{{{units}}} Rating-Group=7 {why}}}"),
+            };
+            let tree = tree(&report(measure, reason));
+            assert!(tree.ends_with(&expected), "{tree}");
+        }
+        let plain = CreditRequest {
+            units_in: UnitsIn::Command,
+            ..report(Measure::Events, reason)
+        };
+        assert!(!tree(&plain).contains("Reporting-Reason"));
+    }
+    assert_eq!(Reason::read(5), None);
+}
+
+#[test]
 fn types_and_actions_are_read_as_they_are_written() {
     use RequestType::*;
     for (code, kind) in [(1, Initial), (2, Update), (3, Termination), (4, Event)] {
@@ -173,10 +219,13 @@ fn everything_an_answer_says_is_read() {
                 })
                 .group(&MULTIPLE_SERVICES_CREDIT_CONTROL, |w| {
                     w.group(&GRANTED_SERVICE_UNIT, |w| {
-                        _ = w.u64(&CC_SERVICE_SPECIFIC_UNITS, 5)
+                        w.u32(&CC_TIME, 30).u64(&CC_SERVICE_SPECIFIC_UNITS, 5);
                     })
                     .u32(&RATING_GROUP, 7)
                     .u32(&UNIT_QUOTA_THRESHOLD, 2)
+                    .u32(&TIME_QUOTA_THRESHOLD, 3)
+                    .u32(&QUOTA_HOLDING_TIME, 90)
+                    .group(&G_S_U_POOL_REFERENCE, |_| ())
                     .u32(&RESULT_CODE, 4011);
                 })
                 .group(&COST_INFORMATION, |w| {
@@ -203,7 +252,12 @@ fn everything_an_answer_says_is_read() {
                 origin_host: Some("ocs.test"),
                 error_message: None,
                 granted: Some(5),
+                granted_time: Some(30),
+                granted_other: false,
                 threshold: Some(2),
+                time_threshold: Some(3),
+                holding: Some(90),
+                pooled: true,
                 validity: Some(60),
                 final_unit: Some(FinalUnitAction::Terminate),
                 failover: Some(true),

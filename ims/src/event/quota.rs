@@ -35,6 +35,8 @@ pub struct Quota {
     limits: BTreeMap<SubscriptionId, Limit>,
     /// Of these, those that may tell what they have kept.
     ready: Vec<SubscriptionId>,
+    /// Of these, those that have something to tell and no unit.
+    wanted: Vec<SubscriptionId>,
     /// The NOTIFY that left last, while it has no final response.
     left: Option<Ticket>,
 }
@@ -55,10 +57,18 @@ impl Quota {
 
     /// Whether a NOTIFY of this subscription may leave now. If not, it has its turn, and is called when its unit is here.
     pub fn lets(&mut self, id: SubscriptionId) -> bool {
-        match self.asks {
-            true => self.has(id),
-            false => self.limits.get_mut(&id).is_none_or(Limit::lets),
+        if self.asks {
+            return self.has(id);
         }
+        let Some(limit) = self.limits.get_mut(&id) else {
+            return true;
+        };
+        let waited = limit.waits();
+        let lets = limit.lets();
+        if !lets && !waited {
+            self.wanted.push(id);
+        }
+        lets
     }
 
     fn has(&mut self, id: SubscriptionId) -> bool {
@@ -91,7 +101,8 @@ impl Quota {
 
     /// Nobody wants anything.
     pub fn is_idle(&self) -> bool {
-        self.queue.is_empty() && self.over.is_empty() && self.ready.is_empty()
+        let tells = self.ready.is_empty() && self.wanted.is_empty();
+        self.queue.is_empty() && self.over.is_empty() && tells
     }
 
     /// The subscription whose turn it is to ask.

@@ -130,6 +130,8 @@ pub enum Effect {
     /// A lasting service goes on and has used so many units more. It is said with none when the service has begun, after
     /// the batch that says so, and before anything else of it.
     CreditUsed { number: u64, units: u64 },
+    /// A lasting service has something to give and may use no unit.
+    CreditWanted { number: u64 },
     /// A service that was granted has been given, or not: then what it cost is given back. A lasting one is over.
     CreditEnded { number: u64, delivered: bool },
 }

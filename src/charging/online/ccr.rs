@@ -37,8 +37,10 @@ pub(in crate::charging) fn write(
         event_timestamp: at.0 / 1000,
         subscriptions: &payers,
         units_in,
+        measure: question.measure,
         requested: question.requested,
         used: question.used,
+        reason: question.reason,
     };
     let mut w = request.ccr();
     w.group(&SERVICE_INFORMATION, |w| {

@@ -166,6 +166,11 @@ impl Online {
         let _ = self.orders.send(Order::Resend(Box::new(resend)));
     }
 
+    /// A lasting service has to wait for a unit. Never blocks.
+    pub fn wanted(&self, number: u64) {
+        let _ = self.orders.send(Order::Wanted(number));
+    }
+
     /// So many entries of the list of what is unpaid were settled by hand. Never blocks.
     pub(super) fn forgotten(&self, count: u64) {
         let _ = self.orders.send(Order::Forgotten(count));

@@ -2,9 +2,9 @@
 
 use super::trail::Fate;
 use crate::charging::unpaid::Loss;
-use diameter::credit::Owed;
 use diameter::credit::client::{Given, Kept};
-use diameter::ro::FailureHandling;
+use diameter::credit::{Owed, Terms};
+use diameter::ro::{FailureHandling, Measure, Reason};
 use ims::charge::{Event, record};
 use ims::record::{decode, encode};
 use serde::{Deserialize, Serialize};
@@ -53,6 +53,18 @@ enum Debt {
     Settled,
     /// The same, and how it ended.
     Over(Over),
+    /// [`Debt::Session`] of which more has to be known.
+    Told {
+        renewals: u32,
+        quota: Option<u64>,
+        /// Units are seconds.
+        seconds: bool,
+        /// When they began to run, in milliseconds since 1970.
+        since: Option<u64>,
+        /// Reporting-Reason of `report`, by its number on the wire.
+        reason: Option<u8>,
+        debt: SessionDebt,
+    },
 }
 
 /// How a charge ended of which nothing is owed any more.
@@ -150,10 +162,24 @@ pub fn is_over(value: &[u8]) -> Option<Over> {
 
 /// The value of a record; `None` when nothing is owed. The event is in the form of charging records.
 pub fn write(kept: &Kept, event: &[u8], ecf: &[String]) -> Option<Vec<u8>> {
-    let session = |quota, debt| Debt::Session {
-        renewals: kept.renewals,
-        quota,
-        debt,
+    let Kept {
+        renewals, terms, ..
+    } = *kept;
+    let is_plain = terms == Terms::default();
+    let session = |quota, debt| match is_plain {
+        true => Debt::Session {
+            renewals,
+            quota,
+            debt,
+        },
+        false => Debt::Told {
+            renewals,
+            quota,
+            seconds: terms.measure == Measure::Seconds,
+            since: None,
+            reason: terms.reason.and_then(|why| why.code().try_into().ok()),
+            debt,
+        },
     };
     let debt = match kept.owed {
         Owed::Nothing => return None,
@@ -164,7 +190,7 @@ pub fn write(kept: &Kept, event: &[u8], ecf: &[String]) -> Option<Vec<u8>> {
             number,
             used,
             report,
-        } if kept.renewals == 0 => Debt::Close {
+        } if renewals == 0 && is_plain => Debt::Close {
             number,
             used,
             report,
@@ -213,6 +239,7 @@ pub fn write(kept: &Kept, event: &[u8], ecf: &[String]) -> Option<Vec<u8>> {
 pub fn read(value: &[u8]) -> Option<(Left, Event, Vec<String>)> {
     let stored: Stored = decode(value)?;
     let event = record::read(&stored.event).ok()?;
+    let mut terms = Terms::default();
     let (renewals, owed) = match stored.debt {
         Debt::Debit => (0, Owed::Debit),
         Debt::Undo => (0, Owed::Undo),
@@ -257,6 +284,20 @@ pub fn read(value: &[u8]) -> Option<(Left, Event, Vec<String>)> {
             quota,
             debt,
         } => (renewals, of_session(quota, debt)),
+        Debt::Told {
+            renewals,
+            quota,
+            seconds,
+            reason,
+            debt,
+            ..
+        } => {
+            if seconds {
+                terms.measure = Measure::Seconds;
+            }
+            terms.reason = reason.and_then(|code| Reason::read(code.into()));
+            (renewals, of_session(quota, debt))
+        }
         Debt::Settled | Debt::Over(_) => return None,
         Debt::Unpaid(loss) => return Some((Left::Unpaid(loss), event, stored.ecf)),
     };
@@ -264,6 +305,7 @@ pub fn read(value: &[u8]) -> Option<(Left, Event, Vec<String>)> {
         owed,
         server: stored.server,
         renewals,
+        terms,
     };
     Some((Left::Owed(kept), event, stored.ecf))
 }
@@ -337,16 +379,26 @@ mod tests {
         ] {
             let of_event = matches!(owed, Owed::Debit | Owed::Undo | Owed::Refund);
             for renewals in if of_event { 0..1 } else { 0..3 } {
-                let kept = Kept {
-                    owed,
-                    server: Some("ocs9.test".into()),
-                    renewals,
+                let told = Terms {
+                    measure: Measure::Seconds,
+                    reason: Some(Reason::HoldingTime),
                 };
-                let value = write(&kept, &record::write(&event), &ecf).unwrap();
-                let left = Left::Owed(kept);
-                assert_eq!(read(&value), Some((left, event.clone(), ecf.clone())));
-                for end in 0..value.len() {
-                    assert!(read(&value[..end]).is_none(), "cut at {end}");
+                for terms in [Terms::default(), told] {
+                    if of_event && terms == told {
+                        continue;
+                    }
+                    let kept = Kept {
+                        owed,
+                        server: Some("ocs9.test".into()),
+                        renewals,
+                        terms,
+                    };
+                    let value = write(&kept, &record::write(&event), &ecf).unwrap();
+                    let left = Left::Owed(kept);
+                    assert_eq!(read(&value), Some((left, event.clone(), ecf.clone())));
+                    for end in 0..value.len() {
+                        assert!(read(&value[..end]).is_none(), "cut at {end}");
+                    }
                 }
             }
         }
@@ -354,6 +406,7 @@ mod tests {
             owed: Owed::Nothing,
             server: None,
             renewals: 0,
+            terms: Terms::default(),
         };
         assert_eq!(write(&nothing, &record::write(&event), &[]), None);
         let ended = Over {

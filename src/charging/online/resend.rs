@@ -265,7 +265,7 @@ impl UnderWay {
         let Some(answer) = answer else {
             return nothing(unknown, End::Unknown);
         };
-        let end = match Told::read(&answer).verdict {
+        let end = match Told::read(&answer, diameter::ro::Measure::Events).verdict {
             Verdict::Granted => End::Taken,
             // what is free of charge is not owed
             Verdict::Free if self.what != What::Refund => End::Free,

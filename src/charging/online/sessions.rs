@@ -31,6 +31,15 @@ pub struct Settings {
     /// How long the store may be behind what was used: so much of it a process that is killed gives away, in
     /// milliseconds. Default: 1000. Range: 0-60000.
     pub lag_ms: Millis,
+    /// Units that the store may be behind what was used: so many of a subscription a process that is killed gives away at
+    /// most, and more are used only when these are stored. 0: bounded by `lag_ms` alone. Default: 10. Range: 0-1000000.
+    pub lag_units: u32,
+    /// Units that a subscription may use while it goes on without an answer of its OCS, by `ccfh`, counted from then on;
+    /// then it ends. 0: any number. Default: 1000. Range: 0-1000000000.
+    pub given_max: u32,
+    /// How long units of a grant may lie unused before they are given back, in seconds, where the OCS names no
+    /// Quota-Holding-Time; 0: until they are used. Default: 0. Range: 0-86400.
+    pub holding_s: Seconds,
     /// After a start, how long subscriptions go on while their OCS cannot be reached, before `ccfh` decides.
     /// Default: 60. Range: 0-3600.
     pub grace_s: Seconds,
@@ -47,6 +56,9 @@ impl Default for Settings {
             early_percent: 20,
             max: 100_000,
             lag_ms: Millis(1_000),
+            lag_units: 10,
+            given_max: 1_000,
+            holding_s: Seconds(0),
             grace_s: Seconds(60),
             again_s: Seconds(60),
         }
@@ -61,6 +73,9 @@ impl Settings {
             ("again_s", u64::from(self.again_s.0), 0, 86_400),
             ("max", u64::from(self.max), 1, 10_000_000),
             ("lag_ms", self.lag_ms.0, 0, 60_000),
+            ("lag_units", u64::from(self.lag_units), 0, 1_000_000),
+            ("given_max", u64::from(self.given_max), 0, 1_000_000_000),
+            ("holding_s", u64::from(self.holding_s.0), 0, 86_400),
             ("grace_s", u64::from(self.grace_s.0), 0, 3_600),
         ];
         for (key, value, min, max) in ranges {
@@ -70,6 +85,12 @@ impl Settings {
             }
         }
         Ok(())
+    }
+
+    /// How long units may lie unused, in milliseconds; `None`: they are in use for as long as the subscription lasts.
+    pub(super) fn holding(&self, notify_has_charges: bool) -> Option<u64> {
+        let counts = self.unit == Unit::Notify && !notify_has_charges;
+        counts.then(|| u64::from(self.holding_s.0) * 1_000)
     }
 
     /// Units asked for at once.
@@ -95,6 +116,9 @@ mod tests {
             ("max = 0", "max"),
             ("max = 10000001", "max"),
             ("lag_ms = 60001", "lag_ms"),
+            ("lag_units = 1000001", "lag_units"),
+            ("given_max = 1000000001", "given_max"),
+            ("holding_s = 86401", "holding_s"),
             ("grace_s = 3601", "grace_s"),
         ] {
             let settings: Settings = toml::from_str(text).unwrap();

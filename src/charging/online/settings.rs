@@ -309,6 +309,9 @@ impl Settings {
             early: self.sessions.early_percent,
             again: u64::from(self.sessions.again_s.0) * 1_000,
             lag: self.sessions.lag_ms.0,
+            lag_units: u64::from(self.sessions.lag_units),
+            given: u64::from(self.sessions.given_max),
+            holding: self.sessions.holding(self.notify != Mode::Off),
             grace: u64::from(self.sessions.grace_s.0) * 1_000,
             ..Policy::default()
         }

@@ -294,7 +294,7 @@ impl Trail {
             _ => Count::Unanswered,
         });
         if let Some(answer) = answer {
-            let verdict = Told::read(&answer).verdict;
+            let verdict = Told::read(&answer, diameter::ro::Measure::Events).verdict;
             track.learnt(&question, verdict);
             let units = taken(&question, verdict);
             let before = track.taken.map_or(0, |(_, units)| units);

@@ -43,6 +43,8 @@ pub(in crate::charging) enum Order {
         number: u64,
         delivered: bool,
     },
+    /// A lasting service has to wait for a unit.
+    Wanted(u64),
     Enquire(Box<Asked>),
     Resend(Box<Resend>),
     /// So many entries are off the list of what is unpaid.
@@ -238,6 +240,7 @@ impl Credit {
                 self.client
                     .used(now, number, if counts { units } else { 0 });
             }
+            Order::Wanted(number) => self.client.wanted(now, number),
             Order::Enquire(asked) => self.enquire(now, *asked),
             Order::Resend(resend) => {
                 let units_in = self.given.units_in();

@@ -2,7 +2,7 @@
 
 use super::*;
 use diameter::base::Applications;
-use diameter::ro::{CreditAnswer, CreditRequest, UnitsIn};
+use diameter::ro::{CreditAnswer, CreditRequest, Measure, UnitsIn};
 
 fn local() -> Local {
     Local {
@@ -32,8 +32,10 @@ fn ccr(session: &str, kind: RequestType, number: u32, units_in: UnitsIn) -> Cred
         event_timestamp: 5,
         subscriptions: &[],
         units_in,
+        measure: Measure::Events,
         requested: (kind != RequestType::Termination).then_some(1),
         used: (kind == RequestType::Termination).then_some(1),
+        reason: None,
     }
 }
 
@@ -118,6 +120,49 @@ fn a_reservation_comes_back_when_it_was_not_used() {
         );
         let late = ccr("a", RequestType::Update, 2, SERVICES);
         assert_eq!(ask(&mut ocs, late, None, |answer| answer.result.0), 5002);
+    }
+}
+
+#[test]
+fn seconds_are_granted_to_who_asks_for_them_and_other_units_if_they_are_to_be() {
+    for (measure, unit, granted, time, other) in [
+        (Measure::Events, None, Some(3), None, false),
+        (Measure::Seconds, None, None, Some(3), false),
+        (Measure::Events, Some(Unit::Time), None, Some(3), false),
+        (Measure::Seconds, Some(Unit::Events), Some(3), None, false),
+        (Measure::Events, Some(Unit::Money), None, None, true),
+        (Measure::Events, Some(Unit::Octets), None, None, true),
+    ] {
+        let mut ocs = Ocs::new(Terms {
+            unit,
+            quota: Some(5),
+            holding: Some(60),
+            threshold: Some(2),
+            ..Terms::default()
+        });
+        let start = CreditRequest {
+            measure,
+            requested: Some(3),
+            ..ccr("a", RequestType::Initial, 0, SERVICES)
+        };
+        ask(&mut ocs, start, None, |answer| {
+            let told = (answer.granted, answer.granted_time, answer.granted_other);
+            assert_eq!(told, (granted, time, other), "{measure:?} {unit:?}");
+            assert_eq!(answer.holding, Some(60));
+            assert_eq!(answer.time_threshold.is_some(), time.is_some());
+        });
+        // given back: what was used is taken, and nothing is reserved
+        let back = CreditRequest {
+            measure,
+            requested: None,
+            used: Some(1),
+            ..ccr("a", RequestType::Update, 1, SERVICES)
+        };
+        let result = ask(&mut ocs, back, None, |answer| {
+            (answer.result.0, answer.granted)
+        });
+        assert_eq!((result, ocs.balance(BOB)), ((2001, None), Some(4)));
+        assert_eq!(ocs.sessions().count(), 1);
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the owner of charges asks of the client, and what it is told to do.
 
-use crate::credit::{Decision, Owed, Question, Withdrawal};
+use crate::credit::{Decision, Owed, Question, Terms, Withdrawal};
 use crate::fault::ResultCode;
 use crate::node::ConnectionId;
 use crate::route::{PeerId, Through};
@@ -28,6 +28,7 @@ pub struct Kept {
     pub server: Option<String>,
     /// Sessions that the charge had before this one: it is part of the Session-Id.
     pub renewals: u32,
+    pub terms: Terms,
 }
 
 /// What the owner has to do, in this order.

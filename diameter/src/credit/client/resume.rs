@@ -54,9 +54,9 @@ impl Client {
         // So many that they would crowd out each other are asked for one after the other.
         let at = now.after(self.lasting as u64 / RESUMED_EACH_MS);
         let event = OneTime::resume(owed, now).map(Machine::Event);
-        let policy = self.policy_of(key);
+        let (policy, terms) = (self.policy_of(key), kept.terms);
         let session = || {
-            let session = Session::resume(owed, at, &policy)?;
+            let session = Session::resume(owed, terms, at, &policy)?;
             Some(Machine::Session(Box::new(session)))
         };
         match event.or_else(session) {

@@ -52,6 +52,7 @@ fn keep(owed: Owed, server: Option<&str>) -> Order {
             owed,
             server,
             renewals: 0,
+            terms: Default::default(),
         },
     }
 }
@@ -148,6 +149,7 @@ fn charges_are_bounded_and_what_is_owed_is_not() {
     let third = client.begin(NOW, 3, "3".into(), Charge::Debit);
     assert_eq!(third, Err(Full(2)));
     let kept = Kept {
+        terms: Terms::default(),
         renewals: 0,
         owed: Owed::Refund,
         server: None,
@@ -161,6 +163,7 @@ fn charges_are_bounded_and_what_is_owed_is_not() {
         [Order::Ask { key: 4, .. }]
     ));
     let kept = Kept {
+        terms: Terms::default(),
         renewals: 0,
         owed: Owed::Nothing,
         server: None,
@@ -300,6 +303,61 @@ fn the_store_is_behind_what_was_used_by_no_more_than_was_agreed() {
     assert_eq!(client.deadline(), None);
 }
 
+/// Whatever the OCS grants, a service that uses no more than it was told has used at most so many units of which the
+/// store does not know: so many a process that is killed gives away.
+#[test]
+fn no_more_is_used_beyond_what_the_store_has_than_was_agreed() {
+    for lag in [1, 2, 3, 10, 64] {
+        let policy = Policy {
+            lag_units: lag,
+            lag: 3_600_000,
+            units: 1_000,
+            ..Policy::default()
+        };
+        let mut client = Client::new(policy, UnitsIn::Command, 2).with_sessions(2);
+        client.begin(NOW, 1, "s".into(), Charge::Lasting).unwrap();
+        orders(&mut client);
+        client.outcome(NOW, 1, None, &Outcome::Answer(granted_1000()));
+        let (mut used, mut most, mut stored) = (0, None, 0);
+        let mut take = |client: &mut Client, used: u64| {
+            for order in orders(client) {
+                match order {
+                    Order::Allowed { units, .. } => most = Some(units.expect("a bound")),
+                    Order::Keep { kept, .. } => {
+                        if let Owed::Open { used, .. } = kept.owed {
+                            stored = used;
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            assert!(used - stored <= lag, "{lag}: {used} used, {stored} stored");
+            most.is_some_and(|most| used < most)
+        };
+        take(&mut client, used);
+        client.used(NOW, 1, 0);
+        for _ in 0..500 {
+            assert!(take(&mut client, used), "{lag}: it goes on after {used}");
+            used += 1;
+            client.used(NOW, 1, 1);
+        }
+    }
+}
+
+/// A CCA that grants a thousand units.
+fn granted_1000() -> Vec<u8> {
+    let request = Writer::request(CMD_CREDIT_CONTROL, APP_CREDIT_CONTROL);
+    let header = Message::parse(&request.finish(100).unwrap())
+        .unwrap()
+        .header;
+    let mut w = Writer::answer(&header, ResultCode::SUCCESS);
+    w.u32(&RESULT_CODE, 2001);
+    w.group(&GRANTED_SERVICE_UNIT, |w| {
+        _ = w.u64(&CC_SERVICE_SPECIFIC_UNITS, 1_000)
+    });
+    w.finish(1_000).unwrap()
+}
+
 #[test]
 fn sessions_have_a_limit_of_their_own_and_are_taken_up_one_after_the_other() {
     let mut client = client().with_sessions(1);
@@ -322,6 +380,7 @@ fn sessions_have_a_limit_of_their_own_and_are_taken_up_one_after_the_other() {
         (3, false, "Keep"),
     ] {
         let kept = Kept {
+            terms: Terms::default(),
             renewals: 0,
             owed: open,
             server: None,
@@ -346,6 +405,7 @@ fn sessions_have_a_limit_of_their_own_and_are_taken_up_one_after_the_other() {
     assert_eq!(client.len(), 3, "what is owed is not bounded");
     // a service that lives and has no session is told to end
     let kept = Kept {
+        terms: Terms::default(),
         renewals: 0,
         owed: Owed::Close {
             number: 1,

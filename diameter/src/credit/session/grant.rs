@@ -3,8 +3,8 @@
 use super::{Remote, Service, Session, State};
 use crate::Instant;
 use crate::credit::verdict::Told;
-use crate::credit::{Output, Owed, Policy, Question};
-use crate::ro::RequestType;
+use crate::credit::{Denial, Output, Owed, Policy, Question};
+use crate::ro::{Measure, Reason, RequestType, TerminationCause};
 
 impl Session {
     /// What the service may use by now, as [`Output::Allowed`] has it.
@@ -12,11 +12,21 @@ impl Session {
         self.allowed
     }
 
+    /// Units that were used since this machine was made, while they are counted.
+    pub fn counted(&self) -> Option<u64> {
+        let counts = self.lasting && !self.free && self.service == Service::Granted;
+        (counts && self.measure == Measure::Events).then_some(self.total)
+    }
+
     /// An answer has granted units. Those used since the report that it answers are the first of them.
-    pub(super) fn grant(&mut self, told: &Told, policy: &Policy) {
+    pub(super) fn grant(&mut self, now: Instant, told: &Told, policy: &Policy) {
         self.quota = told.granted;
         self.spent = self.used;
-        self.last_units = told.final_unit;
+        (self.last_units, self.pooled) = (told.final_unit, told.pooled);
+        (self.loose, self.given) = (false, 0);
+        (self.parked, self.wants) = (false, false);
+        self.holding = told.holding.map(|seconds| u64::from(seconds) * 1_000);
+        self.hold(now, policy);
         let share = self.quota.map_or(0, |quota| {
             quota.saturating_mul(policy.early.into()).div_ceil(100)
         });
@@ -46,8 +56,18 @@ impl Session {
         if left == 0 {
             self.elapsed(now, policy, out);
         } else if left < self.threshold && self.used > 0 && !self.last_units {
-            self.update(now, policy, out);
+            self.update(now, Some(Reason::Threshold), policy, out);
         }
+    }
+
+    /// §8.17: units of a kind that is not supported make "an incorrect CCA. In this case, the client MUST terminate the
+    /// credit-control session". The service ends whatever the failure handling says, since its session does.
+    pub(super) fn misunderstood(&mut self, out: &mut Vec<Output>) {
+        self.asked = None;
+        self.remote = Remote::Open;
+        self.stop(Denial::Unavailable, out);
+        self.cause = TerminationCause::BadAnswer;
+        self.terminate(out);
     }
 
     /// Whether the service was taken up, and waits for its server.
@@ -77,7 +97,7 @@ impl Session {
             self.used = self.used.saturating_add(question.used.unwrap_or(0));
         }
         self.renewed = true;
-        let waits = self.allowed.is_some();
+        let waits = self.allowed.is_some() && !self.loose;
         self.tx = waits.then(|| now.after(policy.tx));
         if waits {
             self.allow(Some(0), out);
@@ -112,8 +132,9 @@ impl Session {
     fn renew(&mut self, out: &mut Vec<Output>) {
         (self.state, self.remote) = (State::PendingI, Remote::Closed);
         (self.quota, self.validity) = (Some(0), None);
+        (self.idle, self.parked) = (None, false);
         self.next = 0;
         out.push(Output::Renewed);
-        self.ask(RequestType::Initial, out);
+        self.ask(RequestType::Initial, None, out);
     }
 }

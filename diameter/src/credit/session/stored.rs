@@ -2,12 +2,28 @@
 
 use super::{Remote, Service, Session, State};
 use crate::Instant;
-use crate::credit::{Output, Owed, Policy, Question};
-use crate::ro::{FailureHandling, RequestType, TerminationCause};
+use crate::credit::{Output, Owed, Policy, Question, Terms};
+use crate::ro::{FailureHandling, Reason, RequestType, TerminationCause};
 
 impl Session {
     /// Takes up what an earlier process owed, not before `at`; nothing for what is not owed by a session.
-    pub fn resume(owed: Owed, at: Instant, policy: &Policy) -> Option<Session> {
+    pub fn resume(owed: Owed, terms: Terms, at: Instant, policy: &Policy) -> Option<Session> {
+        let mut session = Session::taken_up(owed, at, policy)?;
+        session.measure = terms.measure;
+        if let Some(asked) = &mut session.asked {
+            asked.measure = terms.measure;
+            asked.reason = match asked.kind {
+                RequestType::Update => terms.reason,
+                _ => Some(Reason::Final),
+            };
+            // what was given back was not asked for again
+            let gives_back = asked.reason == Some(Reason::HoldingTime);
+            asked.requested = asked.requested.filter(|_| !gives_back);
+        }
+        Some(session)
+    }
+
+    fn taken_up(owed: Owed, at: Instant, policy: &Policy) -> Option<Session> {
         match owed {
             Owed::Close {
                 number,
@@ -34,7 +50,8 @@ impl Session {
                 let mut session = Session::without(at, policy);
                 session.handling = FailureHandling::Continue;
                 session.cause = TerminationCause::Logout;
-                session.used = used;
+                (session.used, session.given, session.loose) = (used, used, true);
+                session.allowed = (policy.given > 0).then(|| policy.given.saturating_sub(used));
                 session.again = (policy.again > 0).then(|| at.after(policy.again));
                 Some(session)
             }
@@ -100,6 +117,8 @@ impl Session {
         session.patience = Some(at.after(policy.grace));
         session.quota = quota;
         session.spent = used.saturating_add(report.map_or(0, |(_, units)| units));
+        let beyond = quota.map(|quota| session.spent.saturating_sub(quota));
+        session.given = beyond.unwrap_or(0);
         session.allowed = session.limit();
         session.cause = TerminationCause::Logout;
         session
@@ -112,6 +131,15 @@ impl Session {
             used: Some(used),
             bound: !self.failover,
             ..Question::new(RequestType::Update, number)
+        }
+    }
+
+    /// What is kept beside [`Session::owed`].
+    pub fn terms(&self) -> Terms {
+        let update = self.asked.filter(|asked| asked.kind == RequestType::Update);
+        Terms {
+            measure: self.measure,
+            reason: update.and_then(|asked| asked.reason),
         }
     }
 
@@ -155,7 +183,7 @@ impl Session {
     /// In storage: an update whose fate is not known goes before what follows it.
     pub(super) fn send_stored(&mut self, now: Instant, policy: &Policy, out: &mut Vec<Output>) {
         // While it goes on within its grant nobody waits; beyond that Tx bounds the wait.
-        if self.service == Service::Granted && self.allowed.is_some() {
+        if self.service == Service::Granted && self.allowed.is_some() && !self.loose {
             self.tx = Some(now.after(policy.tx));
         }
         self.retried = true; // each attempt is a new choice of server anyway
@@ -172,7 +200,9 @@ impl Session {
             }
             None if self.service == Service::Granted => {
                 self.state = State::PendingU;
-                self.ask(RequestType::Update, out);
+                let spent = self.quota.is_some_and(|quota| self.spent >= quota);
+                let reason = (spent && self.used > 0).then_some(Reason::QuotaExhausted);
+                self.ask(RequestType::Update, reason, out);
             }
             None => self.terminate(out),
         }

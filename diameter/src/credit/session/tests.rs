@@ -77,6 +77,22 @@ impl World {
                     threshold: Some(9),
                     ..granted
                 }),
+                "wanted" => Input::Wanted,
+                "held" => Input::Answered(Told {
+                    granted: Some(10),
+                    holding: Some(30),
+                    ..granted
+                }),
+                "nothing" => Input::Answered(Told {
+                    granted: Some(0),
+                    empty: true,
+                    verdict: Verdict::Denied(Denial::NoCredit),
+                    ..granted
+                }),
+                "octets" => Input::Answered(Told {
+                    incorrect: true,
+                    ..granted
+                }),
                 "minute" => Input::Answered(Told {
                     validity: Some(60),
                     ..granted
@@ -125,8 +141,10 @@ fn word(output: &Output) -> String {
                 RequestType::Termination => 'T',
                 RequestType::Event => 'E',
             };
-            assert_eq!(question.requested.is_some(), kind != 'T');
-            format!("{kind}{}{used}{t}{other}", question.number)
+            let gives_back = question.reason == Some(Reason::HoldingTime);
+            assert_eq!(question.requested.is_some(), kind != 'T' && !gives_back);
+            let back = if gives_back { " back" } else { "" };
+            format!("{kind}{}{used}{back}{t}{other}", question.number)
         }
         Output::Decided(decision) => format!("{decision:?}"),
         Output::Allowed(Some(units)) => format!("up to {units}"),
@@ -177,6 +195,8 @@ fn check_lasting(handlings: &[FailureHandling], rows: &[Row]) {
     }
 }
 
+mod bounds;
+mod holding;
 mod lasting;
 mod reserved;
 mod stored;

@@ -33,6 +33,10 @@ impl Limit {
         lets
     }
 
+    pub fn waits(&self) -> bool {
+        self.waits
+    }
+
     pub fn leaves(&mut self, cseq: u32) {
         match self.has_room() {
             true => self.flying += 1,
@@ -81,6 +85,8 @@ impl Quota {
             (limit.most, limit.told) = (most, true);
             if limit.wakes() {
                 self.ready.push(id);
+            } else if limit.waits {
+                self.wanted.push(id); // whoever said so may not know yet
             }
         }
     }
@@ -113,6 +119,12 @@ impl Quota {
             self.ready.push(ticket.subscription);
         }
         true
+    }
+
+    /// Subscriptions that have something to tell, and no unit for it: each once, and again whenever it is told how much
+    /// it may use and that is not enough.
+    pub fn take_wanted(&mut self) -> Vec<SubscriptionId> {
+        std::mem::take(&mut self.wanted)
     }
 
     /// Subscriptions that may tell what they have kept.
@@ -162,9 +174,12 @@ mod tests {
         quota.open(ALICE, Some(0));
         quota.open(CAROL, Some(0));
         assert!(!quota.lets(ALICE) && !quota.lets(ALICE));
+        assert_eq!(quota.take_wanted(), [ALICE], "once");
         for (most, ready) in [(Some(0), &[][..]), (Some(1), &[ALICE]), (Some(2), &[])] {
             quota.allow(ALICE, most);
             quota.allow(CAROL, most);
+            let wanted: &[_] = if most == Some(0) { &[ALICE] } else { &[] };
+            assert_eq!(quota.take_wanted(), wanted, "{most:?}");
             assert_eq!(quota.is_idle(), ready.is_empty());
             assert_eq!(quota.take_ready(), ready, "{most:?}");
         }

@@ -51,6 +51,11 @@ impl Node {
         for id in self.quota.take_ready() {
             self.tell_owed(now, id, out);
         }
+        for id in self.quota.take_wanted() {
+            if let Some(number) = self.credits.sessions.number(id) {
+                out.free.push(Effect::CreditWanted { number });
+            }
+        }
         while self.credits.notifies.len() < self.settings.online.waiting
             && let Some(id) = self.quota.pop()
         {

@@ -1,6 +1,7 @@
 //! A session beyond its process: what it leaves behind, and how it is taken up.
 
 use super::*;
+use crate::credit::Terms;
 
 #[test]
 fn an_earlier_process_leaves_what_has_to_be_told() {
@@ -21,7 +22,8 @@ fn an_earlier_process_leaves_what_has_to_be_told() {
         };
         assert_eq!(world.session.owed(), owed, "{script}");
         let now = Instant(5);
-        let session = Session::resume(owed, now, &policy).expect("owed by a session");
+        let session =
+            Session::resume(owed, Terms::default(), now, &policy).expect("owed by a session");
         assert_eq!(session.owed(), owed);
         let done = Vec::new();
         let mut later = World {
@@ -44,7 +46,7 @@ fn an_earlier_process_leaves_what_has_to_be_told() {
             (told, true)
         );
     }
-    assert!(Session::resume(Owed::Refund, Instant(5), &policy).is_none());
+    assert!(Session::resume(Owed::Refund, Terms::default(), Instant(5), &policy).is_none());
 }
 
 #[test]
@@ -103,7 +105,8 @@ fn a_session_is_taken_up_where_its_process_left_it() {
         (Owed::Uncontrolled, "used rar failed", "reply 5002", true),
     ] {
         let now = Instant(5);
-        let session = Session::resume(owed, now, &policy).expect("owed by a session");
+        let session =
+            Session::resume(owed, Terms::default(), now, &policy).expect("owed by a session");
         assert_eq!(session.owed(), owed);
         let mut later = World {
             session,
@@ -122,7 +125,8 @@ fn what_was_granted_and_what_was_given_away_outlive_the_process() {
     let policy = Policy::default();
     let resumed = |owed| {
         let now = Instant(5);
-        let session = Session::resume(owed, now, &policy).expect("owed by a session");
+        let session =
+            Session::resume(owed, Terms::default(), now, &policy).expect("owed by a session");
         assert_eq!(session.owed(), owed);
         World {
             session,

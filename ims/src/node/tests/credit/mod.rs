@@ -58,6 +58,7 @@ impl Bench {
                 let method = request.event.method.as_str();
                 format!("{} asks{lasting} {method}", name(request.number))
             }
+            Effect::CreditWanted { number } => format!("{} wants", name(number)),
             Effect::CreditUsed { number, units } => format!("{} used {units}", name(number)),
             Effect::CreditEnded { number, delivered } => match delivered {
                 true => format!("{} ended", name(number)),
