@@ -118,7 +118,7 @@ struct Account {
     /// Quota-Holding-Time of a grant, in seconds: units that lie unused so long are given back
     #[arg(long, value_name = "SECONDS")]
     holding: Option<u32>,
-    /// Grant units of this kind, whatever is asked for: by default events, or seconds to those who ask for CC-Time
+    /// Grant units of this kind, whatever is asked for: events, time, money or octets. Default: as asked for
     #[arg(long, value_name = "KIND")]
     unit: Option<Unit>,
     /// Announce the last units with Final-Unit-Indication

@@ -3,9 +3,10 @@
 use diameter::dictionary::*;
 use diameter::message::{Avps, Message};
 use diameter::write::Writer;
+use std::str::FromStr;
 
 /// What units are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// CC-Service-Specific-Units
     Events,
@@ -15,6 +16,20 @@ pub enum Unit {
     Money,
     /// CC-Total-Octets
     Octets,
+}
+
+impl FromStr for Unit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Unit, String> {
+        match text {
+            "events" => Ok(Unit::Events),
+            "time" => Ok(Unit::Time),
+            "money" => Ok(Unit::Money),
+            "octets" => Ok(Unit::Octets),
+            _ => Err("units are events, time, money or octets".into()),
+        }
+    }
 }
 
 impl Unit {
