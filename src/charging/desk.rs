@@ -134,6 +134,11 @@ impl Desk {
 
     /// Puts quarantined records back into the spool, these or all, and has them sent. Returns how many.
     pub async fn release(&self, numbers: &[u64]) -> Result<u64, StoreError> {
+        let (desk, numbers) = (self.clone(), numbers.to_vec());
+        carried_through(async move { desk.release_each(&numbers).await }).await
+    }
+
+    async fn release_each(&self, numbers: &[u64]) -> Result<u64, StoreError> {
         let _one_at_a_time = self.releasing.lock().await;
         let mut release = quarantine::Release::new(&*self.reader, numbers);
         let mut count = 0;
@@ -244,6 +249,11 @@ impl Desk {
 
     /// Takes entries off that list. Returns how many there were.
     pub async fn forget(&self, numbers: &[u64]) -> Result<u64, StoreError> {
+        let (desk, numbers) = (self.clone(), numbers.to_vec());
+        carried_through(async move { desk.forget_these(&numbers).await }).await
+    }
+
+    async fn forget_these(&self, numbers: &[u64]) -> Result<u64, StoreError> {
         let _one_at_a_time = self.releasing.lock().await;
         let (batch, count) = unpaid::forgetting(&*self.reader, numbers)?;
         self.commit(batch).await?;
@@ -252,6 +262,17 @@ impl Desk {
         }
         Ok(count)
     }
+}
+
+/// Ends a change that has begun, also when whoever asked for it goes away meanwhile, as an HTTP client may: what is
+/// committed has to be told to the charging thread, or it would know of it only after a restart.
+async fn carried_through<T: Send + 'static>(
+    change: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+) -> Result<T, StoreError> {
+    // it fails with a panic of the change alone, which its hook has reported
+    tokio::spawn(change)
+        .await
+        .unwrap_or(Err(StoreError::Closed))
 }
 
 /// A quarantined record, if it is wanted. One that cannot be read is shown as far as it can.

@@ -5,6 +5,7 @@ use crate::charging::accounts::Report;
 use crate::charging::cdr::Cdr;
 use crate::charging::desk::Wanted;
 use ims::charge::{Booked, record};
+use std::task::{Context, Poll};
 
 const HOUR: u32 = 480_000;
 
@@ -101,6 +102,29 @@ async fn every_event_is_accounted_for_from_emission_through_quarantine_to_its_re
     assert_eq!(traced.len(), 1, "{traced:?}");
     assert_eq!(traced[0].state, "acknowledged");
     charging.shutdown(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn a_release_goes_on_when_whoever_ordered_it_leaves() {
+    let cdf = Cdf::listening("cdf1.ims.test").await;
+    let bench = Bench::new(&[("cdf1.ims.test", cdf.address())], "");
+    emit(&bench, 1).await;
+    let charging = bench.start();
+    let mut peer = cdf.accept().await;
+    let (refused, bytes) = peer.accounting().await;
+    peer.answer(&bytes, 5004).await;
+    until(&charging, |report| report.hours[0].quarantined == 1).await;
+    let desk = charging.desk();
+    {
+        // as when an HTTP client closes its connection: the order is looked at once
+        let mut order = std::pin::pin!(desk.release(&[]));
+        let look = |context: &mut Context<'_>| Poll::Ready(order.as_mut().poll(context));
+        assert!(std::future::poll_fn(look).await.is_pending());
+    }
+    let (again, bytes) = peer.accounting().await;
+    assert_eq!(again.session, refused.session);
+    peer.answer(&bytes, 2001).await;
+    until(&charging, |report| report.hours[0].acknowledged == 1).await;
 }
 
 #[tokio::test]
