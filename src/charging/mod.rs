@@ -22,10 +22,11 @@ use settings::Checked;
 use spool::Spool;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tls::Tls;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tracing::{error, info};
 use worker::{Rf, Start, Stop};
@@ -191,6 +192,30 @@ fn spawn(start: Start) -> Result<JoinHandle<()>, StartError> {
 }
 
 impl Offline {
+    /// Hands events over, or notes that they are to be read back. They are told in their order: behind those that were
+    /// noted none is handed over until the thread has heard of these, or one would be taken for news that was read,
+    /// sent and answered before.
+    fn committed(&self, events: Vec<Event>) {
+        let mut unseen = self.unseen.lock();
+        let refused = match *unseen {
+            Some(_) => events,
+            None => match self
+                .orders
+                .try_send(Order::Committed(events))
+                .map_err(TrySendError::into_inner)
+            {
+                Err(Order::Committed(events)) => events,
+                Err(Order::Released(_)) | Ok(()) => return,
+            },
+        };
+        for Event { number, .. } in &refused {
+            let (lowest, highest, count) = unseen.unwrap_or((*number, *number, 0));
+            *unseen = Some((lowest.min(*number), highest.max(*number), count + 1));
+        }
+        drop(unseen);
+        self.unseen.notify.notify_one();
+    }
+
     fn prepare(
         (settings, names): (&Checked, &Names),
         (reader, committer): (Arc<dyn Reader>, Arc<Committer>),
@@ -346,13 +371,8 @@ impl Charging {
 
     /// These events have been committed. Never blocks; may be called from any thread.
     pub fn committed(&self, events: Vec<Event>) {
-        let Some(offline) = self.offline.as_ref().filter(|_| !events.is_empty()) else {
-            return;
-        };
-        if let Err(refused) = offline.orders.try_send(Order::Committed(events))
-            && let Order::Committed(events) = refused.into_inner()
-        {
-            offline.unseen.add(&events);
+        if let Some(offline) = self.offline.as_ref().filter(|_| !events.is_empty()) {
+            offline.committed(events);
         }
     }
 
@@ -379,20 +399,17 @@ struct Unseen {
 }
 
 impl Unseen {
-    fn add(&self, events: &[Event]) {
-        let mut range = self.range.lock().unwrap_or_else(PoisonError::into_inner);
-        for Event { number, .. } in events {
-            let (lowest, highest, count) = range.unwrap_or((*number, *number, 0));
-            *range = Some((lowest.min(*number), highest.max(*number), count + 1));
-        }
-        self.notify.notify_one();
+    fn lock(&self) -> MutexGuard<'_, Option<(u64, u64, u64)>> {
+        self.range.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self) -> Option<(u64, u64, u64)> {
-        self.range
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+    /// What was not handed over, once everything before it was taken from `orders`.
+    fn take(&self, orders: &mpsc::Receiver<Order>) -> Option<(u64, u64, u64)> {
+        let mut range = self.lock();
+        match orders.is_empty() {
+            true => range.take(),
+            false => None, // it is looked at again after these
+        }
     }
 
     async fn told(&self) {

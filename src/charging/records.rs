@@ -137,11 +137,7 @@ impl Records {
                     self.spool.committed(event);
                 }
             }
-            Order::Released(Range {
-                lowest,
-                highest,
-                count,
-            }) => self.unseen(lowest, highest, count),
+            Order::Released(Range { lowest, count, .. }) => self.spool.released(lowest, count),
         }
     }
 
@@ -186,16 +182,17 @@ impl Records {
         true
     }
 
-    /// When there is something to do that is not to be done now.
+    /// When there is something to do that is not to be done now. Never in the past while nothing can be done: the thread
+    /// would not sleep.
     pub fn deadline(&mut self, line: &Line) -> Option<Instant> {
         let now = line.now();
-        let spool = self
-            .spool
-            .deadline()
-            .filter(|_| line.is_up_for(APP_ACCOUNTING) && !self.stopping);
+        let sends = line.is_up_for(APP_ACCOUNTING) && !self.stopping && !line.is_crowded();
+        let spool = self.spool.deadline().filter(|_| sends);
         let rest = Some(self.store_rest).filter(|at| *at > now);
-        let file = self.file_due(now);
-        let wakes = [spool, self.flush, rest, file];
+        let rested = |at: Instant| at.max(self.store_rest);
+        let flush = self.flush.map(rested);
+        let file = self.file_due(now).map(|at| at.max(self.store_rest));
+        let wakes = [spool, flush, rest, file];
         wakes.into_iter().flatten().min()
     }
 

@@ -199,6 +199,13 @@ impl Spool {
         self.note_unread(lowest);
     }
 
+    /// `count` records that had left are in the store again, the lowest of them with this number. Those between were told
+    /// of, or will be, for themselves.
+    pub fn released(&mut self, lowest: u64, count: u64) {
+        self.depth += i64::try_from(count).unwrap_or(i64::MAX);
+        self.note_unread(lowest);
+    }
+
     /// No CDF can take anything now. RFC 6733 Appendix C: T may be set by "a client re-sending a stored record from
     /// non-volatile memory". Whether one was sent before the outage is not always known, so all that waited through
     /// it carry T.

@@ -238,6 +238,32 @@ fn session(number: u64) -> String {
     format!("presentia.ims.test;0;{number};1700000000123")
 }
 
+#[test]
+fn events_are_told_in_their_order_also_where_some_have_to_be_read_back() {
+    let (orders, mut ordered) = mpsc::channel(1);
+    let unseen = Arc::<Unseen>::default();
+    let offline = Offline {
+        orders,
+        unseen: unseen.clone(),
+    };
+    let taken = |ordered: &mut mpsc::Receiver<Order>| match ordered.try_recv() {
+        Ok(Order::Committed(events)) => Some(events[0].number),
+        _ => None,
+    };
+    offline.committed(vec![full(1)]);
+    offline.committed(vec![full(2)]); // there is no room for it
+    assert_eq!(unseen.take(&ordered), None, "1 goes before");
+    assert_eq!(taken(&mut ordered), Some(1));
+    offline.committed(vec![full(3), full(4)]);
+    assert_eq!(taken(&mut ordered), None, "2 goes before");
+    assert_eq!(unseen.take(&ordered), Some((2, 4, 3)));
+    offline.committed(vec![full(5)]);
+    assert_eq!(
+        (taken(&mut ordered), unseen.take(&ordered)),
+        (Some(5), None)
+    );
+}
+
 #[tokio::test]
 async fn a_record_reaches_the_cdf_and_leaves_the_store_with_its_answer() {
     let cdf = Cdf::listening("cdf1.test").await;
@@ -555,14 +581,4 @@ async fn records_that_are_handed_over_faster_than_they_are_taken_all_arrive_once
     bench.until_stored(0).await;
     assert!(sessions.values().all(|times| *times == 1));
     drop(charging);
-}
-
-#[test]
-fn what_is_handed_over_too_fast_is_remembered_as_a_range() {
-    let unseen = Unseen::default();
-    assert_eq!(unseen.take(), None);
-    unseen.add(&[full(7), full(9)]);
-    unseen.add(&[full(3)]);
-    assert_eq!(unseen.take(), Some((3, 9, 3)));
-    assert_eq!(unseen.take(), None);
 }

@@ -199,7 +199,7 @@ impl Worker {
             };
             self.records_ordered(order);
         }
-        let unseen = inbox.unseen.take();
+        let unseen = inbox.unseen.take(&inbox.records);
         if let (Some(rf), Some((lowest, highest, count))) = (&mut self.rf, unseen) {
             rf.unseen(lowest, highest, count);
         }

@@ -325,6 +325,26 @@ fn a_record_that_was_found_before_it_was_announced_is_sent_once() {
 }
 
 #[test]
+fn what_is_released_from_quarantine_has_no_say_about_what_was_read_before_it_was_told() {
+    let mut spool = Spool::new(8, 4, 1, Some(1));
+    spool.wants_read().unwrap();
+    spool.read(vec![full(1), full(3)], None); // the news of 2 and 3 is on its way
+    for number in [1, 3] {
+        assert_eq!(spool.next_sending(NOW).unwrap().event.number, number);
+        spool.ended(number, PEER, Fate::Acknowledged, NOW, AT);
+    }
+    spool.take_batch().unwrap();
+    spool.left();
+    // two that were in quarantine are there again, one on either side
+    spool.released(0, 2);
+    spool.wants_read().unwrap();
+    spool.read(vec![full(0), full(4)], None);
+    assert_eq!(send(&mut spool, NOW), [(0, true), (4, false)]);
+    spool.committed(full(3));
+    assert_eq!(send(&mut spool, NOW), [], "3 was answered");
+}
+
+#[test]
 fn as_many_of_the_oldest_give_way_as_take_the_bytes_and_no_more() {
     let length = |number: u64| 100 * number;
     for (case, bytes, count, given) in [
