@@ -186,8 +186,10 @@ impl Directory {
     }
 }
 
+/// What names one connection: who asks for TLS is not sent over one without.
 fn key(named: &Named) -> String {
-    format!("{}:{}", named.host, named.port)
+    let scheme = if named.secure { "aaas://" } else { "" };
+    format!("{scheme}{}:{}", named.host, named.port)
 }
 
 #[cfg(test)]
@@ -267,6 +269,22 @@ mod tests {
             });
             assert_eq!((steps.len() == 1, secure), (followed, followed));
         }
+    }
+
+    #[test]
+    fn a_cdf_that_is_named_with_tls_is_not_the_one_of_that_place_without() {
+        let mut directory = directory(8, true);
+        directory.prepare(&ccf(&["aaa://new.test:5868"]), 0);
+        directory.added("new.test:5868", PeerId(7));
+        let secure = ccf(&["aaas://new.test:5868"]);
+        assert_eq!(directory.preferred(&secure), (vec![], false));
+        let steps = directory.prepare(&secure, 0);
+        let [Step::Add { key, place, .. }] = &steps[..] else {
+            panic!("{steps:?}");
+        };
+        assert_eq!(place.secure.as_deref(), Some("new.test"));
+        directory.added(key, PeerId(8));
+        assert_eq!(directory.preferred(&secure), (vec![PeerId(8)], true));
     }
 
     #[test]
