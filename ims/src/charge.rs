@@ -179,7 +179,7 @@ impl Event {
 /// First number of a run of the node that starts at `now`: above every number that an earlier run can have
 /// used, also those whose records are acknowledged and gone. Milliseconds above 20 bits, so that a run may
 /// charge a million events each millisecond before it meets the next.
-pub fn first_of(now: Timestamp) -> u64 {
+pub const fn first_of(now: Timestamp) -> u64 {
     now.0 << 20
 }
 

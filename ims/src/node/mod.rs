@@ -211,10 +211,11 @@ impl Node {
         self.low_space = refuse;
     }
 
-    /// No NOTIFY waits for its answer (a SUBSCRIBE of ours is tried again after the next start), and nobody is still to
-    /// be told that the node leaves.
+    /// No NOTIFY waits for its answer (a SUBSCRIBE of ours is tried again after the next start), nobody for credit, and
+    /// nobody is still to be told that the node leaves.
     pub fn is_quiet(&self) -> bool {
         self.transactions.clients() <= self.subscribing
+            && self.credits.is_quiet()
             && self.presence.has_left()
             && self.diff.has_left()
             && self.lists.has_left()

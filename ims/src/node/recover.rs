@@ -1,5 +1,6 @@
 //! The node after a restart: records of the store become state again.
 
+use super::credit::LAST_CHARGE;
 use super::directory::permanent;
 use super::overrides::Imposed;
 use super::settled::{SETTLE_EVERY, SETTLED};
@@ -55,6 +56,7 @@ impl Node {
                 decode(value).map(|at| recovery.settled = at).is_some()
             }
             Table::Node if key == TAG_KEY => self.recover_tag_key(recovery, value),
+            Table::Node if key == LAST_CHARGE => self.credits.recover_mark(value),
             Table::Node => true,
             Table::Document => self.recover_document(key, value),
             Table::Modified => DocumentKey::decode(key)
@@ -248,6 +250,7 @@ impl Node {
             &mut out.batch,
         );
         recovery.owed += self.lists.recovered(now, settled, &mut recovery.lists);
+        self.credits.recovered(now);
         self.recovered_sessions(now, out);
         self.recovered_payers(out);
         self.settled = settled;

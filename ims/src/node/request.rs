@@ -133,7 +133,7 @@ fn warning(why: &str) -> String {
 }
 
 /// How long a peer that meets a draining or full node is asked to stay away.
-const AWAY: Seconds = Seconds(30);
+pub(super) const AWAY: Seconds = Seconds(30);
 
 impl Node {
     pub(super) fn request(

@@ -6,15 +6,15 @@ mod notifies;
 mod payers;
 mod sessions;
 
-use super::request::{Ask, Brought, Reply};
+use super::request::{self, Ask, Brought, Reply};
 use super::{Effect, Node, Outbox, headers};
 use crate::charge::credit::{Answer, Request as Credit, Settled, Verdict, Withdrawal};
 use crate::charge::{Chargeable, first_of};
 use crate::event::subscription::SubscriptionId;
 use crate::isc::{Caller, Charging};
-use crate::record::{Op, Table};
+use crate::record::{Batch, Op, Table, decode};
 use crate::reject::{Reject, phrase};
-use crate::sip::{self, Flow, Framing, Incoming, KnownMethod, Method, Request};
+use crate::sip::{self, Flow, Framing, Incoming, KnownMethod, Method, Name, Request};
 use crate::time::{Seconds, Timestamp};
 use crate::transaction::Key;
 use notifies::Notifies;
@@ -57,6 +57,8 @@ pub(super) struct Asking {
 #[derive(Debug, Default)]
 pub(super) struct Credits {
     last: u64,
+    /// The number that the store has.
+    marked: u64,
     waiting: BTreeMap<u64, Waiting>,
     granted: BTreeMap<Key, Granted>,
     pub sessions: Sessions,
@@ -74,15 +76,38 @@ impl Credits {
             .min()
     }
 
+    /// Nobody waits for credit, or with it for something else.
+    pub fn is_quiet(&self) -> bool {
+        self.len() == 0 && self.notifies.is_quiet()
+    }
+
     /// Requests under way.
     fn len(&self) -> usize {
         self.waiting.len() + self.granted.len()
     }
 
-    /// A number that no charge has had, not even one of an earlier process.
-    fn number(&mut self, now: Timestamp) -> u64 {
+    /// A number that no charge has had, not even one of an earlier process: it begins with the time.
+    fn number(&mut self, now: Timestamp, batch: &mut Batch) -> u64 {
         self.last = (self.last + 1).max(first_of(now));
+        if self.last >= self.marked.saturating_add(MARK_EVERY) {
+            self.marked = self.last;
+            batch.put(Table::Node, LAST_CHARGE, &self.last);
+        }
         self.last
+    }
+
+    /// Takes up the number that the store has. `false`: it is none.
+    pub fn recover_mark(&mut self, value: &[u8]) -> bool {
+        decode(value).map(|marked| self.marked = marked).is_some()
+    }
+
+    /// Everything is read. A clock that was set back since the mark would give numbers that were given before, and with
+    /// them Session-Ids, for whose charges an OCS has its answers ready: they go on above all of these.
+    pub fn recovered(&mut self, now: Timestamp) {
+        let used = self.marked.saturating_add(MARK_EVERY);
+        if self.marked > 0 && first_of(now) < used {
+            self.skip_past(used);
+        }
     }
 
     /// Goes on above a number found in the store.
@@ -95,6 +120,12 @@ impl Credits {
         self.last = self.last.max(number);
     }
 }
+
+/// Key of the mark of numbers in [`Table::Node`].
+pub(super) const LAST_CHARGE: &[u8] = b"last-charge";
+
+/// How far numbers may be above the mark: those of ten seconds.
+const MARK_EVERY: u64 = first_of(Timestamp(10_000));
 
 /// How long a peer is asked to stay away when nobody can say whether there is credit.
 const AWAY: Seconds = Seconds(10);
@@ -150,8 +181,11 @@ impl Node {
         bytes: Vec<u8>,
         out: &mut Outbox,
     ) {
-        if self.credits.len() >= self.settings.online.waiting {
-            let busy = Reject::Busy { retry_after: AWAY };
+        // what is to be refused anyway is not debited first, nor are its charges written to a disk that is nearly full
+        let moot = (self.draining || self.low_space) && makes_new_state(request);
+        if moot || self.credits.len() >= self.settings.online.waiting {
+            let retry_after = if moot { request::AWAY } else { AWAY };
+            let busy = Reject::Busy { retry_after };
             return self.respond(now, (flow, key), request, Brought::Refusal(busy), out);
         }
         let ask = Ask {
@@ -160,7 +194,7 @@ impl Node {
             charging: Charging::of(&request.headers),
             fetched: None,
         };
-        let number = self.credits.number(now);
+        let number = self.credits.number(now, &mut out.batch);
         let Asking { method, lasting } = asking;
         let mut event = self.event(now, &ask, method, 0);
         event.number = number;
@@ -292,6 +326,16 @@ impl Node {
         }
         self.expire_notifies(now, out);
         self.expire_untold(now);
+    }
+}
+
+/// Whether a request that asks for credit can only be served with a new publication or subscription.
+fn makes_new_state(request: &Request<'_>) -> bool {
+    let lasts = headers::expires(&request.headers) != Ok(Some(Seconds(0)));
+    match request.method {
+        Method::Known(KnownMethod::Publish) => request.headers.get(Name::SipIfMatch).is_none(),
+        Method::Known(KnownMethod::Subscribe) => lasts && request.to.tag().is_none(),
+        _ => false,
     }
 }
 

@@ -28,6 +28,11 @@ pub(in crate::node) struct Notifies {
 }
 
 impl Notifies {
+    /// No question is under way.
+    pub fn is_quiet(&self) -> bool {
+        self.asked.is_empty()
+    }
+
     fn len(&self) -> usize {
         self.asked.len() + self.sent.len()
     }
@@ -74,7 +79,7 @@ impl Node {
     }
 
     fn ask_for_notify(&mut self, now: Timestamp, id: SubscriptionId, bill: Bill, out: &mut Outbox) {
-        let number = self.credits.number(now);
+        let number = self.credits.number(now, &mut out.batch);
         let Bill { mut event, ecf } = bill;
         event.number = number;
         let asked = Asked {
