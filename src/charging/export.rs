@@ -10,6 +10,7 @@ use serde::Deserialize;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use tracing::error;
 
 /// What is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -74,7 +75,10 @@ pub struct Export {
 struct Open {
     file: File,
     part: PathBuf,
+    /// Of whole lines.
     bytes: u64,
+    /// Something stands behind the whole lines: a write has failed.
+    is_torn: bool,
     /// When it was begun, in milliseconds.
     since: u64,
 }
@@ -120,15 +124,14 @@ impl Export {
             };
             lines.push('\n');
         }
-        let written = self.append(&lines, now);
-        if written.is_err() {
-            // nothing more is put behind a line that may have been cut off
-            self.open = None;
-        }
-        written
+        self.append(&lines, now)
     }
 
     fn append(&mut self, lines: &str, now: u64) -> io::Result<()> {
+        self.mend()?;
+        if self.is_full() {
+            self.rotate()?; // it could not be before
+        }
         let open = match &mut self.open {
             Some(open) => open,
             None => {
@@ -136,11 +139,41 @@ impl Export {
                 self.open.insert(begun)
             }
         };
+        open.is_torn = true;
         open.file.write_all(lines.as_bytes())?;
         open.file.sync_data()?;
+        open.is_torn = false;
         open.bytes += lines.len() as u64;
-        let is_full = open.bytes >= self.settings.file_bytes;
-        if is_full { self.rotate() } else { Ok(()) }
+        if self.is_full()
+            && let Err(why) = self.rotate()
+        {
+            // the lines are on disk, and the next ones try it again
+            error!(%why, "a file of charging records is full and could not be completed");
+        }
+        Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        let full = |open: &Open| open.bytes >= self.settings.file_bytes;
+        self.open.as_ref().is_some_and(full)
+    }
+
+    /// After a write that failed (a full disk, above all) the file goes on behind its last whole line: nothing is put
+    /// behind one that was cut off, and not each attempt leaves a file behind.
+    fn mend(&mut self) -> io::Result<()> {
+        let Some(open) = self.open.as_mut().filter(|open| open.is_torn) else {
+            return Ok(());
+        };
+        match OpenOptions::new().append(true).open(&open.part) {
+            Ok(file) => {
+                file.set_len(open.bytes)?;
+                file.sync_all()?;
+                (open.file, open.is_torn) = (file, false);
+            }
+            Err(why) if why.kind() == io::ErrorKind::NotFound => self.open = None, // somebody has taken it away
+            Err(why) => return Err(why),
+        }
+        Ok(())
     }
 
     fn begin(&self, now: u64) -> io::Result<Open> {
@@ -159,13 +192,17 @@ impl Export {
                 Err(why) if why.kind() == io::ErrorKind::AlreadyExists => continue,
                 file => file?,
             };
-            file.write_all(head.as_bytes())?;
-            sync_directory(&self.settings.directory)?;
+            let begun = file.write_all(head.as_bytes());
+            if let Err(why) = begun.and_then(|()| sync_directory(&self.settings.directory)) {
+                let _ = fs::remove_file(&part); // an empty file is no harm
+                return Err(why);
+            }
             let bytes = head.len() as u64;
             return Ok(Open {
                 file,
                 part,
                 bytes,
+                is_torn: false,
                 since: now,
             });
         }
@@ -182,10 +219,15 @@ impl Export {
 
     /// Completes the open file.
     pub fn rotate(&mut self) -> io::Result<()> {
-        match self.open.take() {
-            Some(open) => complete(&open.part),
-            None => Ok(()),
+        self.mend()?;
+        let Some(open) = self.open.take() else {
+            return Ok(());
+        };
+        let completed = complete(&open.part);
+        if completed.is_err() && open.part.exists() {
+            self.open = Some(open); // for the next attempt
         }
+        completed
     }
 }
 
@@ -314,6 +356,51 @@ mod tests {
             let expected = expected.map(|(name, text)| (name.to_owned(), text.to_owned()));
             assert_eq!(files(&settings), expected, "{left:?}");
         }
+    }
+
+    #[test]
+    fn after_writes_that_failed_the_same_file_goes_on_behind_its_last_whole_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings(folder.path(), |_| {});
+        let mut export = Export::start(&settings).unwrap().unwrap();
+        export.write(&[cdr(1)], 5).unwrap();
+        for number in 2..5 {
+            let open = export.open.as_mut().unwrap();
+            // what a full disk leaves: a piece of the line, and an error
+            open.file.write_all(b"{\"number\":\"2\",").unwrap();
+            open.file = File::open(&open.part).unwrap();
+            assert!(export.write(&[cdr(number)], 6).is_err());
+            export.write(&[cdr(number)], 7).unwrap();
+        }
+        export.rotate().unwrap();
+        let [(name, text)] = files(&settings).try_into().unwrap();
+        assert_eq!(name, "cdr-0000000000005.jsonl");
+        let lines: Vec<Cdr> = text
+            .lines()
+            .map(|l| serde_json::from_str(l).unwrap())
+            .collect();
+        assert_eq!(lines, [1, 2, 3, 4].map(cdr));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_completed_goes_on_and_is_completed_later_without_a_line_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings(folder.path(), |s| s.file_bytes = 1);
+        let mut export = Export::start(&settings).unwrap().unwrap();
+        let inside = settings
+            .directory
+            .join("cdr-0000000000005.jsonl/in-the-way");
+        export.write(&[], 5).unwrap();
+        // a directory of the name that the file is to have, and not empty
+        export.open = Some(export.begin(5).unwrap());
+        fs::create_dir_all(&inside).unwrap();
+        export.write(&[cdr(1)], 5).unwrap();
+        assert!(export.write(&[cdr(2)], 6).is_err() && export.rotate().is_err());
+        fs::remove_dir_all(inside.parent().unwrap()).unwrap();
+        export.write(&[cdr(2)], 7).unwrap();
+        let texts: Vec<String> = files(&settings).into_iter().map(|(_, text)| text).collect();
+        let line = |number| cdr(number).to_json() + "\n";
+        assert_eq!(texts, [line(1), line(2)]);
     }
 
     #[test]

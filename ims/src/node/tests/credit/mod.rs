@@ -312,7 +312,7 @@ fn numbers_rise_over_a_restart() {
 #[test]
 fn a_clock_that_was_set_back_gives_no_number_again_though_nothing_is_owed() {
     let mut bench = bench(online());
-    let mut ask = |bench: &mut Bench| {
+    let ask = |bench: &mut Bench| {
         let text = publish(bench, "");
         bench.text(&text);
         let number = bench.asked()[0].number;
