@@ -10,8 +10,13 @@ const BOB: &str = "sip:bob@ims.test";
 #[test]
 fn a_large_state_is_notified_over_tcp() {
     let server = Server::start("");
-    let mut bob = Ua::new(server.sip);
-    let listener = TcpListener::bind(bob.socket.local_addr().unwrap()).unwrap();
+    // a port that the system gave for UDP may be in use for TCP
+    let (mut bob, listener) = std::iter::repeat_with(|| Ua::new(server.sip))
+        .find_map(|ua| {
+            let listener = TcpListener::bind(ua.socket.local_addr().unwrap());
+            Some((ua, listener.ok()?))
+        })
+        .expect("a port for both");
     listener.set_nonblocking(true).unwrap();
     let note = "large ".repeat(400);
     assert_eq!(
