@@ -1,6 +1,6 @@
 //! A tiny HTTP/1.1 client: one request, one connection.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -30,25 +30,33 @@ pub fn http(
     headers: &[(&str, &str)],
     body: &str,
 ) -> Response {
-    let mut stream =
-        TcpStream::connect_timeout(&to, Duration::from_secs(5)).expect("HTTP connects");
-    stream
-        .set_read_timeout(Some(Duration::from_secs(10)))
-        .expect("a read timeout");
+    let answer = try_http(to, method, path, headers, body);
+    answer.unwrap_or_else(|e| panic!("no HTTP answer to {method} {path:.60}: {e}"))
+}
+
+/// The same of a server that may be starting.
+pub fn try_http(
+    to: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> io::Result<Response> {
+    let mut stream = TcpStream::connect_timeout(&to, Duration::from_secs(5))?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     let mut text = format!("{method} {path} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n");
     for (name, value) in headers {
         text += &format!("{name}: {value}\r\n");
     }
     text += &format!("Content-Length: {}\r\n\r\n{body}", body.len());
     // A server that refuses early closes its side before everything is written; its answer is read all the same.
-    let written = stream.write_all(text.as_bytes());
+    let _ = stream.write_all(text.as_bytes());
     let mut answer = Vec::new();
     // A server that refuses early may reset the connection behind its answer; what has come is the answer.
-    if let Err(e) = stream.read_to_end(&mut answer) {
-        assert!(
-            !answer.is_empty(),
-            "no HTTP answer to {method} {path:.60}: {e} ({written:?})"
-        );
+    if let Err(e) = stream.read_to_end(&mut answer)
+        && answer.is_empty()
+    {
+        return Err(e);
     }
     let answer = String::from_utf8_lossy(&answer);
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
@@ -65,11 +73,8 @@ pub fn http(
     } else {
         body.to_owned()
     };
-    Response {
-        status,
-        head: head.to_owned(),
-        body,
-    }
+    let head = head.to_owned();
+    Ok(Response { status, head, body })
 }
 
 fn unchunk(mut body: &str) -> String {

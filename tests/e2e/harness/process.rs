@@ -1,6 +1,9 @@
 //! The server as an operator runs it: a process with a configuration file, ports and a data directory.
 
-use super::{eventually, http::http};
+use super::{
+    eventually,
+    http::{http, try_http},
+};
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -137,8 +140,8 @@ impl Server {
     }
 
     fn ready(&self) -> bool {
-        TcpStream::connect(self.http).is_ok()
-            && http(self.http, "GET", "/readyz", &[], "").status == 200
+        let answer = try_http(self.http, "GET", "/readyz", &[], "");
+        answer.is_ok_and(|answer| answer.status == 200)
     }
 
     /// Puts `overrides` over the present configuration, for the next start.
